@@ -1,0 +1,3 @@
+export * from "./core.ts";
+export * from "./exit-status.ts";
+export * from "./status.ts";
