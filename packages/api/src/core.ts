@@ -1,6 +1,7 @@
 // The shapes of Kubernetes objects come from `kubernetes-types`: types only, erased before anything runs.
 export type { Lease } from "kubernetes-types/coordination/v1.js";
 export type {
+  ConfigMap,
   Container,
   ContainerPort,
   ContainerState,
@@ -19,11 +20,14 @@ export type {
   PodStatus,
   Probe,
   ResourceRequirements,
+  Secret,
   SecurityContext,
+  ServiceAccount,
   Volume,
   VolumeMount,
 } from "kubernetes-types/core/v1.js";
 export type { ObjectMeta, OwnerReference } from "kubernetes-types/meta/v1.js";
+export type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from "kubernetes-types/rbac/v1.js";
 
 import type { ObjectMeta } from "kubernetes-types/meta/v1.js";
 
