@@ -1,2 +1,58 @@
 #!/usr/bin/env node
 "use strict";
+// The `hawser` command: plain CommonJS that any Node since 14 can read. It finds a Node new enough and starts the
+// program: the bundle if there is one, the sources of a checkout otherwise.
+const { existsSync } = require("node:fs");
+const { join } = require("node:path");
+
+const wanted = [24, 15];
+const home = join(__dirname, "..");
+const bundle = join(home, "dist", "main.cjs");
+const source = join(home, "src", "main.ts");
+const program = existsSync(bundle) && !process.env.HAWSER_SOURCE ? bundle : source;
+
+const [major, minor] = process.versions.node.split(".").map(Number);
+if (major > wanted[0] || (major === wanted[0] && minor >= wanted[1])) {
+  process.argv[1] = program;
+  if (program === bundle) require(bundle).start();
+  else {
+    require("node:module").enableCompileCache?.(); // stripping the types once is enough
+    import(source).then((hawser) => hawser.start(), fail);
+  }
+} else {
+  // A checkout has the pinned Node in its node_modules; an installed package has not.
+  const pinned = join(home, "..", "..", "node_modules", ".bin", "node");
+  if (existsSync(source) && existsSync(pinned)) respawn(pinned);
+  else {
+    const where = existsSync(source) ? " (or run `make build` in this checkout, which brings its own)" : "";
+    console.error(
+      `hawser needs Node ${wanted.join(".")} or later, and this is ${process.version} (${process.execPath}). Install a newer one${where}.`,
+    );
+    process.exitCode = 1;
+  }
+}
+
+function fail(err) {
+  console.error(err);
+  process.exit(1);
+}
+
+/** Runs the same command under `node`, with this process's stdio, and ends as it ends. */
+function respawn(node) {
+  const child = require("node:child_process").spawn(node, [program, ...process.argv.slice(2)], { stdio: "inherit" });
+  const onTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
+  for (const signal of ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR2", "SIGCONT"]) {
+    // A terminal sends its signals to the child too: passed on, each would arrive twice.
+    const fromTerminal = onTerminal && (signal === "SIGINT" || signal === "SIGQUIT");
+    process.on(signal, () => fromTerminal || child.kill(signal));
+  }
+  child.on("error", (err) => {
+    console.error(`hawser: cannot start ${node}: ${err.message}`);
+    process.exit(1);
+  });
+  child.on("exit", (code, signal) => {
+    if (signal === null) process.exit(code);
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  });
+}

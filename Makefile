@@ -1,0 +1,63 @@
+# Each target installs what it lacks (scripts/install.sh) and runs with the pinned Node of package-lock.json.
+SHELL := /bin/bash
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+MAKEFLAGS += --no-print-directory
+
+DIST := packages/hawser/dist/main.cjs
+SOURCES := $(shell find packages/*/src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) scripts/build.ts package-lock.json
+
+.PHONY: help build test test-unit demo bench package check format generate clean npm
+
+help:
+	@printf '%s\n' \
+	  'make demo      start a cluster, run the post'"'"'s pod, exec into it, take it down (root)' \
+	  'make test      every test: units, against real peers, the whole path (root)' \
+	  'make test-unit the tests that need neither root nor peers' \
+	  'make build     bundle the program: then node_modules/.bin/hawser runs from dist' \
+	  'make bench     the table of docs/benchmarks.md (root)' \
+	  'make package   hawser-VERSION.tgz, for npm install -g' \
+	  'make check     formatter, linter, types, layers' \
+	  'make generate  regenerate the CRI types' \
+	  'make clean     remove what the targets above made'
+
+npm:
+	@scripts/install.sh npm
+
+build: npm
+	@$(MAKE) $(DIST)
+
+$(DIST): $(SOURCES)
+	@node scripts/build.ts
+
+test: build
+	@scripts/install.sh system peers
+	@$(MAKE) check
+	@node scripts/test.ts
+
+test-unit: npm
+	@node --test "packages/*/src/**/*.test.ts"
+
+demo:
+	@scripts/install.sh npm system
+	@$(MAKE) build
+	@node scripts/demo.ts
+
+bench:
+	@scripts/install.sh
+	@$(MAKE) build
+	@node bench/main.ts
+
+package: build
+	@node scripts/package.ts
+
+check: npm
+	@biome check . && tsc --noEmit && node scripts/check-layers.ts
+
+format: npm
+	@biome check --write .
+
+generate: npm
+	@node scripts/generate-cri.ts
+
+clean:
+	@rm -rf packages/hawser/dist .cache/stage ./*.tgz

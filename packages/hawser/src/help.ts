@@ -1,0 +1,21 @@
+/** What `hawser --help` prints. Each verb and each hop has a --help of its own. */
+export const help = `hawser: a Kubernetes on one machine, and every hop of kubectl exec
+
+The cluster of this machine:
+  up            start apiserver, kubelet and runtime; returns when the node is Ready
+  down          stop them and remove everything they made
+  status        what runs, where, and how it does
+
+The client, with kubectl's flags (for any cluster, by kubeconfig):
+  run exec attach logs get delete port-forward
+
+The hops, each alone:
+  apiserver     the API server      TLS :6443
+  kubelet       the node agent      TLS :10250, over any CRI runtime
+  runtime       the CRI runtime     unix socket
+  image         a node's images: load, pull, ls, rm
+
+  version       print the version
+
+hawser COMMAND --help says more.
+`;

@@ -1,0 +1,62 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { help } from "./help.ts";
+
+type Main = (argv: string[]) => Promise<number>;
+
+/** What each first word runs. A hop's code is loaded only when it is asked for; whatever else is a verb of the client. */
+const commands: Record<string, () => Promise<Main>> = {
+  up: async () => (await import("./commands/main.ts")).up,
+  down: async () => (await import("./commands/main.ts")).down,
+  status: async () => (await import("./commands/main.ts")).status,
+  apiserver: async () => (await import("@hawser/apiserver/main")).main,
+  kubelet: async () => (await import("@hawser/kubelet/main")).main,
+  runtime: async () => (await import("@hawser/runtime/main")).main,
+};
+
+/** Runs one `hawser` command line (without node and the program's path). Resolves with the exit code. */
+export async function main(argv: string[]): Promise<number> {
+  const [first, ...rest] = argv;
+  if (first === undefined || first === "--help" || first === "-h" || (first === "help" && rest.length === 0)) {
+    process.stdout.write(help);
+    return 0;
+  }
+  if (first === "--version" || first === "version") {
+    process.stdout.write(`hawser ${await version()} (Node ${process.version})\n`);
+    return 0;
+  }
+  const load = Object.hasOwn(commands, first) ? commands[first] : undefined;
+  if (load) return (await load())(rest);
+  const client = await import("@hawser/cli/main");
+  return client.main(argv);
+}
+
+/** Runs this process's own command line and ends the process with its exit code. Called by bin/hawser.cjs. */
+export function start(): void {
+  // `hawser get pods | head -1`: the reader has gone, and there is nobody to tell.
+  process.stdout.on("error", (err: NodeJS.ErrnoException) => {
+    if (err.code === "EPIPE") process.exit(141);
+    throw err;
+  });
+  main(process.argv.slice(2)).then(
+    (code) => process.exit(code),
+    (err: unknown) => {
+      process.stderr.write(`hawser: ${err instanceof Error ? explain(err) : String(err)}\n`);
+      process.exit(1);
+    },
+  );
+}
+
+/** The stack only where it is asked for: people get the message. */
+function explain(err: Error): string {
+  return process.env.HAWSER_DEBUG ? (err.stack ?? err.message) : err.message;
+}
+
+async function version(): Promise<string> {
+  const manifest: { version: string } = JSON.parse(
+    await readFile(join(import.meta.dirname, "../package.json"), "utf8"),
+  );
+  return manifest.version;
+}
+
+if (import.meta.main) start();

@@ -1,0 +1,60 @@
+// Bundles the program: one CommonJS file per hop in packages/hawser/dist, each loaded only when its hop is asked for.
+// CommonJS, since it starts fastest (docs/decisions/dependencies.md). koffi and node-unix-socket bring machine code
+// and stay real dependencies.
+import { rm, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { build, type Plugin } from "esbuild";
+
+const root = join(import.meta.dirname, "..");
+const out = join(root, "packages/hawser/dist");
+
+/** Bundle name and where it begins. */
+const entries: Record<string, string> = {
+  main: "packages/hawser/src/main.ts",
+  cluster: "packages/hawser/src/commands/main.ts",
+  apiserver: "packages/apiserver/src/main.ts",
+  kubelet: "packages/kubelet/src/main.ts",
+  runtime: "packages/runtime/src/main.ts",
+  image: "packages/runtime/src/images/main.ts",
+  cli: "packages/cli/src/main.ts",
+};
+
+/** In main.cjs, `import("@hawser/kubelet/main")` becomes `import("./kubelet.cjs")`. */
+const hopsApart: Plugin = {
+  name: "hops-apart",
+  setup(plugin) {
+    plugin.onResolve({ filter: /^@hawser\/\w+\/main$|^\.\/commands\/main\.ts$|^@hawser\/runtime\/image$/ }, (args) => {
+      if (basename(args.importer) !== "main.ts" || args.kind !== "dynamic-import") return null;
+      const [, hop, part] = args.path.split("/");
+      const name = args.path.startsWith(".") ? "cluster" : part === "image" ? "image" : hop;
+      return { path: `./${name}.cjs`, external: true };
+    });
+  },
+};
+
+await rm(out, { recursive: true, force: true });
+const result = await build({
+  entryPoints: Object.entries(entries).map(([name, path]) => ({ out: name, in: join(root, path) })),
+  outdir: out,
+  outExtension: { ".js": ".cjs" },
+  bundle: true,
+  platform: "node",
+  target: "node24",
+  format: "cjs",
+  external: ["koffi", "node-unix-socket"],
+  plugins: [hopsApart],
+  define: {
+    "import.meta.url": "importMetaURL",
+    "import.meta.dirname": "__dirname",
+    "import.meta.filename": "__filename",
+    "import.meta.main": "false",
+  },
+  banner: { js: 'const importMetaURL = require("node:url").pathToFileURL(__filename).href;' },
+  legalComments: "external",
+  logLevel: "warning",
+});
+if (result.errors.length > 0) process.exit(1);
+
+let bytes = 0;
+for (const name of Object.keys(entries)) bytes += (await stat(join(out, `${name}.cjs`))).size;
+console.error(`build: packages/hawser/dist, ${Object.keys(entries).length} bundles, ${(bytes / 1e6).toFixed(1)} MB`);
