@@ -1,1 +1,8 @@
-export {};
+export { create, type MessageInitShape } from "@bufbuild/protobuf";
+export { type ConnectOptions, type CRIConnection, connectCRI, socketPathOf, upload } from "./client.ts";
+export type { APIVersion } from "./definition.ts";
+export * from "./errors.ts";
+export * from "./gen/cri_pb.ts";
+export { type CallReport, type ServeOptions, serveCRI, type Upload } from "./server.ts";
+// The types of this name; the descriptors of the same name stay inside.
+export type { CallContext, CallOptions, ImageClient, ImageService, RuntimeClient, RuntimeService } from "./service.ts";

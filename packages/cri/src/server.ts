@@ -1,0 +1,209 @@
+import { chmod, unlink } from "node:fs/promises";
+import { performance } from "node:perf_hooks";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
+import {
+  type handleServerStreamingCall,
+  type handleUnaryCall,
+  type MethodDefinition,
+  Server,
+  ServerCredentials,
+  type ServerReadableStream,
+  type sendUnaryData,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { type AnyMessage, type APIVersion, apiVersions, methodDefinition } from "./definition.ts";
+import { Code, CRIError } from "./errors.ts";
+import { ImageService as ImageDescriptor, RuntimeService as RuntimeDescriptor } from "./gen/cri_pb.ts";
+import type { CallContext, ImageService, RuntimeService } from "./service.ts";
+import { claimSocket } from "./socket.ts";
+
+/** Largest request taken, bytes. Source: kubernetes' clients cap a message at 16 MiB; a little above it for the envelope. */
+const maxRequestBytes = 17 * 1024 * 1024;
+
+/** Told of each call when it has ended. */
+export interface CallReport {
+  /** `RunPodSandbox`, without its service. */
+  method: string;
+  code: Code;
+  /** Milliseconds; for a stream, its whole life. */
+  durationMs: number;
+  error?: unknown;
+}
+
+/** A client-streaming method of our own beside the CRI: chunks in, one answer out. */
+export type Upload = (chunks: AsyncIterable<Uint8Array>, context: CallContext) => Promise<Uint8Array>;
+
+export interface ServeOptions {
+  socketPath: string;
+  runtime: Partial<RuntimeService>;
+  images: Partial<ImageService>;
+  /** By gRPC path, such as `/hawser.v1.Images/Load`. */
+  uploads?: Record<string, Upload>;
+  /** Called once per call. Must not throw. */
+  onCall?: (report: CallReport) => void;
+}
+
+/**
+ * Serves the CRI on a Unix socket (mode 0600), as runtime.v1 and as runtime.v1alpha2.
+ *
+ * A method that is not given answers Unimplemented; a CRIError keeps its code; any other error is Unknown with its text.
+ * Throws when a live server has the socket; replaces a dead one. Disposing ends running calls and removes the socket.
+ */
+export function serveCRI(options: ServeOptions): Promise<AsyncDisposable> {
+  return serveVersions(options, apiVersions);
+}
+
+/** serveCRI for some versions only, so that a test can be an old runtime. */
+export async function serveVersions(options: ServeOptions, versions: readonly APIVersion[]): Promise<AsyncDisposable> {
+  await claimSocket(options.socketPath);
+  const server = new Server({
+    "grpc.max_receive_message_length": maxRequestBytes,
+    "grpc.max_send_message_length": -1, // ExecSync may answer twice 16 MiB; its method bounds it
+  });
+  for (const [descriptor, handlers] of [
+    [RuntimeDescriptor, options.runtime],
+    [ImageDescriptor, options.images],
+  ] as const) {
+    for (const version of versions) {
+      const definition: Record<string, MethodDefinition<AnyMessage, AnyMessage>> = {};
+      const implementation: UntypedServiceImplementation = {};
+      for (const method of (descriptor as DescService).methods) {
+        definition[method.localName] = methodDefinition(method, version);
+        implementation[method.localName] = bind(method, handlers as Record<string, AnyHandler>, options);
+      }
+      server.addService(definition, implementation);
+    }
+  }
+  for (const [path, upload] of Object.entries(options.uploads ?? {})) addUpload(server, path, upload);
+
+  await listen(server, options.socketPath);
+  await chmod(options.socketPath, 0o600);
+  return {
+    async [Symbol.asyncDispose]() {
+      server.forceShutdown();
+      await unlink(options.socketPath).catch(() => undefined); // libuv has removed it already when it closed in time
+    },
+  };
+}
+
+function listen(server: Server, socketPath: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (error) => {
+      if (error) reject(new Error(`cannot listen on ${socketPath}: ${error.message}`, { cause: error }));
+      else resolve();
+    });
+  });
+}
+
+type AnyHandler = (request: AnyMessage, context: CallContext) => Promise<AnyMessage> | AsyncIterable<AnyMessage>;
+
+/** One grpc-js handler for one CRI method. The casts are where grpc-js' untyped table meets our typed one. */
+function bind(method: DescMethod, handlers: Record<string, AnyHandler>, { onCall }: ServeOptions) {
+  const handler = handlers[method.localName]?.bind(handlers);
+  const report = (started: number, error?: unknown) => {
+    const code = error === undefined ? Code.OK : codeOf(error);
+    onCall?.({ method: method.name, code, durationMs: performance.now() - started, error });
+  };
+  const refuse = () =>
+    new CRIError(Code.Unimplemented, `unknown method ${method.name} for service ${method.parent.name}`);
+
+  if (method.methodKind === "server_streaming") {
+    const serve: handleServerStreamingCall<AnyMessage, AnyMessage> = (call) => {
+      const started = performance.now();
+      const abort = abortWith(call);
+      const run = async () => {
+        if (!handler) throw refuse();
+        const answers = handler(call.request, { signal: abort.signal }) as AsyncIterable<AnyMessage>;
+        for await (const answer of answers) {
+          if (abort.signal.aborted) return;
+          if (!call.write(answer)) await drained(call, abort.signal);
+        }
+      };
+      run().then(
+        () => {
+          call.end();
+          report(started);
+        },
+        (error: unknown) => {
+          call.emit("error", serviceError(error));
+          report(started, error);
+        },
+      );
+    };
+    return serve;
+  }
+
+  const serve: handleUnaryCall<AnyMessage, AnyMessage> = (call, callback) => {
+    const started = performance.now();
+    const abort = abortWith(call);
+    const run = async () => {
+      if (!handler) throw refuse();
+      return await (handler(call.request, { signal: abort.signal }) as Promise<AnyMessage>);
+    };
+    run().then(
+      (answer) => {
+        callback(null, answer);
+        report(started);
+      },
+      (error: unknown) => {
+        callback(serviceError(error));
+        report(started, error);
+      },
+    );
+  };
+  return serve;
+}
+
+/** An AbortController that follows the call: grpc-js says `cancelled` for a cancel, a lost client and a passed deadline. */
+function abortWith(call: {
+  on(event: "cancelled", listener: () => void): unknown;
+  cancelled: boolean;
+}): AbortController {
+  const controller = new AbortController();
+  const cancel = () => controller.abort(new CRIError(Code.Canceled, "the caller has cancelled or is gone"));
+  if (call.cancelled) cancel();
+  else call.on("cancelled", cancel);
+  return controller;
+}
+
+function drained(call: NodeJS.EventEmitter, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  call.once("drain", resolve);
+  signal.addEventListener("abort", () => resolve(), { once: true });
+  return promise.finally(() => call.off("drain", resolve));
+}
+
+function addUpload(server: Server, path: string, upload: Upload): void {
+  const plain = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  server.addService(
+    {
+      upload: {
+        path,
+        requestStream: true,
+        responseStream: false,
+        requestSerialize: plain,
+        requestDeserialize: plain,
+        responseSerialize: plain,
+        responseDeserialize: plain,
+      },
+    },
+    {
+      upload: (call: ServerReadableStream<Uint8Array, Uint8Array>, callback: sendUnaryData<Uint8Array>) => {
+        upload(call, { signal: abortWith(call).signal }).then(
+          (answer) => callback(null, answer),
+          (error: unknown) => callback(serviceError(error)),
+        );
+      },
+    },
+  );
+}
+
+function codeOf(error: unknown): Code {
+  return error instanceof CRIError ? error.code : Code.Unknown;
+}
+
+function serviceError(error: unknown) {
+  const message = error instanceof Error ? error.message : String(error);
+  return Object.assign(new Error(message), { code: codeOf(error), details: message });
+}
