@@ -1,0 +1,2 @@
+export { createStreamingServer } from "./server.ts";
+export type * from "./types.ts";

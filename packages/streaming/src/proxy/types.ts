@@ -1,0 +1,26 @@
+import type { Logger } from "@hawser/trace";
+import type { RemoteCommandStreams } from "../remotecommand/types.ts";
+import type { DialTarget } from "../upgrade/types.ts";
+
+/** What an intermediate hop did with a session. */
+export interface BackendInfo {
+  /** `splice`: bytes passed unread; `translate`: v5 WebSocket to SPDY; `tunnel`: WebSocket tunnel to SPDY. */
+  way: "splice" | "translate" | "tunnel";
+  /** The backend's answer: 101, or its refusal. */
+  statusCode: number;
+  localAddress?: string | undefined;
+  localPort?: number | undefined;
+  remoteAddress?: string | undefined;
+  remotePort?: number | undefined;
+}
+
+export interface ProxyOptions {
+  target: DialTarget;
+  kind: "remotecommand" | "portforward";
+  /** Needed for `remotecommand`: what a translation has to open. */
+  streams?: RemoteCommandStreams;
+  /** What the next hop speaks besides SPDY. */
+  nextHop: "spdy" | "websocket";
+  onBackend?(info: BackendInfo): void;
+  log: Logger;
+}
