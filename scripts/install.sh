@@ -56,6 +56,10 @@ install_npm() {
     fi
     die "npm ci failed; the whole log is $log"
   fi
+  # npm before 11 does not link this package's program by itself.
+  for node in node_modules/node-linux-*/bin/node; do
+    if [ -x "$node" ] && [ ! -e node_modules/.bin/node ]; then ln -sfn "../${node#node_modules/}" node_modules/.bin/node; fi
+  done
   [ -x node_modules/.bin/node ] ||
     die "there is no pinned Node for $(uname -s) $(uname -m)" "Hawser runs on Linux, x86-64 or arm64, with glibc."
   printf '%s\n' "$lock" >"$stamp"
