@@ -57,6 +57,11 @@ export function requestInfo(method: string, url: URL): RequestInfo {
     info.name = nameSelected(url.searchParams.get("fieldSelector"));
   }
   if (info.name === "" && info.verb === "delete") info.verb = "deletecollection";
+  const selector = url.searchParams.get("fieldSelector");
+  if (selector && !watchByPath && ["list", "watch", "deletecollection"].includes(info.verb))
+    info.fieldSelector = selector;
+  const fieldSelector = url.searchParams.get("fieldSelector");
+  if (fieldSelector && ["list", "watch", "deletecollection"].includes(info.verb)) info.fieldSelector = fieldSelector;
   return info;
 }
 
