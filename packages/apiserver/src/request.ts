@@ -30,6 +30,8 @@ export interface RequestInfo {
   subresource: string;
   /** Empty for a collection; the one a `metadata.name=` field selector names, for list and watch. */
   name: string;
+  /** As sent, for list, watch and deletecollection: the node authorizer asks for `spec.nodeName=`. */
+  fieldSelector?: string;
 }
 
 export interface UserInfo {
@@ -56,7 +58,16 @@ export interface RequestContext {
 /** Asked of an authorizer: a request's, or those a SubjectAccessReview names. */
 export type Attributes = Pick<
   RequestInfo,
-  "isResourceRequest" | "verb" | "apiGroup" | "apiVersion" | "namespace" | "resource" | "subresource" | "name" | "path"
+  | "isResourceRequest"
+  | "verb"
+  | "apiGroup"
+  | "apiVersion"
+  | "namespace"
+  | "resource"
+  | "subresource"
+  | "name"
+  | "path"
+  | "fieldSelector"
 >;
 
 export interface Decision {
@@ -83,6 +94,12 @@ export interface Access extends AsyncDisposable {
   decide(user: UserInfo, attributes: Attributes): Promise<Decision>;
   /** Throws StatusError 403 with the real text. */
   authorize(user: UserInfo, attributes: Attributes): Promise<void>;
+  /**
+   * What authorization cannot see because it is in the object: a node writes only its own node, lease and mirror pods; a role
+   * or binding hands out no more than `user` has. To be called before create, update and patch are stored, with the object as it would be stored.
+   * Throws StatusError 403.
+   */
+  admit(user: UserInfo, attributes: Attributes, object: KubernetesObject): Promise<void>;
   /** All rules that hold for `user` in `namespace`. */
   rules?(user: UserInfo, namespace: string): Promise<PolicyRule[]>;
 }

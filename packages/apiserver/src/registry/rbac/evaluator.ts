@@ -1,9 +1,9 @@
-import { matchesLabels } from "./labels.ts";
-import type { Attributes, Decision, PolicyRule, UserInfo } from "../../request.ts";
 import { serviceAccountOf } from "../../filters/groups.ts";
+import type { Attributes, Decision, PolicyRule, UserInfo } from "../../request.ts";
+import { matchesLabels } from "./labels.ts";
+import type { PolicySource } from "./policy.ts";
 import { ruleAllows } from "./rules.ts";
 import type { ClusterRole, RoleBinding, Subject } from "./types.ts";
-import type { PolicySource } from "./policy.ts";
 
 /**
  * Decides by the stored roles and bindings. RBAC only allows: where no rule does, the reason is empty, or tells of
@@ -61,7 +61,8 @@ function clusterRoleRules(policy: PolicySource, role: ClusterRole): PolicyRule[]
   if (selectors.length === 0) return rules;
   for (const part of policy.clusterRoles()) {
     if (part.metadata?.name === role.metadata?.name) continue;
-    if (selectors.some((selector) => matchesLabels(selector, part.metadata?.labels ?? {}))) rules.push(...(part.rules ?? []));
+    if (selectors.some((selector) => matchesLabels(selector, part.metadata?.labels ?? {})))
+      rules.push(...(part.rules ?? []));
   }
   return rules;
 }

@@ -16,7 +16,7 @@ function has(allowed: string[] | undefined, value: string): boolean {
   return allowed !== undefined && (allowed.includes("*") || allowed.includes(value));
 }
 
-/** `pods`, `pods/exec`, `*`/scale (that subresource of whatever). */
+/** A rule names `pods`, `pods/exec`, `*` for everything, or a star, a slash and a subresource for that of whatever. */
 function resourceMatches({ resources = [] }: PolicyRule, resource: string, subresource: string): boolean {
   const combined = subresource ? `${resource}/${subresource}` : resource;
   return resources.some(
@@ -53,7 +53,9 @@ function breakdown(rule: PolicyRule): PolicyRule[] {
       ),
     ),
   );
-  const onURLs = rule.verbs.flatMap((verb) => (rule.nonResourceURLs ?? []).map((url) => ({ verbs: [verb], nonResourceURLs: [url] })));
+  const onURLs = rule.verbs.flatMap((verb) =>
+    (rule.nonResourceURLs ?? []).map((url) => ({ verbs: [verb], nonResourceURLs: [url] })),
+  );
   return [...onResources, ...onURLs];
 }
 
