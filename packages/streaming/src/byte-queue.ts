@@ -1,0 +1,136 @@
+import type { ByteSource } from "./bytes.ts";
+
+/** What one queued chunk costs besides its bytes: so that a flood of one-byte chunks meets the limit too. */
+const chunkOverhead = 96;
+
+export interface ByteQueueOptions {
+  /** Bytes (and overhead) from which on the queue says it is full. The chunk that crosses it is still taken. */
+  limit: number;
+  /** The queue became full: stop reading from where the bytes come. */
+  onFull?(): void;
+  /** The queue is down to half its limit, or discards: read on. Called once per onFull. */
+  onDrained?(): void;
+  /** The reader left before the end. */
+  onDiscard?(): void;
+}
+
+/**
+ * Bytes between an event that brings them and a reader that takes its time. One reader.
+ *
+ * What was pushed before end() or fail() is read before the end or the failure is seen.
+ * A reader that leaves (break, return, throw) makes the queue discard all that follows, so that nothing behind it is held up.
+ */
+export class ByteQueue implements ByteSource {
+  readonly #options: ByteQueueOptions;
+  #chunks: Uint8Array[] = [];
+  #head = 0;
+  #cost = 0;
+  #full = false;
+  #discarding = false;
+  #end: { error?: unknown } | undefined;
+  #waiting: PromiseWithResolvers<IteratorResult<Uint8Array, undefined>> | undefined;
+
+  constructor(options: ByteQueueOptions) {
+    this.#options = options;
+  }
+
+  get full(): boolean {
+    return this.#full;
+  }
+
+  /** No more will come: by end() or by fail(). */
+  get ended(): boolean {
+    return this.#end !== undefined;
+  }
+
+  /** Takes a view; empty ones and those after the end are ignored. A small view on a large buffer is copied, so that it does not keep the buffer. */
+  push(chunk: Uint8Array): void {
+    if (chunk.byteLength === 0 || this.#end || this.#discarding) return;
+    if (this.#waiting) {
+      const { resolve } = this.#waiting;
+      this.#waiting = undefined;
+      resolve({ value: chunk, done: false });
+      return;
+    }
+    const kept = chunk.byteLength * 4 < chunk.buffer.byteLength ? new Uint8Array(chunk) : chunk;
+    this.#chunks.push(kept);
+    this.#cost += kept.byteLength + chunkOverhead;
+    if (!this.#full && this.#cost >= this.#options.limit) {
+      this.#full = true;
+      this.#options.onFull?.();
+    }
+  }
+
+  /** EOF, after what is queued. */
+  end(): void {
+    this.#finish({});
+  }
+
+  /** The reader gets `error`, after what is queued. */
+  fail(error: unknown): void {
+    this.#finish({ error });
+  }
+
+  /** Drops what is queued and all that follows. */
+  discard(): void {
+    if (this.#discarding) return;
+    this.#discarding = true;
+    this.#chunks = [];
+    this.#head = 0;
+    this.#cost = 0;
+    this.#drained();
+    this.#options.onDiscard?.();
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
+    return { next: () => this.#next(), return: () => this.#leave() };
+  }
+
+  async #leave(): Promise<IteratorResult<Uint8Array, undefined>> {
+    this.discard();
+    this.#finish({});
+    return { value: undefined, done: true };
+  }
+
+  #next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    const value = this.#shift();
+    if (value) return Promise.resolve({ value, done: false });
+    if (this.#end) return settled(this.#end);
+    this.#waiting ??= Promise.withResolvers();
+    return this.#waiting.promise;
+  }
+
+  #shift(): Uint8Array | undefined {
+    const chunk = this.#chunks[this.#head];
+    if (!chunk) return undefined;
+    this.#head++;
+    if (this.#head === this.#chunks.length) {
+      this.#chunks = [];
+      this.#head = 0;
+    } else if (this.#head === 1024) {
+      this.#chunks = this.#chunks.slice(this.#head);
+      this.#head = 0;
+    }
+    this.#cost -= chunk.byteLength + chunkOverhead;
+    if (this.#cost <= this.#options.limit / 2) this.#drained();
+    return chunk;
+  }
+
+  #drained() {
+    if (!this.#full) return;
+    this.#full = false;
+    this.#options.onDrained?.();
+  }
+
+  #finish(end: { error?: unknown }) {
+    if (this.#end) return;
+    this.#end = end;
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.resolve(settled(end));
+  }
+}
+
+function settled(end: { error?: unknown }): Promise<IteratorResult<Uint8Array, undefined>> {
+  return "error" in end ? Promise.reject(end.error) : Promise.resolve({ value: undefined, done: true });
+}
