@@ -1,0 +1,66 @@
+// One pod with one container on a CRI runtime, for as long as its rows are measured.
+import { type CRIConnection, connectCRI } from "@hawser/cri";
+
+export interface CRIPod extends AsyncDisposable {
+  cri: CRIConnection;
+  podSandboxId: string;
+  containerId: string;
+}
+
+export interface CRIPeer {
+  /** The column's heading: `containerd + runc`. */
+  name: string;
+  endpoint: string;
+  /** An image with sh, sleep, cat, head, true and wc that the runtime has already. */
+  image: string;
+  cgroupParent: string;
+}
+
+let serial = 0;
+
+/** RunPodSandbox, CreateContainer, StartContainer: what a kubelet does, with `sleep` as the container. */
+export async function startPod(
+  cri: CRIConnection,
+  peer: CRIPeer,
+): Promise<{ podSandboxId: string; containerId: string }> {
+  const name = `bench-${process.pid}-${serial++}`;
+  const sandboxConfig = {
+    metadata: { name, namespace: "bench", uid: name, attempt: 0 },
+    logDirectory: `/tmp/hawser-bench-${process.pid}/${name}`,
+    linux: { cgroupParent: `${peer.cgroupParent}/${name}`, securityContext: { namespaceOptions: {} } },
+  };
+  const { podSandboxId } = await cri.runtime.runPodSandbox({ config: sandboxConfig });
+  const { containerId } = await cri.runtime.createContainer({
+    podSandboxId,
+    config: {
+      metadata: { name: "c", attempt: 0 },
+      image: { image: peer.image },
+      command: ["sleep", "100000"],
+      logPath: "c.log",
+      linux: {},
+    },
+    sandboxConfig,
+  });
+  await cri.runtime.startContainer({ containerId });
+  return { podSandboxId, containerId };
+}
+
+export async function removePod(cri: CRIConnection, podSandboxId: string): Promise<void> {
+  await cri.runtime.stopPodSandbox({ podSandboxId });
+  await cri.runtime.removePodSandbox({ podSandboxId });
+}
+
+export async function openPod(peer: CRIPeer): Promise<CRIPod> {
+  const cri = await connectCRI({ endpoint: peer.endpoint });
+  try {
+    const pod = await startPod(cri, peer);
+    const dispose = async () => {
+      await removePod(cri, pod.podSandboxId);
+      cri.close();
+    };
+    return { cri, ...pod, [Symbol.asyncDispose]: dispose };
+  } catch (error) {
+    cri.close();
+    throw error;
+  }
+}
