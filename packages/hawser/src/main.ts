@@ -12,6 +12,8 @@ const commands: Record<string, () => Promise<Main>> = {
   apiserver: async () => (await import("@hawser/apiserver/main")).main,
   kubelet: async () => (await import("@hawser/kubelet/main")).main,
   runtime: async () => (await import("@hawser/runtime/main")).main,
+  // Not for people: how `down` has the containers removed, in the network namespace where the runtime ran.
+  "remove-containers": async () => (await import("./commands/remove-containers.ts")).removeContainers,
 };
 
 /** Runs one `hawser` command line (without node and the program's path). Resolves with the exit code. */

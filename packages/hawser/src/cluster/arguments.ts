@@ -1,0 +1,40 @@
+import type { KubeletCredentials } from "./credentials.ts";
+import type { ClusterPaths } from "./paths.ts";
+import type { ClusterSettings } from "./settings.ts";
+
+// The command lines of the three daemons: what `ps` shows, and what one types to start a hop alone.
+
+export function apiserverArguments(paths: ClusterPaths, settings: ClusterSettings): string[] {
+  return [
+    ...["--data-dir", paths.dataDir, "--port", String(settings.apiPort)],
+    ...["--advertise-address", settings.apiAddress, "-v", String(settings.verbosity)],
+  ];
+}
+
+export function runtimeArguments(paths: ClusterPaths, settings: ClusterSettings): string[] {
+  return [
+    ...["--root", paths.runtimeRoot, "--socket", paths.runtimeSocket, "--pod-cidr", settings.podCIDR],
+    ...(settings.ociRuntime ? ["--oci-runtime", settings.ociRuntime] : []),
+    ...(settings.runtimeConfig ? ["--config", settings.runtimeConfig] : []),
+    ...["-v", String(settings.verbosity)],
+  ];
+}
+
+export function kubeletArguments(
+  paths: ClusterPaths,
+  settings: ClusterSettings,
+  credentials: KubeletCredentials,
+): string[] {
+  return [
+    ...["--kubeconfig", credentials.kubeconfig, "--runtime-endpoint", runtimeEndpoint(paths, settings)],
+    ...["--node-name", settings.nodeName, "--node-ip", settings.nodeAddress],
+    ...["--port", String(settings.kubeletPort), "--root-dir", paths.kubeletRoot],
+    ...["--client-ca-file", credentials.clientCA],
+    ...["--tls-cert-file", credentials.servingCertificate, "--tls-private-key-file", credentials.servingKey],
+    ...["-v", String(settings.verbosity)],
+  ];
+}
+
+export function runtimeEndpoint(paths: ClusterPaths, settings: ClusterSettings): string {
+  return settings.runtimeEndpoint ?? `unix://${paths.runtimeSocket}`;
+}

@@ -1,0 +1,226 @@
+import { mkdir, readdir } from "node:fs/promises";
+import { freePodCIDR, primaryAddress } from "./address.ts";
+import { apiserverArguments, kubeletArguments, runtimeArguments, runtimeEndpoint } from "./arguments.ts";
+import { issueKubeletCredentials } from "./credentials.ts";
+import { type Daemon, type Launcher, lastLines, runningDaemon, startDaemon } from "./daemon.ts";
+import { takeDown } from "./down.ts";
+import { defaultKubeconfig, mergeKubeconfig } from "./kubeconfig.ts";
+import { lockCluster } from "./lock.ts";
+import { readyInLog } from "./log-watch.ts";
+import { type ClusterPaths, clusterPaths, defaultDataDir, type Hop, hops, logFile } from "./paths.ts";
+import { checkMachine, checkPort } from "./preflight.ts";
+import { type APIProbe, clientProbe } from "./probe.ts";
+import { type ProcessIdentity, terminate } from "./proc.ts";
+import { type ClusterSettings, defaultNodeName, readSettings, writeSettings } from "./settings.ts";
+
+/** How long a hop may take until it serves, milliseconds; generous, for a machine that is busy with something else. */
+const readyTimeout = 60_000;
+
+/** Each setting may be left out, or undefined. */
+type Wishes = { [Name in keyof Omit<ClusterSettings, "merged">]?: ClusterSettings[Name] | undefined };
+
+export interface UpOptions extends Wishes {
+  /** Default /var/lib/hawser. */
+  dataDir?: string | undefined;
+  /** Also put the cluster into the user's own kubeconfig. */
+  merge?: boolean | undefined;
+  /** Told what is going on, a line at a time, for people. */
+  onProgress?: ((line: string) => void) | undefined;
+  signal?: AbortSignal | undefined;
+  /** For clusters whose hops live in network namespaces. */
+  launcher?: Launcher | undefined;
+  probe?: APIProbe | undefined;
+}
+
+export interface UpResult {
+  paths: ClusterPaths;
+  settings: ClusterSettings;
+  /** The hops this call has started; empty when the whole cluster ran already. */
+  started: Hop[];
+  pids: Partial<Record<Hop, number>>;
+}
+
+/**
+ * Starts a cluster, or what is missing of it. Resolves when its node is Ready.
+ *
+ * A cluster that runs is left as it is; a hop of it that died is started again. When this fails or is aborted, what
+ * it has started is gone again, a new data directory with it.
+ */
+export async function up(options: UpOptions = {}): Promise<UpResult> {
+  const { onProgress = () => {}, signal, launcher } = options;
+  const paths = clusterPaths(options.dataDir ?? defaultDataDir);
+  await checkMachine({ ociRuntime: options.ociRuntime, ownRuntime: options.runtimeEndpoint === undefined });
+  await using _lock = await lockCluster(paths.dataDir, {
+    signal,
+    waiting: (pid) => onProgress(`waiting for another hawser (process ${pid}) that works on ${paths.dataDir}`),
+  });
+
+  const previous = await readSettings(paths);
+  const isNew = previous === undefined;
+  const running = await runningDaemons(paths);
+  const settings = await settle(paths, options, previous, Object.keys(running).length > 0);
+  const wanted = hops.filter((hop) => hop !== "runtime" || settings.runtimeEndpoint === undefined);
+  const missing = wanted.filter((hop) => !running[hop]);
+  // What `down` removes must have been ours from the beginning.
+  if (isNew && !(await isEmpty(paths.dataDir))) {
+    throw new Error(`${paths.dataDir} is not empty and holds no cluster; choose another --data-dir`);
+  }
+  if (!launcher) await checkPorts(missing, settings);
+
+  const pids: UpResult["pids"] = {};
+  for (const [hop, { pid }] of Object.entries(running)) pids[hop as Hop] = pid;
+  const started: Daemon[] = [];
+  try {
+    if (missing.length > 0) {
+      await writeSettings(paths, settings);
+      await mkdir(paths.run, { recursive: true, mode: 0o755 });
+      await startMissing({ paths, settings, launcher, onProgress, started }, missing, options);
+      for (const { hop, identity } of started) pids[hop] = identity.pid;
+    }
+    if (options.merge) {
+      const merged = await mergeKubeconfig(paths.kubeconfig, defaultKubeconfig());
+      // A second --merge finds our own context as the current one: the first answer is the one to give back.
+      settings.merged = settings.merged?.path === merged.path ? { ...merged, ...settings.merged } : merged;
+      await writeSettings(paths, settings);
+    }
+  } catch (err) {
+    onProgress("that failed; removing what was started");
+    if (isNew) await takeDown({ paths, settings, launcher }, { keepData: false });
+    else
+      await terminate(
+        started.map(({ identity }) => identity),
+        5_000,
+      );
+    throw err;
+  }
+  return { paths, settings, started: missing, pids };
+}
+
+interface Start {
+  paths: ClusterPaths;
+  settings: ClusterSettings;
+  launcher: Launcher | undefined;
+  onProgress: (line: string) => void;
+  /** Grows as daemons start, so that a failure knows them. */
+  started: Daemon[];
+}
+
+/** API server and runtime side by side, and the kubelet as soon as both serve. */
+async function startMissing(start: Start, missing: Hop[], { signal, probe = clientProbe }: UpOptions): Promise<void> {
+  const { paths, settings } = start;
+  const since = Date.now();
+  const both = new AbortController(); // one failing ends the wait for the other
+  const stop = AbortSignal.any([both.signal, ...(signal ? [signal] : [])]);
+  const serve = async (hop: Hop, args: string[], check: (signal: AbortSignal) => Promise<void>) => {
+    if (missing.includes(hop)) await startUntil(start, hop, args, check, stop);
+  };
+  try {
+    await Promise.all([
+      serve("apiserver", apiserverArguments(paths, settings), (wait) => probe.apiReady(paths.kubeconfig, wait)),
+      serve("runtime", runtimeArguments(paths, settings), async () => {
+        const { connectCRI } = await import("@hawser/cri");
+        using _connection = await connectCRI({ endpoint: runtimeEndpoint(paths, settings) });
+      }),
+    ]);
+    if (!missing.includes("kubelet")) return;
+    const credentials = await issueKubeletCredentials(paths, settings);
+    await startUntil(
+      start,
+      "kubelet",
+      kubeletArguments(paths, settings, credentials),
+      (wait) => probe.nodeReady(paths.kubeconfig, settings.nodeName, since, wait),
+      stop,
+    );
+  } finally {
+    both.abort(new Error("another hop failed"));
+  }
+}
+
+/** Starts one daemon and waits until its log and then `check` say that it serves. */
+async function startUntil(
+  { paths, launcher, onProgress, started }: Start,
+  hop: Hop,
+  args: string[],
+  check: (signal: AbortSignal) => Promise<void>,
+  stop: AbortSignal,
+): Promise<void> {
+  const begin = performance.now();
+  const daemon = await startDaemon({ paths, ...(launcher && { launcher }) }, hop, args);
+  started.push(daemon);
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), readyTimeout);
+  const wait = AbortSignal.any([late.signal, stop]);
+  const serves = readyInLog(paths, hop, daemon.logOffset, wait).then(() => check(wait));
+  try {
+    await Promise.race([serves, daemon.died]);
+  } catch (err) {
+    if (!late.signal.aborted) throw err;
+    const lines = await lastLines(paths, hop, daemon.logOffset);
+    throw new Error(
+      `the ${hop} was not ready after ${readyTimeout / 1000} s; the end of ${logFile(paths, hop)}:\n${lines}`,
+      { cause: err },
+    );
+  } finally {
+    clearTimeout(timer);
+    late.abort();
+    serves.catch(() => {}); // when the daemon died, nobody waits for this any more
+  }
+  onProgress(`${hop} is ready (process ${daemon.identity.pid}, ${Math.round(performance.now() - begin)} ms)`);
+}
+
+async function runningDaemons(paths: ClusterPaths): Promise<Partial<Record<Hop, ProcessIdentity>>> {
+  const found: Partial<Record<Hop, ProcessIdentity>> = {};
+  for (const hop of hops) {
+    const identity = await runningDaemon(paths, hop);
+    if (identity) found[hop] = identity;
+  }
+  return found;
+}
+
+/** What was asked for, over what the cluster was last started with, over the defaults. */
+async function settle(
+  paths: ClusterPaths,
+  options: UpOptions,
+  previous: ClusterSettings | undefined,
+  runs: boolean,
+): Promise<ClusterSettings> {
+  const names = ["apiPort", "kubeletPort", "nodeName", "nodeAddress", "apiAddress", "podCIDR", "ociRuntime"] as const;
+  const more = ["runtimeEndpoint", "runtimeConfig", "verbosity"] as const;
+  const asked: Partial<ClusterSettings> = {};
+  for (const name of [...names, ...more]) {
+    const value = options[name];
+    if (value === undefined) continue;
+    if (runs && previous && previous[name] !== value) {
+      throw new Error(
+        `the cluster in ${paths.dataDir} runs with ${name} ${previous[name] ?? "unset"}; to change it to ${value}, first: hawser down --keep-data --data-dir ${paths.dataDir}`,
+      );
+    }
+    Object.assign(asked, { [name]: value });
+  }
+  const nodeAddress = asked.nodeAddress ?? (runs ? previous?.nodeAddress : undefined) ?? (await primaryAddress());
+  return {
+    apiPort: 6443,
+    kubeletPort: 10250,
+    nodeName: defaultNodeName(),
+    apiAddress: "127.0.0.1",
+    podCIDR: previous?.podCIDR ?? freePodCIDR(paths.dataDir, { defaultDir: defaultDataDir }),
+    verbosity: 0,
+    ...previous,
+    ...asked,
+    nodeAddress,
+  };
+}
+
+async function checkPorts(missing: Hop[], { apiPort, kubeletPort }: ClusterSettings): Promise<void> {
+  if (missing.includes("apiserver")) await checkPort(apiPort, "API server", "--api-port");
+  if (missing.includes("kubelet")) await checkPort(kubeletPort, "kubelet", "--kubelet-port");
+}
+
+async function isEmpty(folder: string): Promise<boolean> {
+  try {
+    return (await readdir(folder)).length === 0;
+  } catch (err) {
+    if ((err as NodeJS.ErrnoException).code === "ENOENT") return true;
+    throw err;
+  }
+}
