@@ -1,0 +1,52 @@
+import { Readable } from "node:stream";
+import { createGunzip } from "node:zlib";
+import type { ByteSource } from "@hawser/streaming";
+import { decompressZstd, isZstd } from "./zstd.ts";
+
+type Compression = "gzip" | "zstd" | "none";
+
+/**
+ * Undoes gzip or zstd, told by the first bytes and not by the media type: registries and `docker save` mislabel both ways.
+ * Errors of the source and of the decompressor come out of the iteration.
+ */
+export async function* decompress(source: ByteSource): AsyncGenerator<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  const first: Uint8Array[] = [];
+  let length = 0;
+  while (length < 4) {
+    const { value, done } = await iterator.next();
+    if (done) break;
+    first.push(value);
+    length += value.length;
+  }
+  const all: AsyncIterable<Uint8Array> = {
+    async *[Symbol.asyncIterator]() {
+      yield* first;
+      yield* { [Symbol.asyncIterator]: () => iterator };
+    },
+  };
+  const compression = detect(Buffer.concat(first).subarray(0, 4));
+  if (compression === "none") {
+    yield* all;
+    return;
+  }
+  if (compression === "zstd") {
+    yield* decompressZstd(all);
+    return;
+  }
+  const decoder = createGunzip();
+  const input = Readable.from(all, { objectMode: false });
+  input.on("error", (error) => decoder.destroy(error));
+  input.pipe(decoder);
+  try {
+    yield* decoder;
+  } finally {
+    input.destroy();
+    decoder.destroy();
+  }
+}
+
+function detect(magic: Buffer): Compression {
+  if (magic[0] === 0x1f && magic[1] === 0x8b) return "gzip";
+  return isZstd(magic) ? "zstd" : "none";
+}

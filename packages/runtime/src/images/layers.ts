@@ -1,0 +1,183 @@
+import { execFile } from "node:child_process";
+import { mkdir, readdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import type { ByteSource } from "@hawser/streaming";
+import type { Logger } from "@hawser/trace";
+import { fileSystemSync, readJSON, setAside, syncDirectory, temporaryDirectory, writeFileDurably } from "./disk.ts";
+import { extractLayer } from "./layer.ts";
+import { LayerError } from "./layer-paths.ts";
+
+const run = promisify(execFile);
+
+/** An extracted layer. Its directory's name is a short number: overlayfs takes 4 KiB of names at most. */
+export interface Layer {
+  chainID: string;
+  diffID: string;
+  directory: string;
+  /** Disk space it takes, bytes. */
+  bytes: number;
+  inodes: number;
+}
+
+export interface LayerStoreOptions {
+  /** Where layers lie: `<directory>/<number>/{layer.json,fs}`. */
+  directory: string;
+  /** On the same file system. */
+  temporary: string;
+  aside: string;
+  log: Logger;
+}
+
+/**
+ * The extracted layers, each once, by chainID. A layer is there whole or not at all: it is extracted into a temporary
+ * directory, written to disk, and renamed into place with its description.
+ */
+export class LayerStore {
+  readonly #options: LayerStoreOptions;
+  readonly #sync: () => Promise<void>;
+  readonly #layers = new Map<string, Layer>();
+  readonly #making = new Map<string, Promise<Layer>>();
+  readonly #held = new Map<string, number>();
+  #nextNumber = 1;
+
+  constructor(options: LayerStoreOptions) {
+    this.#options = options;
+    this.#sync = fileSystemSync(options.directory);
+  }
+
+  /** Finds the layers of former runs; sets aside what it cannot understand. */
+  static async open(options: LayerStoreOptions): Promise<LayerStore> {
+    await mkdir(options.directory, { recursive: true, mode: 0o700 });
+    const store = new LayerStore(options);
+    for (const name of await readdir(options.directory)) {
+      const directory = join(options.directory, name);
+      if (/^[0-9]{1,15}$/.test(name)) store.#nextNumber = Math.max(store.#nextNumber, Number(name) + 1);
+      try {
+        const layer = parseLayer(directory, await readJSON(join(directory, "layer.json")));
+        if (store.#layers.has(layer.chainID)) throw new Error(`layer ${layer.chainID} is there twice`);
+        store.#layers.set(layer.chainID, layer);
+      } catch (error) {
+        await setAside(options, directory, error);
+      }
+    }
+    return store;
+  }
+
+  get(chainID: string): Layer | undefined {
+    return this.#layers.get(chainID);
+  }
+
+  all(): Layer[] {
+    return [...this.#layers.values()];
+  }
+
+  /** A layer's root directory. */
+  root(layer: Layer): string {
+    return join(layer.directory, "fs");
+  }
+
+  /** Keeps layers from being collected, those that do not exist yet included, until disposed. */
+  hold(chainIDs: readonly string[]): Disposable {
+    const change = (by: number) => {
+      for (const id of chainIDs) {
+        const count = (this.#held.get(id) ?? 0) + by;
+        if (count > 0) this.#held.set(id, count);
+        else this.#held.delete(id);
+      }
+    };
+    change(1);
+    return { [Symbol.dispose]: () => change(-1) };
+  }
+
+  /**
+   * The layer, made from its blob if it is not there yet; concurrent calls share the work.
+   * Throws LayerError when the content is not what `diffID` says, and what extractLayer throws.
+   */
+  async ensure(wanted: {
+    chainID: string;
+    diffID: string;
+    /** Topmost first. */
+    lowers: readonly Layer[];
+    blob(signal: AbortSignal): Promise<ByteSource>;
+    signal: AbortSignal;
+  }): Promise<Layer> {
+    for (;;) {
+      wanted.signal.throwIfAborted();
+      const layer = this.#layers.get(wanted.chainID);
+      if (layer) return layer;
+      const making = this.#making.get(wanted.chainID);
+      if (!making) break;
+      await settledOrAborted(making, wanted.signal); // another's failure may be another's abort: then it is our turn
+    }
+    const making = this.#make(wanted).finally(() => this.#making.delete(wanted.chainID));
+    this.#making.set(wanted.chainID, making);
+    return await making;
+  }
+
+  /** Removes the layers that are neither in `live` nor held. Resolves with their number. */
+  async collect(live: ReadonlySet<string>): Promise<number> {
+    const dead = this.all().filter(({ chainID }) => !live.has(chainID) && !this.#held.has(chainID));
+    for (const { chainID } of dead) this.#layers.delete(chainID); // at once, so that nobody builds on them
+    for (const { directory } of dead) {
+      await using grave = await temporaryDirectory(this.#options.temporary);
+      await rename(directory, join(grave.path, "layer"));
+    }
+    return dead.length;
+  }
+
+  async #make({ chainID, diffID, lowers, blob, signal }: Parameters<LayerStore["ensure"]>[0]): Promise<Layer> {
+    const started = performance.now();
+    await using work = await temporaryDirectory(this.#options.temporary);
+    const fresh = join(work.path, "layer");
+    const root = join(fresh, "fs");
+    await mkdir(root, { recursive: true, mode: 0o755 });
+    const extracted = await extractLayer({
+      source: await blob(signal),
+      directory: root,
+      lowers: lowers.map((layer) => this.root(layer)),
+      signal,
+    });
+    if (extracted.diffID !== diffID) {
+      throw new LayerError(`wrong diff id calculated on extraction "${extracted.diffID}", expected "${diffID}"`);
+    }
+    const bytes = await diskUsage(root, signal);
+    const description = { chainID, diffID, bytes, inodes: extracted.inodes };
+    await writeFileDurably(join(fresh, "layer.json"), JSON.stringify(description));
+    await this.#sync();
+    signal.throwIfAborted();
+    const directory = join(this.#options.directory, String(this.#nextNumber++));
+    await rename(fresh, directory);
+    await syncDirectory(this.#options.directory);
+    const layer = { ...description, directory };
+    this.#layers.set(chainID, layer);
+    const milliseconds = Math.round(performance.now() - started);
+    this.#options.log.at(2, "layer extracted", { diffID, bytes, inodes: extracted.inodes, milliseconds });
+    return layer;
+  }
+}
+
+async function diskUsage(directory: string, signal: AbortSignal): Promise<number> {
+  const { stdout } = await run("du", ["--summarize", "--block-size=1", directory], { signal });
+  return Number.parseInt(stdout, 10);
+}
+
+async function settledOrAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, resolve } = Promise.withResolvers<void>();
+  const listener = () => resolve();
+  signal.addEventListener("abort", listener, { once: true });
+  const settled = promise.then(
+    () => undefined,
+    () => undefined,
+  );
+  await Promise.race([settled, aborted]);
+  signal.removeEventListener("abort", listener);
+}
+
+function parseLayer(directory: string, value: unknown): Layer {
+  const { chainID, diffID, bytes, inodes } = (value ?? {}) as Partial<Layer>; // checked here
+  if (typeof chainID !== "string" || typeof diffID !== "string" || !Number.isSafeInteger(bytes)) {
+    throw new Error("layer.json is missing or incomplete");
+  }
+  return { chainID, diffID, directory, bytes: Number(bytes), inodes: Number(inodes ?? 0) };
+}

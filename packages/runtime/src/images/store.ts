@@ -1,0 +1,144 @@
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Code, CRIError } from "@hawser/cri";
+import type { ByteSource } from "@hawser/streaming";
+import type { Logger } from "@hawser/trace";
+import type { OCIImageConfig } from "./config.ts";
+import type { Installer } from "./install.ts";
+import { LayerStore } from "./layers.ts";
+import { loadArchive } from "./load.ts";
+import { type Image, ImageRecords } from "./records.ts";
+import { formatReference, parseReference } from "./reference.ts";
+import { Rootfs } from "./rootfs.ts";
+
+export interface ImageStoreConfig {
+  /** Names of images that the kubelet's image collection must leave. */
+  pinned?: readonly string[];
+}
+
+export interface ImageStoreOptions {
+  /** The runtime's root: images lie in `<root>/images`, root file systems in `<root>/containers/<id>`. */
+  root: string;
+  log: Logger;
+  config?: ImageStoreConfig;
+  now?: () => number;
+}
+
+export interface FsInfo {
+  mountpoint: string;
+  usedBytes: number;
+  inodesUsed: number;
+}
+
+/** The node's images, and the containers' root file systems made of them. */
+export interface ImageStore extends AsyncDisposable {
+  list(reference?: string): Image[];
+  /** By name, id, or an unambiguous beginning of the id. */
+  status(reference: string): Image | undefined;
+  /** The whole config. Throws CRIError NotFound. */
+  config(reference: string): Promise<OCIImageConfig>;
+  /** Removes an image with all its names, by any of them; the layers go when no image and no container needs them. Fine when there is none. */
+  remove(reference: string): Promise<void>;
+  /** Loads an OCI or docker archive. Resolves with the images' names. */
+  load(archive: ByteSource, options?: { signal?: AbortSignal }): Promise<string[]>;
+  /** What the images take, from what was measured when they were extracted: no disk is touched. */
+  fsInfo(): FsInfo;
+  /** Mounts `<root>/containers/<id>/rootfs`. Idempotent. Throws CRIError NotFound for an unknown image. */
+  prepareRootfs(options: { imageId: string; containerId: string }): Promise<{ rootfs: string; config: OCIImageConfig }>;
+  /** Unmounts and removes it, with what the container had written. Idempotent. */
+  releaseRootfs(containerId: string): Promise<void>;
+}
+
+/**
+ * Opens the image store below `root`, finding what former runs left. One process at a time may have it open.
+ * State that cannot be understood is moved to `<root>/images/corrupt`; half-made things of a crash are removed.
+ */
+export async function openImageStore({
+  root,
+  log,
+  config = {},
+  now = Date.now,
+}: ImageStoreOptions): Promise<ImageStore> {
+  const home = join(root, "images");
+  const [temporary, aside, empty] = [join(home, "tmp"), join(home, "corrupt"), join(home, "empty")];
+  await rm(temporary, { recursive: true, force: true });
+  for (const path of [temporary, empty]) await mkdir(path, { recursive: true, mode: 0o700 });
+
+  const layers = await LayerStore.open({ directory: join(home, "layers"), temporary, aside, log });
+  const records = new ImageRecords({ directory: join(home, "records"), aside, log });
+  await records.load((image) => image.chainIDs.every((id) => layers.get(id)));
+  const rootfs = new Rootfs({
+    directory: join(root, "containers"),
+    log,
+    lowers(chainIDs) {
+      const roots = chainIDs.map((id) => {
+        const layer = layers.get(id);
+        if (!layer) throw new Error(`layer ${id} is missing`);
+        return layers.root(layer);
+      });
+      return roots.length > 0 ? roots.reverse() : [empty]; // overlayfs wants one lower directory at least
+    },
+  });
+  await rootfs.load();
+
+  const pinned = new Set((config.pinned ?? []).map((name) => formatReference(parseReference(name))));
+  const installer: Installer = { layers, records, log, now, isPinned: (tags) => tags.some((tag) => pinned.has(tag)) };
+  const closing = new AbortController();
+
+  const collect = async () => {
+    if (!rootfs.complete) return;
+    const live = new Set([...records.all().flatMap((image) => image.chainIDs), ...rootfs.chainIDs()]);
+    const removed = await layers.collect(live);
+    if (removed > 0) log.at(2, "unused layers removed", { removed });
+  };
+  const found = (reference: string): Image => {
+    const image = records.find(reference);
+    if (!image) throw new CRIError(Code.NotFound, `image "${reference}" not found`);
+    return image;
+  };
+  await collect();
+
+  return {
+    list(reference) {
+      if (!reference) return records.all();
+      const image = records.find(reference);
+      return image ? [image] : [];
+    },
+    status: (reference) => records.find(reference),
+    config: async (reference) => await records.config(found(reference).id),
+    async remove(reference) {
+      const image = records.find(reference);
+      if (!image) return;
+      await records.remove(image.id);
+      log.info("image removed", { id: image.id, names: image.repoTags });
+      await collect();
+    },
+    async load(archive, { signal } = {}) {
+      const signals = signal ? [signal, closing.signal] : [closing.signal];
+      return await loadArchive({ ...installer, temporary }, archive, AbortSignal.any(signals));
+    },
+    fsInfo() {
+      const all = layers.all();
+      return {
+        mountpoint: home,
+        usedBytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
+        inodesUsed: all.reduce((sum, { inodes }) => sum + inodes, 0),
+      };
+    },
+    async prepareRootfs({ imageId, containerId }) {
+      const known = rootfs.get(containerId);
+      if (known && !records.find(imageId)) return await rootfs.prepare(containerId, known);
+      const image = found(imageId);
+      using _hold = layers.hold(image.chainIDs); // until the container's own record does so
+      const config = await records.config(image.id);
+      return await rootfs.prepare(containerId, { imageId: image.id, chainIDs: image.chainIDs, config });
+    },
+    async releaseRootfs(containerId) {
+      await rootfs.release(containerId);
+      await collect();
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort(new CRIError(Code.Canceled, "the image store is closing"));
+    },
+  };
+}
