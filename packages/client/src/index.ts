@@ -1,1 +1,20 @@
-export {};
+export { answerError, isStatus } from "./answer.ts";
+export * from "./client.ts";
+export type { ClusterConfig } from "./config/cluster-config.ts";
+export { CredentialError } from "./config/credentials.ts";
+export {
+  type Cluster,
+  type Context,
+  type Kubeconfig,
+  KubeconfigError,
+  kubeconfigPaths,
+  parseKubeconfig,
+  readKubeconfig,
+  type User,
+} from "./config/file.ts";
+export { inClusterConfig } from "./config/in-cluster.ts";
+export { type ConfigOverrides, clusterConfig, type LoadOptions, loadKubeconfig } from "./config/kubeconfig.ts";
+export { ConnectionError, type ConnectionErrorKind } from "./connection-error.ts";
+export * from "./informer.ts";
+export { LineTooLongError, lines } from "./lines.ts";
+export { pathOf, type ResourceRef } from "./ref.ts";

@@ -1,0 +1,117 @@
+import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from "node:http";
+import type { ClusterConfig } from "./config/cluster-config.ts";
+import { ConnectionError, connectionError } from "./connection-error.ts";
+
+/** Milliseconds for a connection with its TLS handshake to come up; client-go's dial timeout. */
+const connectTimeoutMs = 30_000;
+/** Idle connections kept for the next request; more are closed when their answer has been read. */
+const maxIdleConnections = 16;
+
+export interface SendOptions {
+  method: string;
+  /** With its query. Appended to the server's own path. */
+  path: string;
+  headers: Record<string, string>;
+  body?: string | Uint8Array | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Keep-alive connections to one server, HTTP/1.1. `send` resolves when the answer's head is there;
+ * whoever gets the message must read or destroy it. Throws ConnectionError; on abort, the signal's reason.
+ */
+export interface Transport extends AsyncDisposable {
+  send(options: SendOptions): Promise<IncomingMessage>;
+}
+
+export function createTransport(config: ClusterConfig): Transport {
+  const secure = config.server.protocol === "https:";
+  const prefix = config.server.pathname.replace(/\/+$/, "");
+  let agent: Agent | undefined;
+  let agentCertificate: unknown;
+  let closed = false;
+
+  /** An exec plugin may bring a new certificate: connections made with the old one serve no longer. */
+  async function connections(): Promise<{ agent: Agent; request: (options: RequestOptions) => ClientRequest }> {
+    // Loaded here, so that a program that never connects does not pay for TLS.
+    const module = secure ? await import("node:https") : await import("node:http");
+    if (!agent || agentCertificate !== config.tls.cert) {
+      agent?.destroy();
+      agent = new module.Agent({
+        ...(secure && { ...config.tls, ALPNProtocols: ["http/1.1"] }),
+        keepAlive: true,
+        maxFreeSockets: maxIdleConnections,
+        scheduling: "lifo",
+      });
+      agentCertificate = config.tls.cert;
+    }
+    return { agent, request: module.request };
+  }
+
+  async function once(options: SendOptions): Promise<IncomingMessage> {
+    const { agent, request } = await connections();
+    options.signal?.throwIfAborted();
+    if (closed) throw new ConnectionError("the client is closed", { kind: "other", unsent: true });
+    return await new Promise<IncomingMessage>((resolve, reject) => {
+      const outgoing = request({
+        agent,
+        host: config.server.hostname.replace(/^\[|\]$/g, ""),
+        port: config.server.port || undefined,
+        method: options.method,
+        path: prefix + options.path,
+        headers: options.headers,
+        ...(options.signal && { signal: options.signal }),
+      });
+      limitConnecting(outgoing, secure);
+      outgoing.once("response", resolve);
+      outgoing.once("error", (cause) => {
+        if (options.signal?.aborted) return reject(options.signal.reason);
+        const error = connectionError(cause, config.server);
+        // The server may close an idle connection while our request is on its way: nothing was answered, so GETs may go again.
+        const stale = outgoing.reusedSocket && error.kind === "reset";
+        reject(stale ? new StaleConnection(error) : error);
+      });
+      outgoing.end(options.body);
+    });
+  }
+
+  return {
+    async send(options) {
+      for (let attempt = 0; ; attempt++) {
+        try {
+          return await once(options);
+        } catch (error) {
+          if (!(error instanceof StaleConnection)) throw error;
+          if (attempt >= maxIdleConnections || !isIdempotent(options.method)) throw error.error;
+        }
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      closed = true;
+      agent?.destroy();
+    },
+  };
+}
+
+class StaleConnection extends Error {
+  readonly error: ConnectionError;
+  constructor(error: ConnectionError) {
+    super(error.message, { cause: error });
+    this.error = error;
+  }
+}
+
+function isIdempotent(method: string): boolean {
+  return method === "GET" || method === "HEAD" || method === "PUT" || method === "DELETE";
+}
+
+function limitConnecting(outgoing: ClientRequest, secure: boolean): void {
+  outgoing.once("socket", (socket) => {
+    if (outgoing.reusedSocket) return;
+    const fail = () => socket.destroy(Object.assign(new Error("timed out while connecting"), { code: "ETIMEDOUT" }));
+    const timer = setTimeout(fail, connectTimeoutMs);
+    const stop = () => clearTimeout(timer);
+    socket.once(secure ? "secureConnect" : "connect", stop);
+    socket.once("close", stop);
+  });
+}
