@@ -49,7 +49,7 @@ export function roomIn(writable: Writable): () => Promise<void> {
   // The failure reaches those who write; without a listener it would end the process.
   writable.on("error", () => {});
   return () => {
-    if (writable.destroyed) return Promise.reject(closedError(writable));
+    if (!isOpen(writable)) return Promise.reject(closedError(writable));
     if (!writable.writableNeedDrain) return resolved;
     waiting ??= Promise.withResolvers();
     return waiting.promise;

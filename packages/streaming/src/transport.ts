@@ -16,15 +16,20 @@ export interface Transport {
   start(handler: TransportHandler): void;
   pause(): void;
   resume(): void;
-  /** Queues the parts as one write. False: wait for drained() before the next. Ignored once closed. */
-  write(parts: readonly Uint8Array[]): boolean;
-  /** Resolves when there is room again; rejects when the transport is gone. */
-  drained(): Promise<void>;
-  /** Sends our end after all that was written. */
+  /** Queues the parts as one write. Ignored once closed. */
+  write(parts: readonly Uint8Array[]): void;
+  /** Undefined when there is room for a write; else what to wait for before asking again. Rejects when the transport is gone. */
+  room(): Promise<void> | undefined;
+  /** Sends our end after all that was written, however long the peer takes for that, and closes up to 5 s later. */
   end(): void;
   destroy(): void;
   readonly closed: Promise<void>;
+  /** Bytes written that the peer's side has not taken yet. */
+  readonly backlog: number;
 }
+
+/** Bytes that may wait in a socket before its writers do. */
+const writeMark = 128 * 1024;
 
 interface SocketLike extends Duplex {
   setNoDelay?(noDelay: boolean): unknown;
@@ -45,7 +50,7 @@ export function tuneSocket(socket: SocketLike): void {
 /** A socket as a transport. `head` are bytes that were read from it already. */
 export function socketTransport(socket: Duplex, head: Buffer): Transport {
   tuneSocket(socket);
-  const room = roomIn(socket);
+  const drained = roomIn(socket);
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   if (socket.closed) resolve();
   socket.once("close", () => resolve());
@@ -68,21 +73,46 @@ export function socketTransport(socket: Duplex, head: Buffer): Transport {
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
     write: (parts) => writeParts(socket, parts),
-    drained: room,
-    end: () => void socket.end(),
+    room: () => roomToWrite(socket, drained),
+    end: () => endSocket(socket),
     destroy: () => void socket.destroy(),
     closed,
+    get backlog() {
+      return socket.writableLength;
+    },
   };
 }
 
+/** Milliseconds that the peer may take to close once it has all we sent. */
+const lingerMs = 5000;
+
+/** Half-closes, and closes when the peer does, or some time after our last byte has left. Never before: it may be the status. */
+export function endSocket(socket: Duplex): void {
+  if (socket.writableEnded || socket.destroyed) return;
+  socket.end(() => {
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once("close", () => clearTimeout(timer));
+  });
+}
+
 /** Writes the parts together (one writev), without joining them. */
-export function writeParts(socket: Duplex, parts: readonly Uint8Array[]): boolean {
-  if (socket.destroyed || socket.writableEnded) return true;
+export function writeParts(socket: Duplex, parts: readonly Uint8Array[]): void {
+  if (socket.destroyed || socket.writableEnded) return;
   const [first] = parts;
-  if (parts.length === 1 && first) return socket.write(first);
-  let free = true;
+  if (parts.length === 1 && first) {
+    socket.write(first);
+    return;
+  }
   socket.cork();
-  for (const part of parts) free = socket.write(part);
+  for (const part of parts) socket.write(part);
   socket.uncork();
-  return free;
+}
+
+/**
+ * The stream's own mark is of no use to many small writers: a single large write exceeds it although the kernel took it at once.
+ * `drained` is roomIn()'s wait.
+ */
+export function roomToWrite(socket: Duplex, drained: () => Promise<void>): Promise<void> | undefined {
+  if (socket.destroyed || socket.writableEnded) return drained();
+  return socket.writableLength >= writeMark && socket.writableNeedDrain ? drained() : undefined;
 }

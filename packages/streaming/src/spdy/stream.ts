@@ -1,0 +1,163 @@
+import { ByteQueue } from "../byte-queue.ts";
+import type { ByteDuplex, ByteSink, ByteSource } from "../bytes.ts";
+import { StreamError } from "../errors.ts";
+import { type Headers, ResetStatus } from "./frame.ts";
+
+/** Takes what a stream receives, at once and in order. A ByteQueue is one. */
+export interface Receiver {
+  push(bytes: Uint8Array): void;
+  end(): void;
+  fail(error: unknown): void;
+}
+
+/** What a stream needs of its connection. */
+export interface StreamLink {
+  data(streamId: number, bytes: Uint8Array, fin: boolean): void;
+  /** As the transport's. */
+  room(): Promise<void> | undefined;
+  reset(streamId: number, status: ResetStatus): void;
+  reply(streamId: number): void;
+  /** Both directions are over. */
+  finished(streamId: number): void;
+  /** A queue is full (true), or has room again (false). */
+  blocked(full: boolean): void;
+}
+
+export interface SpdyStreamOptions {
+  id: number;
+  headers: Headers;
+  link: StreamLink;
+  queueBytes: number;
+  /** Takes what is received in place of the stream's own queue. */
+  receiver?: Receiver | undefined;
+  /** The peer opened it: it may be written to once we have replied. */
+  incoming: boolean;
+  /** Nothing will come from the peer. */
+  remoteClosed?: boolean;
+}
+
+/** Data of one frame, at most. */
+const maxDataLength = 64 * 1024;
+const names = Object.fromEntries(Object.entries(ResetStatus).map(([name, status]) => [status, name]));
+
+/** One SPDY stream: two directions, each ended by itself with close(), or both at once by a reset. */
+export class SpdyStream implements ByteDuplex {
+  readonly id: number;
+  readonly headers: Headers;
+  readonly source: ByteSource;
+  readonly sink: ByteSink;
+  /** May a reset by the peer count as an orderly end of what it sent? Asked when the reset comes. */
+  resetIsEnd: (() => boolean) | undefined;
+  /** Takes what is received. To be replaced, if at all, before the stream is replied to. */
+  receiver: Receiver;
+  readonly #link: StreamLink;
+  readonly #queue: ByteQueue;
+  readonly #replied = Promise.withResolvers<void>();
+  #open: boolean;
+  #localClosed = false;
+  #remoteClosed: boolean;
+  #failure: unknown;
+
+  constructor({ id, headers, link, queueBytes, receiver, incoming, remoteClosed = false }: SpdyStreamOptions) {
+    this.id = id;
+    this.headers = headers;
+    this.#link = link;
+    this.#open = false;
+    this.#remoteClosed = remoteClosed;
+    this.#queue = new ByteQueue({
+      limit: queueBytes,
+      onFull: () => link.blocked(true),
+      onDrained: () => link.blocked(false),
+    });
+    this.receiver = receiver ?? this.#queue;
+    this.source = this.#queue;
+    this.sink = {
+      write: (chunk) => this.#write(chunk),
+      close: () => this.#close(),
+      abort: async () => this.reset(ResetStatus.cancel),
+    };
+    if (incoming && remoteClosed) this.receiver.end();
+    this.#replied.promise.catch(() => {}); // who writes sees it
+  }
+
+  /** Accepts a stream the peer opened. */
+  reply(): void {
+    if (this.#open || this.#failure) return;
+    this.#link.reply(this.id);
+    this.replied();
+  }
+
+  /** Ends both directions at once; the peer learns it by a reset. What the peer sent and nobody read yet is dropped. */
+  reset(status: ResetStatus = ResetStatus.cancel): void {
+    if (this.#localClosed && this.#remoteClosed) return;
+    this.#link.reset(this.id, status);
+    this.#queue.discard();
+    this.fail(new StreamError("lost", `stream ${this.id} was reset here`));
+  }
+
+  async #write(chunk: Uint8Array): Promise<void> {
+    if (!this.#open) await this.#replied.promise;
+    for (let offset = 0; offset < chunk.byteLength; offset += maxDataLength) {
+      for (let wait = this.#link.room(); wait; wait = this.#link.room()) await wait;
+      if (this.#failure) throw this.#failure;
+      if (this.#localClosed) throw new StreamError("lost", `stream ${this.id} is closed for writing`);
+      const whole = chunk.byteLength <= maxDataLength;
+      this.#link.data(this.id, whole ? chunk : chunk.subarray(offset, offset + maxDataLength), false);
+    }
+  }
+
+  async #close(): Promise<void> {
+    if (this.#localClosed) return;
+    if (!this.#open) await this.#replied.promise;
+    if (this.#localClosed) return;
+    if (this.#failure) throw this.#failure;
+    this.#localClosed = true;
+    this.#link.data(this.id, new Uint8Array(0), true);
+    this.#over();
+  }
+
+  // What follows is called by the connection.
+
+  replied(): void {
+    this.#open = true;
+    this.#replied.resolve();
+  }
+
+  received(bytes: Uint8Array, fin: boolean): void {
+    if (this.#remoteClosed) return;
+    this.receiver.push(bytes);
+    if (fin) this.receivedEnd();
+  }
+
+  receivedEnd(): void {
+    if (this.#remoteClosed) return;
+    this.#remoteClosed = true;
+    this.receiver.end();
+    this.#over();
+  }
+
+  receivedReset(status: number): void {
+    if (this.resetIsEnd?.() && !this.#remoteClosed) {
+      this.#remoteClosed = true;
+      this.receiver.end();
+    }
+    this.fail(new StreamError("truncated", `stream ${this.id} was reset by the peer: ${names[status] ?? status}`));
+  }
+
+  /** The connection is gone, or the stream was reset. */
+  fail(error: unknown): void {
+    if (this.#failure) return;
+    this.#failure = error;
+    this.#localClosed = true;
+    this.#replied.reject(error);
+    if (!this.#remoteClosed) {
+      this.#remoteClosed = true;
+      this.receiver.fail(error);
+    }
+    this.#over();
+  }
+
+  #over() {
+    if (this.#localClosed && this.#remoteClosed) this.#link.finished(this.id);
+  }
+}

@@ -1,0 +1,56 @@
+import { type WebSocket, WebSocketServer } from "ws";
+import { UpgradeError } from "../errors.ts";
+import { refused } from "../upgrade/accept.ts";
+import type { UpgradeRequest } from "../upgrade/types.ts";
+import { WebSocketConnection, type WebSocketConnectionOptions, webSocketOptions } from "./connection.ts";
+
+/** A bearer token that a browser sends as a subprotocol. It is for the authenticator alone. */
+const bearerPrefix = "base64url.bearer.authorization.k8s.io.";
+
+/** The subprotocols a client offers, in its order, without a bearer token. */
+export function offeredProtocols(upgrade: UpgradeRequest): string[] {
+  const header = upgrade.request.headers["sec-websocket-protocol"] ?? "";
+  const offered = header.split(",").map((protocol) => protocol.trim());
+  return offered.filter((protocol) => protocol !== "" && !protocol.startsWith(bearerPrefix));
+}
+
+/** The first of the client's protocols that is ours; "" when it offers none and we take that; undefined when there is none. */
+export function agree(offered: readonly string[], protocols: readonly string[]): string | undefined {
+  if (offered.length === 0) return protocols.includes("") ? "" : undefined;
+  return offered.find((protocol) => protocols.includes(protocol));
+}
+
+const server = new WebSocketServer({ noServer: true, clientTracking: false, ...webSocketOptions });
+
+/**
+ * Answers a WebSocket upgrade with the first of the client's protocols that is ours; "" among ours takes a client that offers none.
+ * Throws UpgradeError after it has refused: 403 without a body when no protocol fits, as the real servers do.
+ *
+ * Source: golang.org/x/net/websocket hybi.go as kubernetes/streaming pkg/httpstream/wsstream uses it
+ */
+export async function acceptWebSocket(
+  upgrade: UpgradeRequest,
+  protocols: readonly string[],
+  options: Omit<WebSocketConnectionOptions, "role">,
+): Promise<WebSocketConnection> {
+  const agreed = agree(offeredProtocols(upgrade), protocols);
+  if (agreed === undefined) throw refused(upgrade, { statusCode: 403, contentType: "", body: "" });
+  const { request, socket, head } = upgrade;
+  const { promise, resolve, reject } = Promise.withResolvers<WebSocketConnection>();
+  // ws answers a request that is no handshake by itself (400, 405), and then never calls back.
+  const onClose = () => {
+    const answer = { statusCode: 400, headers: {}, body: "" };
+    reject(new UpgradeError("the WebSocket handshake failed", answer));
+  };
+  socket.once("close", onClose);
+  choices.set(request, agreed);
+  server.handleUpgrade(request, socket, head, (ws: WebSocket) => {
+    socket.off("close", onClose);
+    resolve(new WebSocketConnection(ws, socket, { role: "server", ...options }));
+  });
+  return promise;
+}
+
+/** The protocol agreed on for a request, for ws, which asks by request. */
+const choices = new WeakMap<object, string>();
+server.options.handleProtocols = (_offered, request) => choices.get(request) || false;

@@ -1,0 +1,211 @@
+import type { Duplex } from "node:stream";
+import type { WebSocket } from "ws";
+import { StreamError } from "../errors.ts";
+import { Heartbeat } from "../heartbeat.ts";
+import { roomIn } from "../node.ts";
+import { roomToWrite, tuneSocket, writeParts } from "../transport.ts";
+import { encodeFrameHeader, encodeMaskedFrame, Opcode } from "./frame.ts";
+
+/** What ws is told on both sides. Sizes in bytes. */
+export const webSocketOptions = {
+  perMessageDeflate: false,
+  /** Pongs are ours: ws would give up a client whose pongs pile up behind an output that nobody reads. */
+  autoPong: false,
+  skipUTF8Validation: true,
+  /** As golang.org/x/net/websocket's: some clients send a whole file as one message. */
+  maxPayload: 32 * 1024 * 1024,
+  /** Ours starts when our last byte has left (see close()); this is only its upper bound, milliseconds. */
+  closeTimeout: 4 * 3600 * 1000,
+} as const;
+
+/** Milliseconds the peer may take for its close once it has all we sent. */
+const closeMs = 5000;
+
+export interface WebSocketHandler {
+  /** A whole message. A view that stays valid. */
+  message(data: Buffer): void;
+  /** The connection is over: with close code 1000 without an error, in any other way with one. Called once. */
+  end(error?: StreamError): void;
+}
+
+export interface WebSocketConnectionOptions {
+  role: "client" | "server";
+  /** Milliseconds of silence until we ping; 0 for never. */
+  pingMs: number;
+  /** Milliseconds without use until onIdle; 0 for never. */
+  idleMs?: number;
+  onIdle?(): void;
+  /** Milliseconds without any byte from the peer, though we read, after which it counts as lost; 0 for never. */
+  lostMs?: number;
+}
+
+/**
+ * A WebSocket with messages in, messages out, and back-pressure both ways. Pings are answered even while writers wait,
+ * and while we do not read the peer gets unasked pongs, so that it knows we live (RFC 6455, section 5.5.3).
+ *
+ * Make it in the very turn in which ws hands the socket over: messages may follow in the next.
+ */
+export class WebSocketConnection {
+  readonly protocol: string;
+  readonly #ws: WebSocket;
+  readonly #socket: Duplex;
+  readonly #drained: () => Promise<void>;
+  readonly #heartbeat: Heartbeat;
+  readonly #masked: boolean;
+  readonly #closed = Promise.withResolvers<void>();
+  #handler: WebSocketHandler | undefined;
+  #held: Buffer[] = [];
+  #ended: { error: StreamError | undefined } | undefined;
+  #failure: Error | undefined;
+  #paused = false;
+  #pong: Buffer | undefined;
+  #pongUnderWay = false;
+  #silentTicks = 0;
+
+  constructor(ws: WebSocket, socket: Duplex, options: WebSocketConnectionOptions) {
+    tuneSocket(socket);
+    this.#ws = ws;
+    this.#socket = socket;
+    this.#masked = options.role === "client";
+    this.protocol = ws.protocol;
+    this.#drained = roomIn(socket);
+    const { pingMs, idleMs = 0, lostMs = 0, onIdle = () => {} } = options;
+    this.#heartbeat = new Heartbeat({
+      pingMs,
+      idleMs,
+      ping: () => this.#ws.readyState === this.#ws.OPEN && this.#ws.ping(),
+      idle: onIdle,
+      tick: () => this.#tick(lostMs),
+    });
+    ws.on("message", (data: Buffer) => this.#message(data));
+    ws.on("ping", (data: Buffer) => this.#pinged(data));
+    ws.on("pong", () => this.#heard());
+    ws.on("error", (error) => {
+      this.#failure ??= error;
+    });
+    ws.on("close", (code, reason) => this.#end(code, reason.toString("utf8")));
+  }
+
+  /** Begins to hand out what comes. */
+  start(handler: WebSocketHandler): void {
+    this.#handler = handler;
+    const held = this.#held;
+    this.#held = [];
+    for (const data of held) handler.message(data);
+    if (this.#ended) handler.end(this.#ended.error);
+  }
+
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  get backlog(): number {
+    return this.#socket.writableLength;
+  }
+
+  /** Queues one message, `prefix` being its first byte. Ignored once closing. */
+  send(payload: Uint8Array, { prefix, opcode = Opcode.binary }: { prefix?: number; opcode?: Opcode } = {}): void {
+    if (this.#ws.readyState !== this.#ws.OPEN) return;
+    this.#heartbeat.used();
+    if (this.#masked) writeParts(this.#socket, [encodeMaskedFrame(opcode, payload, prefix)]);
+    else writeParts(this.#socket, [encodeFrameHeader(opcode, payload.byteLength, prefix), payload]);
+  }
+
+  /** Undefined when there is room for a message; else what to wait for before asking again. Rejects once closed. */
+  room(): Promise<void> | undefined {
+    if (this.#ws.readyState !== this.#ws.OPEN) {
+      return Promise.reject(this.#ended?.error ?? new StreamError("lost", "the WebSocket is closed"));
+    }
+    return roomToWrite(this.#socket, this.#drained);
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#ws.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#ws.resume();
+  }
+
+  /** The orderly end: our close frame behind all that was sent, then up to 5 s for the peer's once it has left. */
+  close(code: number, reason = ""): void {
+    if (this.#ws.readyState !== this.#ws.OPEN) return;
+    this.resume(); // the peer's close is behind what it sent before
+    this.#ws.close(code, reason);
+    const linger = () => {
+      const timer = setTimeout(() => this.#ws.terminate(), closeMs);
+      void this.closed.then(() => clearTimeout(timer));
+    };
+    if (this.#socket.writableLength === 0) linger();
+    else this.#socket.once("drain", linger);
+  }
+
+  destroy(): void {
+    this.#ws.terminate();
+  }
+
+  #message(data: Buffer) {
+    this.#silentTicks = 0;
+    this.#heartbeat.used();
+    if (this.#handler) this.#handler.message(data);
+    else this.#held.push(data); // those of one turn at most
+  }
+
+  #heard() {
+    this.#silentTicks = 0;
+    this.#heartbeat.heard();
+  }
+
+  /** One pong is under way at a time; of several pings waiting for it only the last is answered, as the RFC allows. */
+  #pinged(data: Buffer) {
+    this.#silentTicks = 0;
+    this.#heartbeat.used();
+    this.#pong = Buffer.from(data);
+    this.#sendPong();
+  }
+
+  #sendPong() {
+    if (!this.#pong || this.#pongUnderWay || this.#ws.readyState !== this.#ws.OPEN) return;
+    const data = this.#pong;
+    this.#pong = undefined;
+    this.#pongUnderWay = true;
+    this.#ws.pong(data, this.#masked, () => {
+      this.#pongUnderWay = false;
+      this.#sendPong();
+    });
+  }
+
+  #tick(lostMs: number) {
+    if (this.#paused) {
+      this.#silentTicks = 0;
+      this.#pong ??= Buffer.alloc(0);
+      return this.#sendPong();
+    }
+    if (lostMs > 0 && ++this.#silentTicks * 5000 > lostMs && this.#socket.writableLength === 0) {
+      this.#failure = new StreamError("lost", `the peer has not answered a ping for ${lostMs / 1000} s`);
+      this.#ws.terminate();
+    }
+  }
+
+  #end(code: number, reason: string) {
+    this.#heartbeat[Symbol.dispose]();
+    this.#ended = { error: code === 1000 ? undefined : closeError(code, reason, this.#failure) };
+    this.#closed.resolve();
+    this.#handler?.end(this.#ended.error);
+  }
+}
+
+/** Close codes by which a peer says that somebody broke the protocol. */
+const protocolCodes = new Set([1002, 1003, 1007, 1009]);
+
+function closeError(code: number, reason: string, cause: Error | undefined): StreamError {
+  if (cause instanceof StreamError) return cause;
+  const kind =
+    protocolCodes.has(code) || (cause && "code" in cause && String(cause.code).startsWith("WS_ERR"))
+      ? "protocol"
+      : "lost";
+  const why = reason || cause?.message || (code === 1006 ? "abnormal closure" : "");
+  return new StreamError(kind, `websocket: close ${code}${why && `: ${why}`}`, { cause });
+}
