@@ -1,0 +1,125 @@
+import { randomBytes } from "node:crypto";
+import { StatusError } from "@hawser/api";
+import type { KubeClient } from "@hawser/client";
+import type { Logger } from "@hawser/trace";
+
+/** Events that wait to be sent; the oldest goes when one more comes. */
+const maxWaiting = 500;
+/** Events remembered, so that a repetition counts up an old one. */
+const maxRemembered = 1000;
+/** Milliseconds between an event and its sending: a pod's status goes first. */
+const sendDelay = 50;
+
+export interface Involved {
+  kind: "Pod" | "Node";
+  apiVersion?: string;
+  namespace?: string;
+  name: string;
+  uid: string;
+  /** `spec.containers{web}` */
+  fieldPath?: string;
+}
+
+export interface EventRecorder extends AsyncDisposable {
+  record(involved: Involved, type: "Normal" | "Warning", reason: string, message: string): void;
+}
+
+interface Waiting {
+  involved: Involved;
+  type: string;
+  reason: string;
+  message: string;
+  at: string;
+}
+
+/**
+ * Sends events in the background, one after the other. An event that repeats an earlier one (same object, reason and
+ * text) counts that one up. Failures are logged and not retried: an event is news, not state.
+ *
+ * Source: kubernetes/client-go tools/record
+ */
+export function createEventRecorder(options: {
+  client: Pick<KubeClient, "create" | "patch">;
+  nodeName: string;
+  log: Logger;
+  now?: () => number;
+}): EventRecorder {
+  const { client, nodeName, log, now = Date.now } = options;
+  const waiting: Waiting[] = [];
+  const remembered = new Map<string, { namespace: string; name: string; count: number }>();
+  const stop = new AbortController();
+  let dropped = 0;
+  let running: Promise<void> | undefined;
+
+  async function drain(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, sendDelay));
+    for (let event = waiting.shift(); event && !stop.signal.aborted; event = waiting.shift()) {
+      try {
+        await send(event);
+      } catch (error) {
+        if (!stop.signal.aborted)
+          log.warn("event not sent", { reason: event.reason, object: event.involved.name, error });
+      }
+    }
+    if (dropped > 0) log.warn("events dropped", { count: dropped });
+    dropped = 0;
+    running = undefined;
+  }
+
+  async function send({ involved, type, reason, message, at }: Waiting): Promise<void> {
+    const { signal } = stop;
+    const namespace = involved.namespace ?? "default";
+    const key = JSON.stringify([involved, type, reason, message]);
+    const known = remembered.get(key);
+    if (known) {
+      known.count++;
+      const ref = { resource: "events", namespace, name: known.name };
+      try {
+        await client.patch(ref, { count: known.count, lastTimestamp: at }, { type: "strategic", signal });
+        return;
+      } catch (error) {
+        if (!(error instanceof StatusError) || error.code !== 404) throw error; // events expire: then it is a new one
+      }
+    }
+    const name = `${involved.name}.${BigInt(now()).toString(16)}${randomBytes(4).toString("hex")}`;
+    await client.create(
+      { resource: "events", namespace },
+      {
+        apiVersion: "v1",
+        kind: "Event",
+        metadata: { name, namespace },
+        involvedObject: { apiVersion: "v1", ...involved },
+        type,
+        reason,
+        message,
+        source: { component: "kubelet", host: nodeName },
+        reportingComponent: "kubelet",
+        reportingInstance: nodeName,
+        firstTimestamp: at,
+        lastTimestamp: at,
+        count: 1,
+      },
+      { signal },
+    );
+    remembered.set(key, { namespace, name, count: 1 });
+    const [oldest] = remembered.keys();
+    if (remembered.size > maxRemembered && oldest) remembered.delete(oldest);
+  }
+
+  return {
+    record(involved, type, reason, message) {
+      if (stop.signal.aborted) return;
+      if (waiting.length >= maxWaiting) {
+        waiting.shift();
+        dropped++;
+      }
+      const at = `${new Date(now()).toISOString().slice(0, 19)}Z`;
+      waiting.push({ involved, type, reason, message: message.slice(0, 1024), at });
+      running ??= drain();
+    },
+    async [Symbol.asyncDispose]() {
+      stop.abort(new Error("the kubelet stops"));
+      await running;
+    },
+  };
+}
