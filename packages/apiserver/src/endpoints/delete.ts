@@ -1,0 +1,81 @@
+import { badRequest, type KubernetesObject, StatusError } from "@hawser/api";
+import { admitDeletion } from "../admission/namespace-lifecycle.ts";
+import { decodeBody, readBody } from "../http/body.ts";
+import type { Answer } from "../http/respond.ts";
+import { type Deleted, type DeleteOptions, deleteObject } from "../registry/delete.ts";
+import { listObjects } from "../registry/list.ts";
+import { selectionOf } from "../registry/select.ts";
+import { isDryRun, listOptions } from "./query.ts";
+import type { EndpointDeps, Target } from "./target.ts";
+import { listAnswer, objectAnswer, successAnswer } from "./transform.ts";
+
+/** DELETE of one object. */
+export async function remove({ store }: EndpointDeps, target: Target): Promise<Answer> {
+  const { kind, context } = target;
+  const options = await optionsOf(target);
+  admitDeletion(kind, context.info.name);
+  const { object, gone } = await deleteObject(store, kind, context.info, options);
+  if (gone && !kind.deletion?.returnsObject) return deletedAnswer(target, object);
+  return objectAnswer(target, object);
+}
+
+function deletedAnswer({ kind }: Target, { metadata }: KubernetesObject): Answer {
+  const details = {
+    name: metadata?.name ?? "",
+    ...(kind.group && { group: kind.group }),
+    kind: kind.resource,
+    ...(metadata?.uid && { uid: metadata.uid }),
+  };
+  return successAnswer({ status: "Success", details });
+}
+
+/** DELETE of a collection: each selected object. One that goes meanwhile is no error. */
+export async function removeCollection({ store }: EndpointDeps, target: Target): Promise<Answer> {
+  const { kind, context } = target;
+  const options = await optionsOf(target);
+  const { namespace } = context.info;
+  const selection = selectionOf(kind, listOptions(context.url.searchParams, false));
+  const { items, revision } = await listObjects(store, kind, { namespace, selection, signal: context.signal });
+  const deleted: Deleted[] = [];
+  for (const { metadata } of items) {
+    context.signal.throwIfAborted();
+    const id = { namespace: metadata?.namespace ?? "", name: metadata?.name ?? "" };
+    admitDeletion(kind, id.name);
+    try {
+      deleted.push(await deleteObject(store, kind, id, options));
+    } catch (error) {
+      if (!(error instanceof StatusError && error.code === 404)) throw error;
+    }
+  }
+  return listAnswer(
+    target,
+    deleted.map(({ object }) => object),
+    { resourceVersion: String(revision) },
+  );
+}
+
+/** From the body, and where that says nothing from the query. */
+async function optionsOf({ context }: Target): Promise<DeleteOptions> {
+  const { request, url, signal } = context;
+  const body = (await decodeBody(await readBody(request, signal), request.headers["content-type"])) ?? {};
+  const { kind = "DeleteOptions", gracePeriodSeconds, preconditions, dryRun = [] } = body;
+  if (kind !== "DeleteOptions") throw badRequest(`${String(kind)} cannot be handled as a DeleteOptions`);
+  const grace = gracePeriodSeconds ?? url.searchParams.get("gracePeriodSeconds") ?? undefined;
+  const seconds = grace === undefined ? undefined : Number(grace);
+  if (seconds !== undefined && !Number.isSafeInteger(seconds)) {
+    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(grace)}: invalid syntax`);
+  }
+  return {
+    ...(seconds !== undefined && { gracePeriodSeconds: seconds }),
+    ...(preconditions ? { preconditions: preconditionsOf(preconditions) } : {}),
+    dryRun: isDryRun(url.searchParams) || (Array.isArray(dryRun) && dryRun.includes("All")),
+  };
+}
+
+function preconditionsOf(value: unknown): NonNullable<DeleteOptions["preconditions"]> {
+  const { uid, resourceVersion } = value as Record<string, unknown>;
+  return {
+    ...(typeof uid === "string" && { uid }),
+    ...(typeof resourceVersion === "string" && { resourceVersion }),
+  };
+}

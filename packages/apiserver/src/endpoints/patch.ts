@@ -1,0 +1,72 @@
+import { badRequest, type KubernetesObject } from "@hawser/api";
+import { mediaTypeOf, readBody, unsupportedMediaType } from "../http/body.ts";
+import type { Answer } from "../http/respond.ts";
+import { applyJSONPatch, isMembers } from "../patch/json-patch.ts";
+import { mergeTypeOf } from "../patch/merge-keys.ts";
+import { applyMergePatch } from "../patch/merge-patch.ts";
+import { applyStrategicMergePatch } from "../patch/strategic.ts";
+import type { ResourceKind } from "../registry/kind.ts";
+import { type Subresource, updateObject } from "../registry/store.ts";
+import { asKind } from "./decode.ts";
+import { isDryRun } from "./query.ts";
+import type { EndpointDeps, Target } from "./target.ts";
+import { objectAnswer } from "./transform.ts";
+import { checkName } from "./write.ts";
+
+type Apply = (current: KubernetesObject) => unknown;
+
+/** PATCH of one object, or of its status; server-side apply is refused. */
+export async function patch(deps: EndpointDeps, target: Target): Promise<Answer> {
+  const { store, access } = deps;
+  const { kind, context } = target;
+  const { info, request, url, user, signal } = context;
+  const type = mediaTypeOf(request.headers["content-type"] ?? "none");
+  const apply = applyOf(kind, type, await readBody(request, signal));
+  const change = async (current: KubernetesObject) => {
+    const viewed = kind.view ? kind.view.toView(current) : current;
+    const result = apply(viewed);
+    const next = asKind(kind, isMembers(result) ? result : undefined);
+    checkName(next, info);
+    const own = structuredClone(kind.view ? kind.view.fromView(next) : next);
+    await access.admit(user, info, own);
+    return own;
+  };
+  const options = { subresource: info.subresource as Subresource, dryRun: isDryRun(url.searchParams) };
+  return objectAnswer(target, await updateObject(store, kind, info, change, options));
+}
+
+function applyOf(kind: ResourceKind, type: string, body: Buffer): Apply {
+  switch (type) {
+    case "application/json-patch+json": {
+      const operations = parse(body);
+      return (current) => applyJSONPatch(current, operations);
+    }
+    case "application/merge-patch+json": {
+      const changes = membersOf(parse(body));
+      return (current) => applyMergePatch(current, changes);
+    }
+    case "application/strategic-merge-patch+json": {
+      const changes = membersOf(parse(body));
+      const mergeType = mergeTypeOf(kind.kind);
+      return (current) => applyStrategicMergePatch({ ...current }, changes, mergeType);
+    }
+  }
+  throw unsupportedMediaType([
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+  ]);
+}
+
+function parse(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString("utf8"));
+  } catch (cause) {
+    throw badRequest(`error decoding patch: ${cause instanceof Error ? cause.message : cause}`, cause);
+  }
+}
+
+function membersOf(patch: unknown): Record<string, unknown> {
+  if (isMembers(patch)) return patch;
+  throw badRequest("error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}");
+}

@@ -1,0 +1,68 @@
+import { badRequest, type KubernetesObject, StatusError } from "@hawser/api";
+import { admitCreation } from "../admission/namespace-lifecycle.ts";
+import { decodeBody, readBody } from "../http/body.ts";
+import type { Answer } from "../http/respond.ts";
+import { createObject, type Subresource, updateObject } from "../registry/store.ts";
+import { asKind } from "./decode.ts";
+import { fieldValidationOf, isDryRun } from "./query.ts";
+import type { EndpointDeps, Target } from "./target.ts";
+import { objectAnswer } from "./transform.ts";
+
+/** POST on a collection. */
+export async function create(deps: EndpointDeps, target: Target): Promise<Answer> {
+  const { store, access } = deps;
+  const { kind, context } = target;
+  const { namespace } = context.info;
+  const object = await readObject(target);
+  await admitCreation(store, kind, { namespace, name: object.metadata?.name ?? "" });
+  await access.admit(context.user, context.info, object);
+  const made = await createObject(store, kind, object, { namespace, dryRun: isDryRun(context.url.searchParams) });
+  return objectAnswer(target, made, 201);
+}
+
+/** PUT of one object, or of its status. */
+export async function update(deps: EndpointDeps, target: Target): Promise<Answer> {
+  const { store, access } = deps;
+  const { kind, context } = target;
+  const { info, url } = context;
+  const object = await readObject(target);
+  checkName(object, info);
+  const dryRun = isDryRun(url.searchParams);
+  const subresource = info.subresource as Subresource;
+  try {
+    const change = async () => {
+      const next = structuredClone(object);
+      await access.admit(context.user, info, next);
+      return next;
+    };
+    return await objectAnswer(target, await updateObject(store, kind, info, change, { subresource, dryRun }));
+  } catch (error) {
+    const missing = error instanceof StatusError && error.code === 404;
+    if (!missing || !kind.createOnUpdate || subresource !== "" || object.metadata?.resourceVersion) throw error;
+  }
+  await admitCreation(store, kind, info);
+  await access.admit(context.user, { ...info, verb: "create" }, object);
+  return objectAnswer(target, await createObject(store, kind, object, { namespace: info.namespace, dryRun }), 201);
+}
+
+async function readObject({ kind, context }: Target): Promise<KubernetesObject> {
+  fieldValidationOf(context.url.searchParams);
+  const { request } = context;
+  const body = await readBody(request, context.signal);
+  const decoded = await decodeBody(body, request.headers["content-type"]);
+  const object = asKind(kind, decoded);
+  return kind.view ? kind.view.fromView(object) : object;
+}
+
+/** The object names itself as the path does, or not at all. */
+export function checkName(object: KubernetesObject, { name, namespace }: { name: string; namespace: string }): void {
+  object.metadata ??= {};
+  const { metadata } = object;
+  if (!metadata.name) metadata.name = name;
+  if (metadata.name !== name) {
+    throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name})`);
+  }
+  if (metadata.namespace && metadata.namespace !== namespace) {
+    throw badRequest(`the namespace of the provided object does not match the namespace sent on the request`);
+  }
+}
