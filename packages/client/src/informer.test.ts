@@ -34,7 +34,7 @@ function scripted({ lists, watches }: Script): {
       const next = watches.shift();
       if (!next) {
         idle.resolve();
-        await new Promise<void>((resolve) => signal?.addEventListener("abort", () => resolve()));
+        if (!signal?.aborted) await new Promise<void>((resolve) => signal?.addEventListener("abort", () => resolve()));
         return;
       }
       if (next instanceof Error) throw next;

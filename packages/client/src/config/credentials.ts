@@ -1,5 +1,5 @@
 import type { ConnectionOptions } from "node:tls";
-import type { ExecSource } from "./exec-plugin.ts";
+import type { ExecCredential, ExecSource } from "./exec-plugin.ts";
 import { type Cluster, KubeconfigError, type User } from "./file.ts";
 
 /** Thrown when we cannot say who we are: a token file unreadable, a credential plugin failing. */
@@ -10,8 +10,13 @@ export class CredentialError extends Error {
 /** Milliseconds a token read from a file is used before it is read again. Source: client-go transport/token_source.go */
 const tokenFileMs = 60_000;
 
+export interface HeaderOptions {
+  stale?: boolean;
+  signal?: AbortSignal;
+}
+
 export interface Credentials {
-  headers(options?: { stale?: boolean; signal?: AbortSignal }): Promise<Record<string, string>>;
+  headers(options?: HeaderOptions): Promise<Record<string, string>>;
 }
 
 /**
@@ -57,10 +62,11 @@ function plugin(
   source: ExecSource,
   { tls, impersonate }: { tls: ConnectionOptions; impersonate: Record<string, string> },
 ): Credentials {
-  let get: ReturnType<typeof import("./exec-plugin.ts")["execPlugin"]> | undefined;
+  let loaded: Promise<(options?: HeaderOptions) => Promise<ExecCredential>> | undefined;
   return {
     async headers(options) {
-      get ??= (await import("./exec-plugin.ts")).execPlugin(source);
+      loaded ??= import("./exec-plugin.ts").then(({ execPlugin }) => execPlugin(source));
+      const get = await loaded;
       const { token, certificate, key } = await get(options);
       if (certificate && key && tls.cert !== certificate) {
         tls.cert = certificate;
