@@ -124,8 +124,17 @@ export interface PodStreamsOptions {
   objects: Objects;
   /** For the second check: exec, attach and portforward need `create` whatever the method. */
   access: Pick<Access, "decide">;
-  /** How the kubelet is met: our client certificate, and the CA its serving certificate must come from. All PEM. */
-  kubelet: { certPEM: string; keyPEM: string; caPEM: string; preferredAddressTypes?: string[] };
+  /**
+   * How the kubelet is met: our client certificate, and the CA its serving certificate must come from. All PEM.
+   * `allowLoopback` is for a cluster on one machine without a network: a node may then be at 127.0.0.1.
+   */
+  kubelet: {
+    certPEM: string;
+    keyPEM: string;
+    caPEM: string;
+    preferredAddressTypes?: string[];
+    allowLoopback?: boolean;
+  };
   log: Logger;
 }
 

@@ -1,0 +1,91 @@
+import type { Pod } from "@hawser/api";
+import { type ProxyOptions, proxyUpgrade, type RemoteCommandStreams, type UpgradeRequest } from "@hawser/streaming";
+import { forbiddenError } from "../filters/forbidden.ts";
+import { hostOf } from "../registry/core/pod/container.ts";
+import type { Access, Objects, RequestContext } from "../request.ts";
+import { dialErrorText, plainError } from "./dial-error.ts";
+import { describeHeaders, forwardedHeaders } from "./forwarded-headers.ts";
+import type { FindKubelet } from "./kubelet-connection.ts";
+import type { KubeletPath } from "./kubelet-url.ts";
+
+/** From dialling a kubelet to its answer. Milliseconds. */
+const backendTimeout = 15_000;
+
+export interface ConnectDependencies {
+  objects: Pick<Objects, "get">;
+  access: Pick<Access, "decide">;
+  findKubelet: FindKubelet;
+}
+
+export interface Connection {
+  pod: Pod;
+  path: KubeletPath;
+  kind: ProxyOptions["kind"];
+  streams?: RemoteCommandStreams;
+}
+
+/**
+ * A session in a container is a deed, whatever method opened it: WebSocket clients come with GET, which is `get` to the authorizer.
+ * So who has not been allowed `create` yet is asked about it here. Throws StatusError 403 that names the missing verb.
+ *
+ * Source: kubernetes/kubernetes pkg/registry/core/pod/rest/authorize.go
+ */
+export async function requireCreate({ access }: ConnectDependencies, { info, user }: RequestContext): Promise<void> {
+  if (info.verb === "create") return;
+  const attributes = { ...info, verb: "create" };
+  const { allowed, reason } = await access.decide(user, attributes);
+  if (!allowed) throw forbiddenError(user, attributes, reason);
+}
+
+/** The pod of a request. Throws StatusError NotFound. */
+export function podOf({ objects }: ConnectDependencies, { info }: RequestContext): Promise<Pod> {
+  return objects.get<Pod>({ resource: "pods", namespace: info.namespace, name: info.name });
+}
+
+/**
+ * Joins a client's upgrade to the kubelet of a pod's node. Resolves when the session is over.
+ *
+ * Throws StatusError when nothing was answered yet: 400 for a pod without a node, 500 for a kubelet that cannot be reached.
+ *
+ * Source: kubernetes/apimachinery pkg/util/proxy/upgradeaware.go
+ */
+export async function connectKubelet(
+  { findKubelet }: Pick<ConnectDependencies, "findKubelet">,
+  { log, signal, request }: RequestContext,
+  upgrade: UpgradeRequest,
+  { pod, path, kind, streams }: Connection,
+): Promise<void> {
+  const kubelet = await findKubelet(hostOf(pod)).catch((cause: unknown) => {
+    throw cause instanceof Error && cause.name === "StatusError"
+      ? cause
+      : plainError(String(cause instanceof Error ? cause.message : cause), cause);
+  });
+  const headers = forwardedHeaders(upgrade.request);
+  if (log.v(8)) {
+    log.info(`${request.method} ${JSON.stringify(request.url)}`);
+    const described = describeHeaders(upgrade.request.rawHeaders, headers);
+    log.info(`Connecting to backend proxy (direct dial) https://${kubelet.host}${path} Headers: ${described}`);
+  }
+  let answered = false;
+  try {
+    await proxyUpgrade(upgrade, {
+      target: { url: new URL(path, kubelet.base), headers, tls: kubelet.tls, signal, timeoutMs: backendTimeout },
+      kind,
+      ...(streams && { streams }),
+      nextHop: kubelet.speaksWebSocket ? "websocket" : "spdy",
+      onBackend: ({ way, statusCode }) => {
+        answered = true;
+        log.at(4, "backend answered", { node: kubelet.nodeName, host: kubelet.host, way, statusCode });
+      },
+      log,
+    });
+  } catch (error) {
+    if (answered) {
+      log.at(2, "session ended badly", { node: kubelet.nodeName, error });
+      return;
+    }
+    log.at(2, "backend could not be reached", { node: kubelet.nodeName, host: kubelet.host, error });
+    const why = dialErrorText(error, kubelet.host) ?? (error instanceof Error ? error.message : String(error));
+    throw plainError(`error dialing backend: ${why}`, error);
+  }
+}
