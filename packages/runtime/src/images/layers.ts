@@ -132,11 +132,12 @@ export class LayerStore {
     const fresh = join(work.path, "layer");
     const root = join(fresh, "fs");
     await mkdir(root, { recursive: true, mode: 0o755 });
-    const extracted = await extractLayer({
-      source: await blob(signal),
-      directory: root,
-      lowers: lowers.map((layer) => this.root(layer)),
-      signal,
+    const source = await blob(signal);
+    const options = { source, directory: root, lowers: lowers.map((layer) => this.root(layer)), signal };
+    const extracted = await extractLayer(options).catch((cause: unknown) => {
+      signal.throwIfAborted();
+      const text = cause instanceof Error ? cause.message : String(cause);
+      throw new LayerError(`failed to extract layer ${diffID}: ${text}`, { cause });
     });
     if (extracted.diffID !== diffID) {
       throw new LayerError(`wrong diff id calculated on extraction "${extracted.diffID}", expected "${diffID}"`);

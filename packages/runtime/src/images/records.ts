@@ -99,24 +99,30 @@ export class ImageRecords {
 
   /** Adds an image, or names to one that is there; takes the tags from other images. Durable when it resolves. */
   async add(image: Image, config: Uint8Array): Promise<Image> {
-    const known = this.#images.get(image.id);
-    const merged: Image = known
-      ? {
-          ...known,
-          repoTags: union(known.repoTags, image.repoTags),
-          repoDigests: union(known.repoDigests, image.repoDigests),
-          size: Math.max(known.size, image.size),
-          pinned: known.pinned || image.pinned,
-          updatedAt: image.updatedAt,
-        }
-      : image;
-    if (!known) await writeFileDurably(this.#path(image.id, "config"), config);
-    await this.#write(merged);
-    for (const other of this.all()) {
-      if (other.id === merged.id || !other.repoTags.some((tag) => merged.repoTags.includes(tag))) continue;
-      await this.#write({ ...other, repoTags: other.repoTags.filter((tag) => !merged.repoTags.includes(tag)) });
-    }
-    return merged;
+    if (this.#images.has(image.id)) return await this.name(image.id, image);
+    await writeFileDurably(this.#path(image.id, "config"), config);
+    await this.#write(image);
+    await this.#takeTags(image);
+    return image;
+  }
+
+  /** Gives names to an image that is there; takes the tags from other images. Durable when it resolves. */
+  async name(
+    id: string,
+    { repoTags, repoDigests, pinned, updatedAt }: Pick<Image, "repoTags" | "repoDigests" | "pinned" | "updatedAt">,
+  ): Promise<Image> {
+    const known = this.#images.get(id);
+    if (!known) throw new Error(`image ${id} is not there`);
+    const image: Image = {
+      ...known,
+      repoTags: union(known.repoTags, repoTags),
+      repoDigests: union(known.repoDigests, repoDigests),
+      pinned: known.pinned || pinned,
+      updatedAt,
+    };
+    await this.#write(image);
+    await this.#takeTags(image);
+    return image;
   }
 
   /** Forgets an image. Its layers are another's business. */
@@ -132,6 +138,13 @@ export class ImageRecords {
     const bytes = await readFile(this.#path(id, "config"));
     if (digestOf(bytes) !== id) throw new Error(`config of image ${id} is corrupt`);
     return parseConfig(bytes);
+  }
+
+  async #takeTags({ id, repoTags }: Image): Promise<void> {
+    for (const other of this.all()) {
+      if (other.id === id || !other.repoTags.some((tag) => repoTags.includes(tag))) continue;
+      await this.#write({ ...other, repoTags: other.repoTags.filter((tag) => !repoTags.includes(tag)) });
+    }
   }
 
   async #write(image: Image): Promise<void> {

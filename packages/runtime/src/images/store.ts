@@ -7,11 +7,26 @@ import type { OCIImageConfig } from "./config.ts";
 import type { Installer } from "./install.ts";
 import { LayerStore } from "./layers.ts";
 import { loadArchive } from "./load.ts";
+import { thisPlatform } from "./manifest.ts";
+import { pullImage } from "./pull.ts";
 import { type Image, ImageRecords } from "./records.ts";
-import { formatReference, parseReference } from "./reference.ts";
+import { formatReference, parseReference, type Reference } from "./reference.ts";
+import { NotFoundError, openRepository } from "./registry/client.ts";
+import { type AuthConfig, credentialsOf, dockerCredentials } from "./registry/credentials.ts";
+import { CorruptContentError } from "./registry/errors.ts";
+import { type HostsConfig, hostsFor, type RegistryHost } from "./registry/hosts.ts";
+import { createTransport, defaultTimeouts, type Timeouts } from "./registry/transport.ts";
 import { Rootfs } from "./rootfs.ts";
 
-export interface ImageStoreConfig {
+export interface ImageStoreConfig extends HostsConfig {
+  auth?: {
+    /** Path of a docker config file, read at each pull. */
+    dockerConfig?: string;
+    /** By registry or mirror: `docker.io`, `127.0.0.1:5000`. */
+    registries?: Readonly<Record<string, AuthConfig>>;
+  };
+  /** For registries that do not answer. */
+  timeouts?: Partial<Timeouts>;
   /** Names of images that the kubelet's image collection must leave. */
   pinned?: readonly string[];
 }
@@ -32,6 +47,12 @@ export interface FsInfo {
 
 /** The node's images, and the containers' root file systems made of them. */
 export interface ImageStore extends AsyncDisposable {
+  /**
+   * Pulls an image. `auth` is for the image's own registry, never for its mirrors.
+   * Throws CRIError in containerd's words: NotFound, InvalidArgument, FailedPrecondition (corrupt content), Unknown; or
+   * the signal's reason.
+   */
+  pull(options: { reference: string; auth?: AuthConfig | undefined; signal?: AbortSignal }): Promise<{ id: string }>;
   list(reference?: string): Image[];
   /** By name, id, or an unambiguous beginning of the id. */
   status(reference: string): Image | undefined;
@@ -85,6 +106,18 @@ export async function openImageStore({
   const installer: Installer = { layers, records, log, now, isPinned: (tags) => tags.some((tag) => pinned.has(tag)) };
   const closing = new AbortController();
 
+  const transport = createTransport({ ...defaultTimeouts, ...config.timeouts });
+  const puller = { ...installer, temporary, platform: thisPlatform() };
+  const repositoryFor = (reference: Reference, given: AuthConfig | undefined) => {
+    const credentialsFor = async ({ name, mirrorOf }: RegistryHost) => {
+      const own = mirrorOf === undefined ? credentialsOf(given, name) : undefined;
+      const configured = own ?? credentialsOf(config.auth?.registries?.[name], name);
+      const file = config.auth?.dockerConfig;
+      return configured ?? (file === undefined ? undefined : await dockerCredentials(file, name));
+    };
+    return openRepository({ transport, log, credentialsFor }, reference, hostsFor(reference.domain, config));
+  };
+
   const collect = async () => {
     if (!rootfs.complete) return;
     const live = new Set([...records.all().flatMap((image) => image.chainIDs), ...rootfs.chainIDs()]);
@@ -99,6 +132,21 @@ export async function openImageStore({
   await collect();
 
   return {
+    async pull({ reference: text, auth, signal: given }) {
+      const reference = readReference(text);
+      const name = formatReference(reference);
+      const signal = given ? AbortSignal.any([given, closing.signal]) : closing.signal;
+      const started = performance.now();
+      try {
+        const image = await pullImage(puller, { repository: repositoryFor(reference, auth), reference, signal });
+        const milliseconds = Math.round(performance.now() - started);
+        log.info("image pulled", { name, id: image.id, size: image.size, milliseconds });
+        return { id: image.id };
+      } catch (error) {
+        signal.throwIfAborted();
+        throw pullError(name, error);
+      }
+    },
     list(reference) {
       if (!reference) return records.all();
       const image = records.find(reference);
@@ -139,6 +187,27 @@ export async function openImageStore({
     },
     async [Symbol.asyncDispose]() {
       closing.abort(new CRIError(Code.Canceled, "the image store is closing"));
+      transport[Symbol.dispose]();
     },
   };
+}
+
+function readReference(text: string): Reference {
+  try {
+    return parseReference(text);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CRIError(Code.InvalidArgument, `failed to parse image reference "${text}": ${reason}`, { cause });
+  }
+}
+
+/** In containerd's words, with the code that the kubelet's events show. */
+function pullError(name: string, cause: unknown): CRIError {
+  let code: Code = Code.Unknown;
+  for (let at = cause; at instanceof Error; at = at.cause) {
+    if (at instanceof NotFoundError) code = Code.NotFound;
+    if (at instanceof CorruptContentError) code = Code.FailedPrecondition;
+  }
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new CRIError(code, `failed to pull and unpack image "${name}": ${reason}`, { cause });
 }

@@ -1,0 +1,89 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
+import { Digester } from "../digest.ts";
+import type { Descriptor } from "../manifest.ts";
+import { commitError, NotFoundError, type Repository } from "./client.ts";
+import { AuthorizationError, CorruptContentError, StatusCodeError } from "./errors.ts";
+
+/** How often a download is tried before it fails. */
+const maxAttempts = 4;
+/** Pauses between the attempts, milliseconds. */
+const pauses = [250, 1000, 3000];
+
+/**
+ * Downloads a blob to a new file, checking size and digest on the way; a broken download goes on where it broke.
+ * Throws CorruptContentError for other content than asked for, the last attempt's error, or the signal's reason.
+ */
+export async function downloadBlob(
+  { repository, path, kind }: { repository: Repository; path: string; kind: "config" | "layer" },
+  descriptor: Descriptor,
+  signal: AbortSignal,
+): Promise<void> {
+  const file = await open(path, "wx", 0o600);
+  try {
+    let digester = new Digester();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const response = await repository.blob(descriptor, digester.size, signal);
+        if (digester.size > 0 && !resumes(response.headers["content-range"], response.status, digester.size)) {
+          await file.truncate(0);
+          digester = new Digester();
+        }
+        await take(file, response.body, digester, descriptor);
+        break;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (attempt === maxAttempts || !mayPass(error)) throw error;
+        await pause(pauses[attempt - 1] ?? 1000, undefined, { signal });
+      }
+    }
+    const { size } = digester;
+    const digest = digester.digest();
+    if (digest !== descriptor.digest || size !== descriptor.size) {
+      throw new CorruptContentError(commitError(kind, descriptor.digest, digest));
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+async function take(file: FileHandle, body: AsyncIterable<Buffer>, digester: Digester, { digest, size }: Descriptor) {
+  for await (const chunk of body) {
+    let at = digester.size;
+    digester.update(chunk);
+    if (digester.size > size) {
+      throw new CorruptContentError(
+        `failed commit on ref "layer-${digest}": unexpected commit size more than ${size}, expected ${size}: failed precondition`,
+      );
+    }
+    for (let done = 0; done < chunk.length; ) {
+      const { bytesWritten } = await file.write(chunk, done, chunk.length - done, at);
+      done += bytesWritten;
+      at += bytesWritten;
+    }
+  }
+  if (digester.size < size) throw new Error(`blob ${digest} ended early: unexpected EOF`);
+}
+
+function resumes(range: string | undefined, status: number, offset: number): boolean {
+  return status === 206 && range !== undefined && range.startsWith(`bytes ${offset}-`);
+}
+
+/** Could the same request succeed in a moment? */
+function mayPass(error: unknown): boolean {
+  if (error instanceof StatusCodeError) return error.status === 408 || error.status === 429 || error.status >= 500;
+  return !(
+    error instanceof NotFoundError ||
+    error instanceof AuthorizationError ||
+    error instanceof CorruptContentError ||
+    isDiskError(error)
+  );
+}
+
+function isDiskError(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "ENOSPC" || code === "EDQUOT" || code === "EIO" || code === "EROFS" || code === "EFBIG";
+}

@@ -1,0 +1,193 @@
+import { Agent as HTTPAgent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
+import { Agent as HTTPSAgent, request as httpsRequest } from "node:https";
+import { BlockList, isIP } from "node:net";
+import type { Readable } from "node:stream";
+import { getCACertificates } from "node:tls";
+import { ConnectionError, isTLSCode } from "./errors.ts";
+
+/** Most redirects followed. Source: Go's net/http, which containerd uses. */
+const maxRedirects = 10;
+/** Connections kept for the next request, per registry. */
+const maxIdleConnections = 4;
+
+/** All in milliseconds. */
+export interface Timeouts {
+  /** Until TCP and TLS stand. */
+  connect: number;
+  /** From then until the answer's head. */
+  response: number;
+  /** Longest silence within a body. */
+  idle: number;
+}
+
+export const defaultTimeouts: Timeouts = { connect: 5_000, response: 10_000, idle: 30_000 };
+
+export interface HTTPRequest {
+  method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH";
+  url: URL;
+  headers?: Record<string, string>;
+  body?: Uint8Array | Readable;
+  signal: AbortSignal;
+}
+
+export interface HTTPResponse {
+  method: string;
+  /** Where the answer came from, behind redirects. */
+  url: URL;
+  status: number;
+  /** `404 Not Found`. */
+  statusLine: string;
+  headers: IncomingHttpHeaders;
+  /** To be read to its end, or destroyed. */
+  body: IncomingMessage;
+}
+
+/** HTTP and HTTPS to registries: connections kept, redirects followed, silence bounded. */
+export interface Transport extends Disposable {
+  /** Throws ConnectionError in Go's words, or the signal's reason. Any status is an answer. */
+  request(request: HTTPRequest): Promise<HTTPResponse>;
+}
+
+/**
+ * Redirects of GET and HEAD are followed; Authorization goes to no other origin, and nothing leads from https to http.
+ * HTTPS_PROXY, HTTP_PROXY and NO_PROXY count, except for this machine's own addresses.
+ */
+export function createTransport(timeouts: Timeouts = defaultTimeouts): Transport {
+  const settings = { keepAlive: true, maxFreeSockets: maxIdleConnections };
+  const agents = new Map<string, HTTPAgent>();
+  const agentFor = (url: URL): HTTPAgent => {
+    const secure = url.protocol === "https:";
+    const proxy = isLoopback(url.hostname) ? {} : { proxyEnv: process.env };
+    const key = `${url.protocol}${isLoopback(url.hostname)}`;
+    const known = agents.get(key);
+    if (known) return known;
+    const fresh = secure
+      ? new HTTPSAgent({ ...settings, ...proxy, ca: trusted() })
+      : new HTTPAgent({ ...settings, ...proxy });
+    agents.set(key, fresh);
+    return fresh;
+  };
+
+  return {
+    async request(request) {
+      let current = request;
+      for (let redirects = 0; ; redirects++) {
+        const response = await exchange(current, agentFor(current.url), timeouts);
+        const location = redirectOf(request.method, response);
+        if (location === undefined) return response;
+        response.body.destroy();
+        if (redirects === maxRedirects) throw failure(current, `stopped after ${maxRedirects} redirects`);
+        current = follow(current, location);
+      }
+    },
+    [Symbol.dispose]() {
+      for (const agent of agents.values()) agent.destroy();
+    },
+  };
+}
+
+/** Is the host this machine, by a name or an address that cannot mean another? */
+export function isLoopback(hostname: string): boolean {
+  const host = hostname.replace(/^\[|\]$/g, "");
+  if (host === "localhost" || host.endsWith(".localhost")) return true;
+  const family = isIP(host);
+  return family !== 0 && loopback.check(host, family === 6 ? "ipv6" : "ipv4");
+}
+
+const loopback = new BlockList();
+loopback.addSubnet("127.0.0.0", 8, "ipv4");
+loopback.addAddress("::1", "ipv6");
+
+async function exchange(request: HTTPRequest, agent: HTTPAgent, timeouts: Timeouts): Promise<HTTPResponse> {
+  const { method, url, headers = {}, body, signal } = request;
+  signal.throwIfAborted();
+  const start = url.protocol === "https:" ? httpsRequest : httpRequest;
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const outgoing = start(url.href, { method, agent, signal, headers: { "User-Agent": "hawser", ...headers } });
+  const giveUp = (message: string) => outgoing.destroy(failure(request, message));
+  let timer = setTimeout(() => giveUp(`dial tcp ${url.host}: i/o timeout`), timeouts.connect);
+  const connected = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => giveUp("net/http: timeout awaiting response headers"), timeouts.response);
+  };
+  outgoing.on("socket", (socket) => {
+    if (!socket.connecting) connected();
+    else socket.once(url.protocol === "https:" ? "secureConnect" : "connect", connected);
+  });
+  outgoing.on("response", (response) => {
+    response.setTimeout(timeouts.idle, () => {
+      response.destroy(new ConnectionError(`read tcp ${url.host}: i/o timeout`));
+    });
+    resolve(response);
+  });
+  outgoing.on("error", (error) => reject(signal.aborted ? signal.reason : explain(request, error)));
+  if (body instanceof Uint8Array || body === undefined) outgoing.end(body);
+  else body.on("error", (error) => outgoing.destroy(error)).pipe(outgoing);
+  try {
+    const response = await promise;
+    const status = response.statusCode ?? 0;
+    const statusLine = `${status} ${response.statusMessage ?? ""}`.trimEnd();
+    return { method, url, status, statusLine, headers: response.headers, body: response };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function redirectOf(method: string, { status, headers }: HTTPResponse): string | undefined {
+  if (method !== "GET" && method !== "HEAD") return undefined;
+  return [301, 302, 303, 307, 308].includes(status) ? headers.location : undefined;
+}
+
+function follow(request: HTTPRequest, location: string): HTTPRequest {
+  const url = URL.canParse(location, request.url) ? new URL(location, request.url) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol)) throw failure(request, "redirected to an invalid location");
+  if (request.url.protocol === "https:" && url.protocol === "http:") {
+    throw failure(request, `refusing to follow a redirect from https to http (${url.host})`);
+  }
+  if (url.origin === request.url.origin) return { ...request, url };
+  const { Authorization: _, ...headers } = request.headers ?? {};
+  return { ...request, url, headers };
+}
+
+function explain(request: HTTPRequest, error: NodeJS.ErrnoException & { address?: string; port?: number }): Error {
+  if (error instanceof ConnectionError) return error;
+  const { host, hostname } = request.url;
+  const where = error.address ? `${error.address}:${error.port}` : host;
+  const texts: Record<string, string> = {
+    ECONNREFUSED: `dial tcp ${where}: connect: connection refused`,
+    EHOSTUNREACH: `dial tcp ${where}: connect: no route to host`,
+    ENETUNREACH: `dial tcp ${where}: connect: network is unreachable`,
+    ETIMEDOUT: `dial tcp ${where}: i/o timeout`,
+    ENOTFOUND: `dial tcp: lookup ${hostname}: no such host`,
+    EAI_AGAIN: `dial tcp: lookup ${hostname}: Temporary failure in name resolution`,
+    ECONNRESET: "EOF",
+    ERR_SSL_WRONG_VERSION_NUMBER: "http: server gave HTTP response to HTTPS client",
+    ERR_SSL_PACKET_LENGTH_TOO_LONG: "http: server gave HTTP response to HTTPS client",
+    DEPTH_ZERO_SELF_SIGNED_CERT: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+    SELF_SIGNED_CERT_IN_CHAIN: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+    UNABLE_TO_VERIFY_LEAF_SIGNATURE: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+    UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+      "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+    CERT_HAS_EXPIRED: "tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
+  };
+  const code = codeOf(error);
+  const text = texts[code] ?? (isTLSCode(code) ? `tls: failed to verify certificate: ${error.message}` : error.message);
+  return failure(request, text, error);
+}
+
+/** Node tries each of a name's addresses, and then fails with all their errors in one: the first tells enough. */
+function codeOf(error: NodeJS.ErrnoException): string {
+  const [first] = error instanceof AggregateError ? (error.errors as NodeJS.ErrnoException[]) : [];
+  return error.code ?? first?.code ?? "";
+}
+
+/** As Go's url.Error prints it: `Head "https://…": …`. */
+function failure({ method, url }: HTTPRequest, text: string, cause?: unknown): ConnectionError {
+  const verb = method.charAt(0) + method.slice(1).toLowerCase();
+  return new ConnectionError(`${verb} "${url.href}": ${text}`, { cause });
+}
+
+/** Node's own list of authorities and the machine's. */
+function trusted(): string[] {
+  return [...new Set([...getCACertificates("default"), ...getCACertificates("system")])];
+}
