@@ -2,6 +2,7 @@ import { once } from "node:events";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { UpgradeRequest } from "@hawser/streaming";
 import type { ClusterConfig } from "../config/cluster-config.ts";
 import { authority, clientCertificate, clientKey, serverCertificate, serverKey } from "./certificates.ts";
 
@@ -16,6 +17,7 @@ export interface FakeServer extends AsyncDisposable {
 /** An https server on a free port, with a config that trusts it. */
 export async function fakeServer(
   listener: (request: IncomingMessage, response: ServerResponse) => void,
+  onUpgrade?: (upgrade: UpgradeRequest) => Promise<void>,
 ): Promise<FakeServer> {
   const requests: string[] = [];
   const handle: RequestListener = (request, response) => {
@@ -34,6 +36,13 @@ export async function fakeServer(
   server.on("secureConnection", () => {
     fake.connections++;
   });
+  const upgrades: Promise<void>[] = [];
+  if (onUpgrade) {
+    server.on("upgrade", (request, socket, head) => {
+      requests.push(`${request.method} ${request.url}`);
+      upgrades.push(onUpgrade({ request, socket, head }));
+    });
+  }
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo; // listening on TCP
@@ -53,6 +62,7 @@ export async function fakeServer(
       server.close();
       server.closeAllConnections();
       await closed;
+      await Promise.all(upgrades);
     },
   };
 }

@@ -1,0 +1,160 @@
+import { once } from "node:events";
+import type { AddressInfo, Server, Socket } from "node:net";
+import { copy, openPortForward, type PortForwardSession, sinkOf, sourceOf, type UpgradeKind } from "@hawser/streaming";
+import type { KubeClient } from "./client.ts";
+import { dialPod } from "./subresource.ts";
+
+/** Connections one local port serves at once; a further one is closed as it comes. */
+const maxConnections = 1024;
+
+export interface ForwardedPort {
+  /** Where we listen; 0 for any free port. */
+  local: number;
+  /** The port in the pod. */
+  remote: number;
+}
+
+export interface PortForwardOptions {
+  namespace: string;
+  pod: string;
+  ports: readonly ForwardedPort[];
+  /** Names or IP addresses to listen on. `localhost`, the default, is 127.0.0.1 and ::1, of which one suffices. */
+  addresses?: readonly string[] | undefined;
+  signal?: AbortSignal | undefined;
+  transports?: readonly UpgradeKind[] | undefined;
+  onConnection?: ((port: ForwardedPort) => void) | undefined;
+  /** One connection failed; the others and the listener go on. */
+  onError?: ((port: ForwardedPort, error: unknown) => void) | undefined;
+}
+
+/** Local ports that lead into a pod. Disposing closes them and every connection. */
+export interface PortForward extends AsyncDisposable {
+  /** What is listened on, with the ports that were found for 0. */
+  readonly listeners: readonly (ForwardedPort & { address: string })[];
+  /** Resolves when it was disposed or aborted; rejects with a StreamError when the connection to the pod was lost. */
+  readonly closed: Promise<void>;
+}
+
+/**
+ * Listens locally and forwards each connection to a port of the pod.
+ * Throws StatusError, UpgradeError, ConnectionError, and ListenError when no address of a port can be listened on.
+ */
+export async function portForward(client: KubeClient, options: PortForwardOptions): Promise<PortForward> {
+  const { namespace, pod, signal, transports } = options;
+  await using stack = new AsyncDisposableStack();
+  const session = stack.use(
+    await dialPod(
+      client,
+      { namespace, pod, subresource: "portforward" },
+      { open: (target) => openPortForward(target, transports && { transports }), signal },
+    ),
+  );
+  session.closed.catch(() => {}); // told by `closed` below
+  const listeners: (ForwardedPort & { address: string })[] = [];
+  const sockets = new Set<Socket>();
+  for (const port of options.ports) {
+    const found = await listen(port, options.addresses ?? ["localhost"]);
+    for (const { server, address } of found) {
+      stack.defer(() => closeServer(server));
+      const local = (server.address() as AddressInfo).port; // it listens on TCP
+      const actual = { ...port, local };
+      listeners.push({ ...actual, address });
+      server.maxConnections = maxConnections;
+      server.on("connection", (socket) => {
+        sockets.add(socket);
+        socket.once("close", () => sockets.delete(socket));
+        options.onConnection?.(actual);
+        forward(session, socket, actual.remote).catch((error: unknown) => {
+          socket.destroy();
+          options.onError?.(actual, error);
+        });
+      });
+    }
+  }
+  stack.defer(async () => {
+    for (const socket of sockets) socket.destroy();
+  });
+  const resources = stack.move();
+  let disposal: Promise<void> | undefined;
+  const dispose = () => {
+    disposal ??= resources.disposeAsync();
+    return disposal;
+  };
+  const stopped = Promise.withResolvers<void>();
+  const onAbort = () => stopped.resolve();
+  if (signal?.aborted) onAbort();
+  else signal?.addEventListener("abort", onAbort, { once: true });
+  const closed = Promise.race([session.closed, stopped.promise]).finally(async () => {
+    signal?.removeEventListener("abort", onAbort);
+    await dispose();
+  });
+  closed.catch(() => {}); // a caller may only dispose
+  return {
+    listeners,
+    closed,
+    async [Symbol.asyncDispose]() {
+      stopped.resolve();
+      await dispose();
+    },
+  };
+}
+
+/** Both directions end one by one, so that what comes after a half-close is not lost. */
+async function forward(session: PortForwardSession, socket: Socket, port: number): Promise<void> {
+  const connection = await session.connect(port);
+  const lost = connection.error.then((text) => {
+    if (text) throw new Error(text);
+  });
+  lost.catch(() => {}); // awaited below
+  const up = copy(sourceOf(socket), connection.sink);
+  const down = copy(connection.source, sinkOf(socket));
+  // What the server says on the error stream explains a cut better than the cut does.
+  const [first, second] = await Promise.allSettled([up, down]);
+  await lost;
+  if (second.status === "rejected") throw second.reason;
+  if (first.status === "rejected") throw first.reason;
+}
+
+/** Thrown when a local port cannot be listened on. */
+export class ListenError extends Error {
+  override readonly name = "ListenError";
+}
+
+async function listen(
+  port: ForwardedPort,
+  addresses: readonly string[],
+): Promise<{ server: Server; address: string }[]> {
+  const { createServer } = await import("node:net");
+  const found: { server: Server; address: string }[] = [];
+  let local = port.local;
+  const failures: unknown[] = [];
+  for (const address of addresses) {
+    const local4and6 = address === "localhost";
+    for (const host of local4and6 ? ["127.0.0.1", "::1"] : [address]) {
+      const server = createServer({ allowHalfOpen: true, noDelay: true });
+      try {
+        server.listen({ port: local, host, ipv6Only: host.includes(":") });
+        await once(server, "listening");
+        found.push({ server, address: host });
+        // One free port for both families, so that `localhost` means the same whichever way it is resolved.
+        if (local4and6) local = (server.address() as AddressInfo).port;
+      } catch (error) {
+        failures.push(error);
+        if (local4and6) continue;
+        await Promise.all(found.map(({ server: each }) => closeServer(each)));
+        throw listenError(port, failures);
+      }
+    }
+  }
+  if (found.length === 0) throw listenError(port, failures);
+  return found;
+}
+
+function listenError(port: ForwardedPort, failures: unknown[]): ListenError {
+  const why = failures.map((error) => (error instanceof Error ? error.message : String(error))).join("; ");
+  return new ListenError(`unable to listen on port ${port.local}: ${why}`, { cause: failures[0] });
+}
+
+async function closeServer(server: Server): Promise<void> {
+  if (server.listening) await new Promise<void>((resolve) => server.close(() => resolve()));
+}

@@ -1,0 +1,53 @@
+import { StatusError } from "@hawser/api";
+import { type DialTarget, StreamError, UpgradeError } from "@hawser/streaming";
+import type { KubeClient } from "./client.ts";
+import { connectionError } from "./connection-error.ts";
+import { pathOf } from "./ref.ts";
+
+/** A pod's streaming subresource and its query. */
+export interface PodSubresource {
+  namespace: string;
+  pod: string;
+  subresource: "exec" | "attach" | "portforward";
+  query?: URLSearchParams | undefined;
+}
+
+/**
+ * Dials a pod's subresource with the client's identity: `open` gets the target and makes a session of it.
+ * After a 401 once more, with fresh credentials.
+ *
+ * Throws StatusError (the server said no), UpgradeError (it said so in plain text, as kubelets do, or a proxy did),
+ * ConnectionError (no answer), or the signal's reason.
+ */
+export async function dialPod<Session>(
+  { config }: Pick<KubeClient, "config">,
+  { namespace, pod, subresource, query }: PodSubresource,
+  { open, signal }: { open: (target: DialTarget) => Promise<Session>; signal?: AbortSignal | undefined },
+): Promise<Session> {
+  const url = new URL(config.server);
+  url.pathname =
+    config.server.pathname.replace(/\/+$/, "") + pathOf({ resource: "pods", namespace, name: pod, subresource });
+  url.search = query?.toString() ?? "";
+  for (let attempt = 0; ; attempt++) {
+    const headers = await config.headers({ stale: attempt > 0, ...(signal && { signal }) });
+    signal?.throwIfAborted();
+    try {
+      return await open({ url, headers, tls: config.tls, ...(signal && { signal }) });
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      const again = error instanceof UpgradeError && error.statusCode === 401 && headers.Authorization && attempt === 0;
+      if (!again) throw refusal(error, config.server);
+    }
+  }
+}
+
+/** Source: kubernetes/client-go transport/spdy/upgrade.go, for the words */
+function refusal(error: unknown, server: URL): unknown {
+  if (error instanceof UpgradeError) {
+    if (error.status) return new StatusError(error.status, { cause: error });
+    const body = error.body.trim();
+    return new UpgradeError(`unable to upgrade connection: ${body || error.message}`, error, { cause: error });
+  }
+  if (error instanceof StreamError || error instanceof TypeError) return error;
+  return error instanceof Error && "code" in error ? connectionError(error, server) : error;
+}
