@@ -101,9 +101,9 @@ loopback.addAddress("::1", "ipv6");
 async function exchange(request: HTTPRequest, agent: HTTPAgent, timeouts: Timeouts): Promise<HTTPResponse> {
   const { method, url, headers = {}, body, signal } = request;
   signal.throwIfAborted();
-  const start = url.protocol === "https:" ? httpsRequest : httpRequest;
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  const outgoing = start(url.href, { method, agent, signal, headers: { "User-Agent": "hawser", ...headers } });
+  const options = { method, agent, signal, headers: { "User-Agent": "hawser", ...headers } };
+  const outgoing = url.protocol === "https:" ? httpsRequest(url, options) : httpRequest(url, options);
   const giveUp = (message: string) => outgoing.destroy(failure(request, message));
   let timer = setTimeout(() => giveUp(`dial tcp ${url.host}: i/o timeout`), timeouts.connect);
   const connected = () => {
