@@ -14,7 +14,7 @@ export interface AcceptPortForwardOptions {
   streamCreationTimeoutMs?: number;
   /** Milliseconds without a byte until the session is ended. 4 hours where absent, 0 for never. */
   idleTimeoutMs?: number;
-  /** Milliseconds between our own pings. 10 000 where absent, 0 for none. */
+  /** Milliseconds of silence until we ping. 30 000 where absent, 0 for never. */
   pingIntervalMs?: number;
 }
 
@@ -35,7 +35,7 @@ export interface ForwardedConnection extends ByteDuplex {
 export interface OpenPortForwardOptions {
   /** Default both, the WebSocket tunnel first. */
   transports?: readonly UpgradeKind[];
-  /** Milliseconds between our pings. 10 000 where absent, 0 for none. */
+  /** Milliseconds of silence until we ping. 10 000 where absent, 0 for never. */
   pingIntervalMs?: number;
 }
 

@@ -21,7 +21,7 @@ export interface AcceptOptions extends RemoteCommandStreams {
   streamCreationTimeoutMs?: number;
   /** Milliseconds without a byte either way until the session is ended. 4 hours where absent, 0 for never. */
   idleTimeoutMs?: number;
-  /** Milliseconds between our own pings. 10 000 where absent, 0 for none. */
+  /** Milliseconds of silence until we ping. 30 000 where absent, 0 for never. */
   pingIntervalMs?: number;
 }
 
@@ -50,7 +50,7 @@ export interface OpenOptions extends RemoteCommandStreams {
   transports?: readonly UpgradeKind[];
   /** Subprotocols to offer, most preferred first; by default v5 on WebSocket, v5 to v1 on SPDY. */
   protocols?: readonly string[];
-  /** Milliseconds between our pings. 5 000 where absent, 0 for none. */
+  /** Milliseconds of silence until we ping. 5 000 where absent, 0 for never. */
   pingIntervalMs?: number;
 }
 

@@ -87,12 +87,17 @@ export class SpdyStream implements ByteDuplex {
     this.replied();
   }
 
-  /** Ends both directions at once; the peer learns it by a reset. What the peer sent and nobody read yet is dropped. */
+  /** Ends both directions at once; the peer learns it by a reset. What was received is dropped, unless it is all there was. */
   reset(status: ResetStatus = ResetStatus.cancel): void {
     if (this.#localClosed && this.#remoteClosed) return;
     this.#link.reset(this.id, status);
-    this.#queue.discard();
+    if (!this.#remoteClosed) this.#queue.discard();
     this.fail(new StreamError("lost", `stream ${this.id} was reset here`));
+  }
+
+  /** Nobody will read any more: what comes is dropped, so that it holds up nothing. */
+  discard(): void {
+    this.#queue.discard();
   }
 
   async #write(chunk: Uint8Array): Promise<void> {

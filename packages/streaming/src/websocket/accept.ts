@@ -20,7 +20,15 @@ export function agree(offered: readonly string[], protocols: readonly string[]):
   return offered.find((protocol) => protocols.includes(protocol));
 }
 
-const server = new WebSocketServer({ noServer: true, clientTracking: false, ...webSocketOptions });
+/** The protocol agreed on for a request: ws asks for it by request. */
+const choices = new WeakMap<object, string>();
+
+const server = new WebSocketServer({
+  noServer: true,
+  clientTracking: false,
+  handleProtocols: (_offered, request) => choices.get(request) || false,
+  ...webSocketOptions,
+});
 
 /**
  * Answers a WebSocket upgrade with the first of the client's protocols that is ours; "" among ours takes a client that offers none.
@@ -50,7 +58,3 @@ export async function acceptWebSocket(
   });
   return promise;
 }
-
-/** The protocol agreed on for a request, for ws, which asks by request. */
-const choices = new WeakMap<object, string>();
-server.options.handleProtocols = (_offered, request) => choices.get(request) || false;

@@ -1,0 +1,119 @@
+import { ByteQueue } from "../byte-queue.ts";
+import type { ByteSink } from "../bytes.ts";
+import { StreamError } from "../errors.ts";
+import type { Receiver } from "../spdy/stream.ts";
+import type { DialTarget } from "../upgrade/types.ts";
+import type { WebSocketConnection } from "../websocket/connection.ts";
+import { dialWebSocket } from "../websocket/dial.ts";
+import { Channel, closeSignal, decodeMessage } from "./channels.ts";
+import { sessionStatus, track } from "./client-status.ts";
+import { featuresOf, Protocol } from "./protocols.ts";
+import { encodeSize } from "./resize.ts";
+import { StatusReader } from "./status.ts";
+import type { ClientSession, OpenOptions } from "./types.ts";
+
+/** Bytes of stdin in one message: real servers read into 32 KiB + 1 and do not join what was cut. */
+const maxMessage = 32 * 1024;
+/** Bytes of one output that may wait for their reader; then the socket is not read. */
+const queueBytes = 256 * 1024;
+/** Milliseconds of a silent peer until it counts as lost, as in client-go. */
+const lostMs = 61_000;
+
+/**
+ * A remote command over WebSocket.
+ *
+ * Source: kubernetes/client-go tools/remotecommand/websocket.go
+ */
+export async function openOverWebSocket(target: DialTarget, options: OpenOptions): Promise<ClientSession> {
+  const pingMs = options.pingIntervalMs ?? 5000;
+  const connection = await dialWebSocket(target, options.protocols ?? [Protocol.v5], {
+    pingMs,
+    lostMs: pingMs && lostMs,
+  });
+  const features = featuresOf(connection.protocol);
+  if (features.base64) {
+    connection.close(1000);
+    throw new TypeError(`${connection.protocol} is for browsers of old; we only serve it`);
+  }
+  const errorEnded = Promise.withResolvers<void>();
+  const reader = new StatusReader(connection.protocol, errorEnded.resolve);
+  const queue = () => new ByteQueue({ limit: queueBytes, onFull: () => block(1), onDrained: () => block(-1) });
+  const [stdout, stderr] = [options.stdout && queue(), options.stderr && !options.tty && queue()];
+  let blocked = 0;
+  const block = (change: 1 | -1) => {
+    blocked += change;
+    if (blocked === 0) connection.resume();
+    else if (change === 1 && blocked === 1) connection.pause();
+  };
+  const receivers = new Map<number, Receiver>([[Channel.error, reader]]);
+  const outputs = (
+    [
+      [Channel.stdout, stdout],
+      [Channel.stderr, stderr],
+    ] as const
+  ).flatMap(([channel, output]) => {
+    if (!output) return [];
+    const tracked = track(output);
+    receivers.set(channel, tracked.receiver);
+    return [tracked];
+  });
+  connection.start({
+    message(data) {
+      const message = decodeMessage(data, { base64: false, closeSignal: false });
+      if (message?.type === "data") receivers.get(message.channel)?.push(message.bytes);
+    },
+    end(error) {
+      for (const receiver of receivers.values()) error ? receiver.fail(error) : receiver.end();
+    },
+  });
+  const status = sessionStatus(reader, errorEnded.promise, outputs);
+  status.catch(() => connection.close(1000)); // who awaits it is told; nobody may
+  const resize = { connection, channel: Channel.resize };
+  return {
+    transport: "websocket",
+    protocol: connection.protocol,
+    ...(options.stdin && { stdin: stdinSink(connection) }),
+    ...(stdout && { stdout }),
+    ...(stderr && { stderr }),
+    async resize(size) {
+      if (options.tty) await send(resize, encodeSize(size));
+    },
+    status,
+    async [Symbol.asyncDispose]() {
+      connection.close(1000);
+    },
+  };
+}
+
+async function send(
+  { connection, channel }: { connection: WebSocketConnection; channel: number },
+  bytes: Uint8Array,
+): Promise<void> {
+  for (let wait = connection.room(); wait; wait = connection.room()) await wait;
+  connection.send(bytes, { prefix: channel });
+}
+
+function stdinSink(connection: WebSocketConnection): ByteSink {
+  const stdin = { connection, channel: Channel.stdin };
+  let closed = false;
+  return {
+    async write(chunk) {
+      for (let offset = 0; offset < chunk.byteLength; offset += maxMessage) {
+        if (closed) throw new StreamError("lost", "stdin is closed for writing");
+        await send(stdin, chunk.byteLength <= maxMessage ? chunk : chunk.subarray(offset, offset + maxMessage));
+      }
+    },
+    async close() {
+      if (closed) return;
+      closed = true;
+      if (!featuresOf(connection.protocol).closeSignal) {
+        throw new StreamError("protocol", `${connection.protocol || Protocol.v1} cannot tell the end of stdin`);
+      }
+      await send({ connection, channel: closeSignal }, Uint8Array.of(Channel.stdin));
+    },
+    async abort() {
+      closed = true;
+      connection.close(1000);
+    },
+  };
+}

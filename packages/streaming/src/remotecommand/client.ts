@@ -1,0 +1,25 @@
+import { UpgradeError } from "../errors.ts";
+import type { DialTarget } from "../upgrade/types.ts";
+import { openOverSpdy } from "./client-spdy.ts";
+import { openOverWebSocket } from "./client-websocket.ts";
+import type { ClientSession, OpenOptions } from "./types.ts";
+
+/**
+ * Opens a remote command. The transports are tried in order; the next one only when the upgrade was refused, which is
+ * kubectl's rule: a server that cannot be reached is not asked twice. The last refusal is the one thrown.
+ *
+ * Throws UpgradeError, the signal's reason, or the socket's error.
+ *
+ * Source: kubernetes/client-go tools/remotecommand/fallback.go
+ */
+export async function openRemoteCommand(target: DialTarget, options: OpenOptions): Promise<ClientSession> {
+  const transports = options.transports ?? ["websocket", "spdy"];
+  for (const [index, transport] of transports.entries()) {
+    try {
+      return await (transport === "websocket" ? openOverWebSocket(target, options) : openOverSpdy(target, options));
+    } catch (error) {
+      if (!(error instanceof UpgradeError) || index === transports.length - 1) throw error;
+    }
+  }
+  throw new TypeError("no transport to open a remote command with");
+}

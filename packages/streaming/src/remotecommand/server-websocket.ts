@@ -1,0 +1,144 @@
+import type { Status } from "@hawser/api";
+import { ByteQueue } from "../byte-queue.ts";
+import type { ByteSink } from "../bytes.ts";
+import { ProtocolError, StreamError } from "../errors.ts";
+import type { UpgradeRequest } from "../upgrade/types.ts";
+import { acceptWebSocket } from "../websocket/accept.ts";
+import type { WebSocketConnection } from "../websocket/connection.ts";
+import { Opcode } from "../websocket/frame.ts";
+import { Channel, decodeMessage } from "./channels.ts";
+import { idleStatus } from "./idle.ts";
+import { featuresOf, webSocketServerProtocols } from "./protocols.ts";
+import { SizeReader } from "./resize.ts";
+import { encodeStatus } from "./status.ts";
+import type { AcceptOptions, ServerSession } from "./types.ts";
+
+/** Bytes of stdin that may wait for the command; then the socket is not read. */
+const stdinQueueBytes = 256 * 1024;
+/** A message of output. Every client reassembles; what counts is the number of system calls. */
+const maxMessage = 64 * 1024;
+/** Milliseconds the client may take to close once it has its status. */
+const closeMs = 5000;
+
+/**
+ * A remote command over WebSocket: one channel per kind, v5 and the older ones, base64 too.
+ *
+ * Source: kubernetes/cri-streaming pkg/streaming/remotecommand/websocket.go
+ */
+export async function acceptOverWebSocket(
+  upgrade: UpgradeRequest,
+  options: Required<AcceptOptions>,
+): Promise<ServerSession> {
+  let onIdle = () => {};
+  const connection = await acceptWebSocket(upgrade, webSocketServerProtocols, {
+    pingMs: options.pingIntervalMs,
+    idleMs: options.idleTimeoutMs,
+    onIdle: () => onIdle(),
+  });
+  const session = makeSession(connection, options);
+  onIdle = () => void session.finish(idleStatus(options.idleTimeoutMs));
+  return session;
+}
+
+function makeSession(connection: WebSocketConnection, options: Required<AcceptOptions>): ServerSession {
+  const { protocol } = connection;
+  const features = featuresOf(protocol);
+  const gone = new AbortController();
+  const sizes = new SizeReader();
+  const stdin = options.stdin
+    ? new ByteQueue({ limit: stdinQueueBytes, onFull: () => connection.pause(), onDrained: () => connection.resume() })
+    : undefined;
+  const lost = (error: StreamError) => {
+    stdin?.fail(error);
+    sizes.end();
+    gone.abort(error);
+  };
+  connection.start({
+    message(data) {
+      try {
+        const message = decodeMessage(data, features);
+        if (message?.channel === Channel.stdin) message.type === "data" ? stdin?.push(message.bytes) : stdin?.end();
+        else if (message?.channel === Channel.resize) message.type === "data" ? sizes.push(message.bytes) : sizes.end();
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        connection.close(error.code, error.message);
+        lost(new StreamError("protocol", error.message, { cause: error }));
+      }
+    },
+    end: (error) => lost(error ?? new StreamError("lost", "the client closed the connection")),
+  });
+  const sink = (channel: number) => channelSink({ connection, base64: features.base64 }, channel);
+  const stdout = options.stdout ? sink(Channel.stdout) : undefined;
+  const stderr = options.stderr ? sink(Channel.stderr) : undefined;
+  const error = sink(Channel.error);
+  // "You are connected": clients wait for it, and skip what is empty.
+  (stdout ?? stderr ?? error).send(new Uint8Array(0));
+
+  let finished: Promise<void> | undefined;
+  const finish = async (status: Status) => {
+    sizes.end();
+    await Promise.allSettled([stdout?.close(), stderr?.close()]);
+    const bytes = encodeStatus(protocol, status);
+    if (bytes.byteLength > 0) await error.write(bytes).catch(() => {}); // the client may be gone
+    stdin?.discard();
+    connection.close(1000);
+    await Promise.race([connection.closed, after(closeMs)]);
+  };
+  return {
+    transport: "websocket",
+    protocol,
+    ...(stdin && { stdin }),
+    ...(stdout && { stdout }),
+    ...(stderr && { stderr }),
+    resize: sizes,
+    signal: gone.signal,
+    finish(status) {
+      finished ??= finish(status);
+      return finished;
+    },
+    async [Symbol.asyncDispose]() {
+      if (!finished) connection.close(1011, "the session was given up");
+    },
+  };
+}
+
+interface ChannelSink extends ByteSink {
+  /** Queues one message, whether or not there is room. */
+  send(bytes: Uint8Array): void;
+}
+
+/** Writes one channel. A server has no message to close one: the end of all is the close of the connection. */
+function channelSink(
+  { connection, base64 }: { connection: WebSocketConnection; base64: boolean },
+  channel: number,
+): ChannelSink {
+  let closed = false;
+  const send = (bytes: Uint8Array) => {
+    if (!base64) return connection.send(bytes, { prefix: channel });
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+    connection.send(Buffer.from(text), { prefix: 0x30 + channel, opcode: Opcode.text });
+  };
+  return {
+    send,
+    async write(chunk) {
+      for (let offset = 0; offset < chunk.byteLength; offset += maxMessage) {
+        if (closed) throw new StreamError("lost", "the stream is closed for writing");
+        for (let wait = connection.room(); wait; wait = connection.room()) await wait;
+        send(chunk.byteLength <= maxMessage ? chunk : chunk.subarray(offset, offset + maxMessage));
+      }
+    },
+    async close() {
+      closed = true;
+    },
+    async abort(reason) {
+      closed = true;
+      connection.close(1011, reason instanceof Error ? reason.message.slice(0, 100) : "");
+    },
+  };
+}
+
+async function after(milliseconds: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  setTimeout(resolve, milliseconds).unref();
+  await promise;
+}

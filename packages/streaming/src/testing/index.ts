@@ -1,0 +1,2 @@
+export { collect, connectedPair, slowSink } from "./streams.ts";
+export { listenUpgrades, type UpgradeServer } from "./upgrade-server.ts";
