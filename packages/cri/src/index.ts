@@ -6,3 +6,10 @@ export * from "./gen/cri_pb.ts";
 export { type CallReport, type ServeOptions, serveCRI, type Upload } from "./server.ts";
 // The types of this name; the descriptors of the same name stay inside.
 export type { CallContext, CallOptions, ImageClient, ImageService, RuntimeClient, RuntimeService } from "./service.ts";
+export {
+  createStreamingServer,
+  type StreamingRuntime,
+  type StreamingServer,
+  type StreamingServerOptions,
+  type StreamingURL,
+} from "./streaming/index.ts";

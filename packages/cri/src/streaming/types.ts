@@ -23,7 +23,7 @@ export interface StreamingServerOptions {
   idleTimeoutMs?: number;
   /** Milliseconds; 30 000 where absent. */
   streamCreationTimeoutMs?: number;
-  /** Milliseconds; 10 000 where absent, 0 for none. */
+  /** Milliseconds of silence until we ping; 30 000 where absent, 0 for never. */
   pingIntervalMs?: number;
   log?: Logger;
   /** The clock of the tokens, milliseconds. */
