@@ -1,1 +1,1 @@
-export {};
+export { type Apiserver, type ApiserverOptions, startApiserver } from "./server.ts";

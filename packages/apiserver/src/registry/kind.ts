@@ -11,6 +11,9 @@ export interface Column<T> {
   cell(object: T, now: Date): string | number;
 }
 
+/** The part an update is on; empty for the main one. */
+export type Subresource = "" | "status" | "finalize" | "ephemeralcontainers" | "binding";
+
 /** What an update's hooks may look at beside the object. */
 export interface UpdateHooks<T> {
   /** Brings `next` (a draft of the hook's own) into shape: what a client may not change here comes from `current`. */
@@ -33,8 +36,8 @@ export interface ResourceKind<T extends KubernetesObject = KubernetesObject> {
   categories?: string[];
   namespaced: boolean;
   checkName: NameRule;
-  /** There is a `status` subresource, and the main one leaves the status alone. */
-  status?: UpdateHooks<T>;
+  /** With a `status` subresource, an update of the main part leaves the status alone. */
+  subresources?: Partial<Record<Exclude<Subresource, "" | "binding">, UpdateHooks<T>>>;
   /** On creation, after the metadata. */
   prepare?(object: T): void;
   /** Of a new object, and of the new state of an old one. */
@@ -47,8 +50,6 @@ export interface ResourceKind<T extends KubernetesObject = KubernetesObject> {
   columns?: Column<T>[];
   /** Objects go away by themselves after this time. */
   ttlSeconds?: number;
-  /** The subresource that gives up what holds a namespace. */
-  finalize?: UpdateHooks<T>;
   deletion?: {
     /** Deletion in two steps: how many seconds the first waits for the second; 0 deletes at once. */
     gracePeriod?(object: T, asked: number | undefined): number;

@@ -1,6 +1,6 @@
 import { alreadyExists, conflict, invalid, type KubernetesObject, notFound } from "@hawser/api";
 import type { Storage } from "../storage/storage.ts";
-import { apiVersionOf, groupKind, objectKey, type ResourceKind } from "./kind.ts";
+import { apiVersionOf, groupKind, objectKey, type ResourceKind, type Subresource, type UpdateHooks } from "./kind.ts";
 import { carryMetadata, prepareMetadata, validateMetadata, validateMetadataUpdate } from "./metadata.ts";
 import { encode, type ObjectCache } from "./object-cache.ts";
 
@@ -60,9 +60,6 @@ export async function createObject(
   if (revision === undefined) throw alreadyExists(kind, name);
   return deps.cache.decode({ value, revision });
 }
-
-/** What an update is on; `` is the object's main part. */
-export type Subresource = "" | "status" | "finalize";
 
 export interface UpdateOptions {
   subresource?: Subresource;
@@ -132,7 +129,7 @@ function prepareUpdate(
   next.apiVersion = apiVersionOf(kind);
   next.kind = kind.kind;
   carryMetadata(next, current);
-  const hooks = { "": kind.update, status: kind.status, finalize: kind.finalize }[subresource];
+  const hooks = hooksOf(kind, subresource);
   const members = next as Record<string, unknown>;
   const before = current as Record<string, unknown>;
   if (subresource === "status") {
@@ -142,7 +139,7 @@ function prepareUpdate(
     for (const [field, value] of Object.entries(before)) {
       if (field !== "status" && field !== "metadata") members[field] = value;
     }
-  } else if (kind.status) {
+  } else if (subresource === "" && kind.subresources?.status) {
     members.status = before.status;
   }
   hooks?.prepare?.(next, current);
@@ -152,6 +149,11 @@ function prepareUpdate(
     ...(hooks?.validate?.(next, current) ?? []),
   ];
   if (errors.length > 0) throw invalid(groupKind(kind), current.metadata?.name ?? "", errors);
+}
+
+function hooksOf(kind: ResourceKind, subresource: Subresource): UpdateHooks<KubernetesObject> | undefined {
+  if (subresource === "") return kind.update;
+  return subresource === "binding" ? undefined : kind.subresources?.[subresource];
 }
 
 function ttlOf({ ttlSeconds }: ResourceKind): { ttlSeconds?: number } {

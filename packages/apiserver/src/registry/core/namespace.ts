@@ -23,10 +23,12 @@ const namespace: ResourceKind<Namespace> = {
       labelWithName(next);
     },
   },
-  status: {},
-  finalize: {
-    prepare(next, current) {
-      if (current.status) next.status = current.status;
+  subresources: {
+    status: {},
+    finalize: {
+      prepare(next, current) {
+        if (current.status) next.status = current.status;
+      },
     },
   },
   fields: ({ status }) => ({ "status.phase": status?.phase ?? "" }),

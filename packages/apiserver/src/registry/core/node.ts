@@ -14,7 +14,7 @@ const node: ResourceKind<Node> = {
   shortNames: ["no"],
   namespaced: false,
   checkName: checkDNSSubdomain,
-  status: {},
+  subresources: { status: {} },
   prepare(object) {
     object.spec ??= {};
     Object.assign(object, { status: object.status ?? {} });

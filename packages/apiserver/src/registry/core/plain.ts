@@ -102,7 +102,7 @@ export const services = define<Service>({
   shortNames: ["svc"],
   categories: ["all"],
   checkName: checkDNS1035Label,
-  status: {},
+  subresources: { status: {} },
   prepare(object) {
     object.spec = { type: "ClusterIP", sessionAffinity: "None", ...object.spec };
     for (const port of object.spec.ports ?? []) {

@@ -2,6 +2,7 @@ import { checkDNSSubdomain, type Pod } from "@hawser/api";
 import { define, type ResourceKind } from "../../kind.ts";
 import { podColumns } from "./columns.ts";
 import { defaultPod, qosClass } from "./defaults.ts";
+import { addEphemeralContainers, validateEphemeralContainers } from "./ephemeral.ts";
 import { validatePodUpdate } from "./update.ts";
 import { validatePod } from "./validation.ts";
 
@@ -24,11 +25,14 @@ const pod: ResourceKind<Pod> = {
   },
   validate: validatePod,
   update: { prepare: (next) => defaultPod(next), validate: validatePodUpdate },
-  status: {
-    prepare(next, current) {
-      // A kubelet that knows nothing of the class must not take it away.
-      if (next.status && current.status?.qosClass) next.status.qosClass = current.status.qosClass;
+  subresources: {
+    status: {
+      prepare(next, current) {
+        // A kubelet that knows nothing of the class must not take it away.
+        if (next.status && current.status?.qosClass) next.status.qosClass = current.status.qosClass;
+      },
     },
+    ephemeralcontainers: { prepare: addEphemeralContainers, validate: validateEphemeralContainers },
   },
   fields: ({ spec, status }) => ({
     "spec.nodeName": spec?.nodeName ?? "",
