@@ -51,7 +51,7 @@ export function podOf({ objects }: ConnectDependencies, { info }: RequestContext
  */
 export async function connectKubelet(
   { findKubelet }: Pick<ConnectDependencies, "findKubelet">,
-  { log, signal, request }: RequestContext,
+  { log, signal }: RequestContext,
   upgrade: UpgradeRequest,
   { pod, path, kind, streams }: Connection,
 ): Promise<void> {
@@ -62,7 +62,6 @@ export async function connectKubelet(
   });
   const headers = forwardedHeaders(upgrade.request);
   if (log.v(8)) {
-    log.info(`${request.method} ${JSON.stringify(request.url)}`);
     const described = describeHeaders(upgrade.request.rawHeaders, headers);
     log.info(`Connecting to backend proxy (direct dial) https://${kubelet.host}${path} Headers: ${described}`);
   }
