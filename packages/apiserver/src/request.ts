@@ -185,6 +185,8 @@ export interface Objects {
   create<T extends KubernetesObject>(ref: Omit<ObjectRef, "name">, object: T): Promise<T>;
   /** Throws StatusError Conflict when the object's resourceVersion is no longer the newest. `subresource` may be `status`. */
   update<T extends KubernetesObject>(ref: ObjectRef & { subresource?: string }, object: T): Promise<T>;
+  /** Throws StatusError NotFound, or Conflict when `uid` is given and is another's. Seconds; 0 ends a pod without asking its kubelet. */
+  delete(ref: ObjectRef & { uid?: string; gracePeriodSeconds?: number }): Promise<void>;
   /** POST binding: gives the pod its node. Throws StatusError Conflict when it has one. */
   bind(pod: { namespace: string; name: string; uid?: string }, node: string): Promise<void>;
 }

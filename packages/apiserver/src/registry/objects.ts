@@ -2,6 +2,7 @@ import { conflict, type KubernetesObject, type Pod, type WatchEvent } from "@haw
 import { statusOf } from "../http/respond.ts";
 import type { ListOptions, ObjectRef, Objects } from "../request.ts";
 import { pods } from "./core/pod/pod.ts";
+import { deleteObject } from "./delete.ts";
 import type { ResourceKind, Subresource } from "./kind.ts";
 import { findKind } from "./kinds.ts";
 import { listObjects } from "./list.ts";
@@ -44,6 +45,14 @@ export function createObjects(deps: StoreDeps): Objects {
       const id = { namespace: ref.namespace ?? "", name: ref.name };
       const subresource = (ref.subresource ?? "") as Subresource;
       return (await updateObject(deps, kindOf(ref), id, () => structuredClone(object), { subresource })) as T;
+    },
+
+    async delete({ uid, gracePeriodSeconds, ...ref }) {
+      const id = { namespace: ref.namespace ?? "", name: ref.name };
+      await deleteObject(deps, kindOf(ref), id, {
+        ...(gracePeriodSeconds !== undefined && { gracePeriodSeconds }),
+        ...(uid && { preconditions: { uid } }),
+      });
     },
 
     bind: (pod, node) => bindPod(deps, pod, node),

@@ -129,6 +129,10 @@ export function memoryObjects(): MemoryObjects {
       }
       return put(ref, object as KubernetesObject) as T;
     },
+    async delete(ref) {
+      read(ref);
+      this.remove(ref);
+    },
     async bind({ namespace, name }, node) {
       const pod = read({ resource: "pods", namespace, name }) as KubernetesObject & {
         spec?: object;
