@@ -44,7 +44,7 @@ export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest
   }
   if (!value || typeof value !== "object") throw new Error("manifest is no JSON object");
   const type = typeof value.mediaType === "string" ? value.mediaType : (contentType ?? "");
-  if (value.schemaVersion === 1 || type.includes("manifest.v1+")) {
+  if (value.schemaVersion === 1 || type.startsWith("application/vnd.docker.distribution.manifest.v1+")) {
     throw new Error(
       `media type "application/vnd.docker.distribution.manifest.v1+prettyjws" is no longer supported, please rebuild the image as "${manifestTypes[0]}" or "${manifestTypes[2]}"`,
     );

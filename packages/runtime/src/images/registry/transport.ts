@@ -139,7 +139,7 @@ function redirectOf(method: string, { status, headers }: HTTPResponse): string |
 }
 
 function follow(request: HTTPRequest, location: string): HTTPRequest {
-  const url = URL.canParse(location, request.url) ? new URL(location, request.url) : undefined;
+  const url = URL.canParse(location, request.url.href) ? new URL(location, request.url) : undefined;
   if (!url || !/^https?:$/.test(url.protocol)) throw failure(request, "redirected to an invalid location");
   if (request.url.protocol === "https:" && url.protocol === "http:") {
     throw failure(request, `refusing to follow a redirect from https to http (${url.host})`);

@@ -1,0 +1,271 @@
+// Our image store against Debian's genuine docker-registry, with the nginx image the project makes. Needs root (overlayfs).
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { chmod, lstat, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { promisify } from "node:util";
+import { freePort, type Registry, startRegistry } from "@hawser/testing";
+import { chainIDs, digestOf } from "../../packages/runtime/src/images/digest.ts";
+import { tarArchive, tarEntry } from "../../packages/runtime/src/images/tar/writer.ts";
+import { makeImage } from "../../scripts/make-nginx-image.ts";
+import { pushArchive } from "../../scripts/push-image.ts";
+import { httpServer, silentServer, temporaryStore } from "./fixture.ts";
+
+const run = promisify(execFile);
+
+describe("images from a genuine docker-registry", () => {
+  let registry: Registry;
+  let nginx: string;
+  before(async () => {
+    nginx = await makeImage("nginx");
+    registry = await startRegistry();
+    await pushArchive({ archive: nginx, reference: `${registry.host}/library/nginx:latest` });
+  });
+  after(async () => {
+    await registry[Symbol.asyncDispose]();
+  });
+
+  it("pulls `nginx` through a mirror, mounts it, and nginx runs in it", async () => {
+    await using fixture = await temporaryStore({ mirrors: { "docker.io": [registry.host] } });
+    const { store } = fixture;
+    const { id } = await store.pull({ reference: "nginx" });
+    const image = store.status("nginx");
+    assert.equal(image?.id, id);
+    assert.deepEqual(image.repoTags, ["docker.io/library/nginx:latest"]);
+    assert.match(image.repoDigests[0] ?? "", /^docker\.io\/library\/nginx@sha256:[0-9a-f]{64}$/);
+
+    const { rootfs, config } = await store.prepareRootfs({ imageId: id, containerId: "c1" });
+    assert.deepEqual(config.config?.Cmd, ["nginx", "-g", "daemon off;"]);
+    assert.equal(config.config?.StopSignal, "SIGQUIT");
+    assert.deepEqual(Object.keys(config.config?.ExposedPorts ?? {}), ["80/tcp"]);
+    assert.equal((await stat(join(rootfs, "tmp"))).mode & 0o7777, 0o1777);
+    assert.equal((await stat(join(rootfs, "var/lib/nginx"))).uid, 33);
+    assert.equal(await readlink(join(rootfs, "bin")), "usr/bin");
+    const inside = (script: string) => run("chroot", [rootfs, "/bin/sh", "-c", script]);
+    const { stdout } = await inside(
+      "id -u; test -x /usr/sbin/nginx && sleep 0 && ls / | tr '\\n' ' ' && echo a | gzip | gzip -d",
+    );
+    assert.match(stdout, /^0\nbin .*usr var a\n$/);
+    await inside("tar -cf /tmp/x.tar etc/passwd && tar -tf /tmp/x.tar && bash -c true && grep -q root etc/passwd");
+    await inside("for it in tar ls cat bash grep sed gzip id; do $it --version >/tmp/version || exit 1; done");
+    const version = await inside("nginx -V");
+    assert.match(version.stderr, /nginx\/1\./);
+  });
+
+  it("pulls by digest, and a second pull of a known image transfers nothing", async () => {
+    await using fixture = await temporaryStore({ mirrors: { "docker.io": [registry.host] } });
+    const first = await fixture.store.pull({ reference: "nginx" });
+    const digest = fixture.store.status("nginx")?.repoDigests[0]?.split("@")[1] ?? "";
+    const before = registry.log().length;
+    const again = await fixture.store.pull({ reference: `nginx@${digest}` });
+    assert.equal(again.id, first.id);
+    assert.doesNotMatch(registry.log().slice(before), /GET \/v2/);
+  });
+
+  it("takes an image pushed in pieces", async () => {
+    const reference = `${registry.host}/pieces/nginx:v1`;
+    const digest = await pushArchive({ archive: nginx, reference, chunkSize: 4 << 20 });
+    await using fixture = await temporaryStore();
+    await fixture.store.pull({ reference });
+    assert.deepEqual(fixture.store.status(reference)?.repoDigests, [`${registry.host}/pieces/nginx@${digest}`]);
+  });
+
+  it("keeps modes, owners, xattrs, links and devices, and obeys whiteouts", async () => {
+    const reference = `${registry.host}/test/layers:1`;
+    await pushArchive({ archive: chunksOf(layeredImage()), reference });
+    await using fixture = await temporaryStore();
+    await fixture.store.pull({ reference });
+    const { rootfs } = await fixture.store.prepareRootfs({ imageId: reference, containerId: "c1" });
+    const at = (path: string) => join(rootfs, path);
+    assert.deepEqual((await readdir(at("etc"))).sort(), ["added", "kept", "setuid"]);
+    assert.deepEqual(await readdir(at("opaque")), ["new"]);
+    const setuid = await stat(at("etc/setuid"));
+    assert.deepEqual([setuid.mode & 0o7777, setuid.uid, setuid.gid], [0o4755, 1000, 33]);
+    assert.equal((await stat(at("etc"))).mode & 0o7777, 0o750, "an implied directory is as it is below");
+    assert.equal((await stat(at("etc"))).uid, 5);
+    assert.equal((await stat(at("hard"))).ino, (await stat(at("etc/kept"))).ino);
+    assert.equal(await readlink(at("absolute")), "/etc/kept");
+    const device = await lstat(at("null"));
+    assert.ok(device.isCharacterDevice());
+    assert.equal(device.rdev, 0x103);
+    assert.equal(await xattr(at("etc/setuid"), "user.hawser"), "yes");
+    assert.equal(await readFile(at("usr/lib/through"), "utf8"), "through a link");
+
+    // What is written goes to the container, and with it.
+    await chmod(at("etc/kept"), 0o600);
+    await writeFile(at("etc/kept"), "changed");
+    await fixture.store.releaseRootfs("c1");
+    const again = await fixture.store.prepareRootfs({ imageId: reference, containerId: "c1" });
+    assert.equal(await readFile(join(again.rootfs, "etc/kept"), "utf8"), "kept");
+  });
+
+  describe("what goes wrong ends in a clear error within seconds, and leaves nothing", () => {
+    const cases: { name: string; reference: () => string; code: number; message: RegExp }[] = [
+      {
+        name: "an unknown tag",
+        reference: () => "nginx:nope",
+        code: 5,
+        message:
+          /^failed to pull and unpack image "docker\.io\/library\/nginx:nope": failed to resolve reference "docker\.io\/library\/nginx:nope": docker\.io\/library\/nginx:nope: not found$/,
+      },
+      {
+        name: "an unknown repository",
+        reference: () => `${registry.host}/none`,
+        code: 5,
+        message: /none:latest: not found$/,
+      },
+    ];
+    for (const { name, reference, code, message } of cases) {
+      it(name, { timeout: 30_000 }, async () => {
+        await fails({ mirrors: { "docker.io": [registry.host] } }, reference(), code, message);
+      });
+    }
+
+    it("nobody listens", async () => {
+      const port = await freePort();
+      const message = new RegExp(
+        `Head "http://127\\.0\\.0\\.1:${port}/v2/x/manifests/latest": dial tcp 127\\.0\\.0\\.1:${port}: connect: connection refused$`,
+      );
+      await fails({}, `127.0.0.1:${port}/x`, 2, message);
+    });
+
+    it("a registry that says nothing", { timeout: 10_000 }, async () => {
+      await using silent = await silentServer();
+      const message = /net\/http: timeout awaiting response headers$/;
+      await fails({ timeouts: { response: 500 } }, `${silent.address}/x`, 2, message);
+    });
+
+    it("a registry that wants credentials nobody gave", async () => {
+      await using server = await proxyTo(registry, { wants: 'Basic realm="x"' });
+      await fails(
+        {},
+        `${server.address}/library/nginx`,
+        2,
+        /pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials$/,
+      );
+    });
+
+    it("a registry that refuses the credentials", async () => {
+      await using server = await proxyTo(registry, { wants: 'Basic realm="x"' });
+      await using fixture = await temporaryStore();
+      await assert.rejects(
+        fixture.store.pull({ reference: `${server.address}/library/nginx`, auth: { username: "a", password: "b" } }),
+        { message: /unexpected status from HEAD request to http:.*: 401 Unauthorized$/ },
+      );
+      await isEmpty(fixture);
+    });
+
+    it("a corrupt layer", async () => {
+      await using server = await proxyTo(registry, { corrupt: true });
+      await fails(
+        {},
+        `${server.address}/library/nginx`,
+        9,
+        /failed commit on ref "layer-sha256:[0-9a-f]{64}": unexpected commit digest sha256:[0-9a-f]{64}, expected sha256:[0-9a-f]{64}: failed precondition$/,
+      );
+    });
+  });
+});
+
+type Fixture = Awaited<ReturnType<typeof temporaryStore>>;
+
+async function fails(
+  config: Parameters<typeof temporaryStore>[0],
+  reference: string,
+  code: number,
+  message: RegExp,
+): Promise<void> {
+  await using fixture = await temporaryStore(config);
+  await assert.rejects(fixture.store.pull({ reference }), { name: "CRIError", code, message });
+  await isEmpty(fixture);
+}
+
+async function isEmpty({ store, root }: Fixture): Promise<void> {
+  assert.deepEqual(store.list(), []);
+  for (const name of ["tmp", "layers", "records"]) assert.deepEqual(await readdir(join(root, "images", name)), []);
+}
+
+/** The genuine registry behind a server that spoils something. */
+async function proxyTo({ host }: Registry, how: { wants?: string; corrupt?: boolean }) {
+  return await httpServer(async (request, response) => {
+    if (how.wants) {
+      response.writeHead(401, { "WWW-Authenticate": how.wants }).end();
+      return;
+    }
+    const answer = await fetch(`http://${host}${request.url}`, {
+      method: request.method ?? "GET",
+      headers: { Accept: request.headers.accept ?? "*/*" },
+    });
+    const body = Buffer.from(await answer.arrayBuffer());
+    if (how.corrupt && request.url?.includes("/blobs/") && body.length > 100_000) body[50_000] = ~(body[50_000] ?? 0);
+    const length = answer.headers.get("content-length") ?? String(body.length);
+    response.writeHead(answer.status, {
+      "Content-Type": answer.headers.get("content-type") ?? "application/octet-stream",
+      "Content-Length": length,
+      ...(answer.headers.get("docker-content-digest") && {
+        "Docker-Content-Digest": answer.headers.get("docker-content-digest") ?? "",
+      }),
+    });
+    response.end(body);
+  });
+}
+
+function layeredImage(): Buffer {
+  const lower = tarArchive([
+    tarEntry({ name: "etc/", type: "5", mode: 0o750, uid: 5 }),
+    tarEntry({ name: "etc/gone" }, "gone"),
+    tarEntry({ name: "etc/kept" }, "kept"),
+    tarEntry({ name: "etc/setuid", mode: 0o4755, uid: 1000, gid: 33 }, "x", [["SCHILY.xattr.user.hawser", "yes"]]),
+    tarEntry({ name: "hard", type: "1", linkname: "etc/kept" }),
+    tarEntry({ name: "absolute", type: "2", linkname: "/etc/kept" }),
+    tarEntry({ name: "null", type: "3", mode: 0o666, devmajor: 1, devminor: 3 }),
+    tarEntry({ name: "opaque/", type: "5", mode: 0o755 }),
+    tarEntry({ name: "opaque/old" }, "old"),
+    tarEntry({ name: "lib", type: "2", linkname: "/usr/lib" }),
+    tarEntry({ name: "lib/through" }, "through a link"),
+  ]);
+  const upper = tarArchive([
+    tarEntry({ name: "etc/.wh.gone" }),
+    tarEntry({ name: "etc/added" }, "added"),
+    tarEntry({ name: "opaque/.wh..wh..opq" }),
+    tarEntry({ name: "opaque/new" }, "new"),
+  ]);
+  const diffIDs = [lower, upper].map(digestOf);
+  assert.equal(chainIDs(diffIDs).length, 2);
+  const describe = (mediaType: string, bytes: Buffer) => ({ mediaType, digest: digestOf(bytes), size: bytes.length });
+  const config = json({ architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: diffIDs } });
+  const manifest = json({
+    schemaVersion: 2,
+    mediaType: "application/vnd.docker.distribution.manifest.v2+json",
+    config: describe("application/vnd.docker.container.image.v1+json", config),
+    layers: [lower, upper].map((layer) => describe("application/vnd.docker.image.rootfs.diff.tar", layer)),
+  });
+  const index = json({
+    schemaVersion: 2,
+    manifests: [describe("application/vnd.docker.distribution.manifest.v2+json", manifest)],
+  });
+  const blob = (bytes: Buffer) => tarEntry({ name: `blobs/${digestOf(bytes).replace(":", "/")}` }, bytes);
+  return tarArchive([tarEntry({ name: "index.json" }, index), ...[config, manifest, lower, upper].map(blob)]);
+}
+
+function json(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value));
+}
+
+async function* chunksOf(bytes: Buffer): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** Read by tar, since getfattr is on few machines. */
+async function xattr(path: string, name: string): Promise<string | undefined> {
+  const { stdout } = await run("tar", [
+    "-c",
+    "--format=posix",
+    "--xattrs",
+    "-C",
+    join(path, ".."),
+    path.replace(/.*\//, ""),
+  ]);
+  return stdout.match(new RegExp(`SCHILY\\.xattr\\.${name.replace(".", "\\.")}=(.*)\\n`))?.[1];
+}
