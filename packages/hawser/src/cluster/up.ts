@@ -148,13 +148,17 @@ async function startUntil(
   const daemon = await startDaemon({ paths, ...(launcher && { launcher }) }, hop, args);
   started.push(daemon);
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), readyTimeout);
+  const timer = setTimeout(() => late.abort(new Error("not ready in time")), readyTimeout);
   const wait = AbortSignal.any([late.signal, stop]);
+  const stopped = Promise.withResolvers<never>();
+  const onAbort = () => stopped.reject(wait.reason);
+  wait.addEventListener("abort", onAbort);
   const serves = readyInLog(paths, hop, daemon.logOffset, wait).then(() => check(wait));
   try {
-    await Promise.race([serves, daemon.died]);
+    wait.throwIfAborted();
+    await Promise.race([serves, daemon.died, stopped.promise]);
   } catch (err) {
-    if (!late.signal.aborted) throw err;
+    if (err !== late.signal.reason) throw err;
     const lines = await lastLines(paths, hop, daemon.logOffset);
     throw new Error(
       `the ${hop} was not ready after ${readyTimeout / 1000} s; the end of ${logFile(paths, hop)}:\n${lines}`,
@@ -162,8 +166,9 @@ async function startUntil(
     );
   } finally {
     clearTimeout(timer);
-    late.abort();
-    serves.catch(() => {}); // when the daemon died, nobody waits for this any more
+    wait.removeEventListener("abort", onAbort);
+    late.abort(); // ends what is left of the wait
+    serves.catch(() => {}); // nobody waits for it any more
   }
   onProgress(`${hop} is ready (process ${daemon.identity.pid}, ${Math.round(performance.now() - begin)} ms)`);
 }

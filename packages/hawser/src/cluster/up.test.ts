@@ -1,0 +1,152 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { runningDaemon } from "./daemon.ts";
+import { down } from "./down.ts";
+import type { Hop } from "./paths.ts";
+import { clusterPaths } from "./paths.ts";
+import { identify, isAlive } from "./proc.ts";
+import { type UpOptions, up } from "./up.ts";
+
+const skip = process.getuid?.() === 0 ? false : "needs root";
+
+/** A data directory whose "hops" are fakes, so that only starting and stopping is under test. */
+async function fakeCluster(faults: Partial<Record<Hop, string>> = {}) {
+  const parent = await mkdtemp(join(tmpdir(), "hawser-up-"));
+  const dataDir = join(parent, "data");
+  const launcher = (hop: Hop, [node = ""]: string[]) => [
+    node,
+    join(import.meta.dirname, "testing/fake-hop.ts"),
+    dataDir,
+    hop,
+    faults[hop] ?? "",
+  ];
+  const options: UpOptions = {
+    dataDir,
+    launcher,
+    runtimeEndpoint: "unix:///nowhere.sock", // so no runtime is started
+    probe: { apiReady: async () => {}, nodeReady: async () => {} },
+  };
+  return {
+    parent,
+    dataDir,
+    paths: clusterPaths(dataDir),
+    faults,
+    options,
+    async [Symbol.asyncDispose]() {
+      await down({ dataDir, launcher });
+      await rm(parent, { recursive: true });
+    },
+  };
+}
+
+test("up: starts the hops, and a second up finds them", { skip }, async () => {
+  await using cluster = await fakeCluster();
+  const first = await up(cluster.options);
+  assert.deepEqual(first.started, ["apiserver", "kubelet"]);
+  const second = await up(cluster.options);
+  assert.deepEqual(second.started, []);
+  assert.deepEqual(second.pids, first.pids);
+});
+
+test("up: two at once start one cluster", { skip }, async () => {
+  await using cluster = await fakeCluster();
+  const both = await Promise.all([up(cluster.options), up(cluster.options)]);
+  assert.deepEqual(both.map(({ started }) => started.length).sort(), [0, 2]);
+  assert.deepEqual(both[0].pids, both[1].pids);
+});
+
+test("up: starts again just the hop that died", { skip }, async () => {
+  await using cluster = await fakeCluster();
+  const first = await up(cluster.options);
+  const apiserver = await runningDaemon(cluster.paths, "apiserver");
+  assert.ok(apiserver);
+  process.kill(apiserver.pid, "SIGKILL");
+  while (await isAlive(apiserver)) await new Promise(setImmediate);
+  const second = await up(cluster.options);
+  assert.deepEqual(second.started, ["apiserver"]);
+  assert.equal(second.pids.kubelet, first.pids.kubelet);
+  assert.notEqual(second.pids.apiserver, first.pids.apiserver);
+});
+
+test("up: refuses to change what a running cluster was started with", { skip }, async () => {
+  await using cluster = await fakeCluster();
+  await up({ ...cluster.options, apiPort: 7001 });
+  await assert.rejects(up({ ...cluster.options, apiPort: 7002 }), /runs with apiPort 7001.*first: hawser down/);
+});
+
+for (const hop of ["apiserver", "kubelet"] as const) {
+  test(`up: a ${hop} that cannot start is quoted, and nothing is left behind`, { skip }, async () => {
+    await using cluster = await fakeCluster({ [hop]: "dies" });
+    await assert.rejects(
+      up(cluster.options),
+      new RegExp(`the ${hop} ended at once \\(exit code 7\\)[^]*no luck today`),
+    );
+    assert.deepEqual(await readdir(cluster.parent), []);
+  });
+}
+
+test("up: an abort takes everything back", { skip }, async () => {
+  await using cluster = await fakeCluster();
+  const controller = new AbortController();
+  const probe = {
+    apiReady: async () => {},
+    nodeReady: async () => {
+      controller.abort(new Error("stopped by SIGINT"));
+      await new Promise(() => {});
+    },
+  };
+  await assert.rejects(up({ ...cluster.options, probe, signal: controller.signal }), /stopped by SIGINT/);
+  assert.deepEqual(await readdir(cluster.parent), []);
+});
+
+test("up: a folder with something else in it is left alone", { skip }, async () => {
+  await using cluster = await fakeCluster();
+  await mkdir(cluster.dataDir);
+  await writeFile(join(cluster.dataDir, "thesis.tex"), "");
+  await assert.rejects(up(cluster.options), /is not empty and holds no cluster/);
+  assert.equal(await down({ dataDir: cluster.dataDir }), false);
+  assert.deepEqual(await readdir(cluster.dataDir), ["thesis.tex"]);
+});
+
+test("up: says who has a port", { skip }, async () => {
+  await using cluster = await fakeCluster();
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  assert.ok(address && typeof address === "object");
+  const { launcher: _none, ...options } = cluster.options;
+  await assert.rejects(
+    up({ ...options, apiPort: address.port }),
+    new RegExp(
+      `port ${address.port}, wanted for the API server, is in use by .* \\(process ${process.pid}\\); choose another with --api-port`,
+    ),
+  );
+  server.close();
+  assert.deepEqual(await readdir(cluster.parent), []);
+});
+
+test("down: finds daemons whose pid files are lost, and those that ignore SIGTERM", { skip }, async () => {
+  await using cluster = await fakeCluster({ kubelet: "stubborn" });
+  const { pids } = await up(cluster.options);
+  await rm(cluster.paths.run, { recursive: true });
+  assert.equal(await down({ dataDir: cluster.dataDir }), true);
+  for (const pid of Object.values(pids)) assert.equal(await identify(pid), undefined);
+  assert.deepEqual(await readdir(cluster.parent), []);
+});
+
+test("down --keep-data: keeps the cluster's files, and up starts it again with the same settings", {
+  skip,
+}, async () => {
+  await using cluster = await fakeCluster();
+  await up({ ...cluster.options, nodeName: "worker-7" });
+  await down({ dataDir: cluster.dataDir, keepData: true });
+  assert.equal(await runningDaemon(cluster.paths, "apiserver"), undefined);
+  const again = await up(cluster.options);
+  assert.deepEqual(again.started, ["apiserver", "kubelet"]);
+  assert.equal(again.settings.nodeName, "worker-7");
+});
