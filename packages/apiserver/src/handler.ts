@@ -169,7 +169,7 @@ function urlOf(request: Request): URL {
 }
 
 function isLong({ verb, subresource, resource }: RequestInfo): boolean {
-  return verb === "watch" || (resource === "pods" && streamingSubresources.has(subresource));
+  return verb === "watch" || ((resource === "pods" || resource === "nodes") && streamingSubresources.has(subresource));
 }
 
 function timeoutOf(error: unknown): unknown {

@@ -100,6 +100,8 @@ export interface Access extends AsyncDisposable {
    * Throws StatusError 403.
    */
   admit(user: UserInfo, attributes: Attributes, object: KubernetesObject): Promise<void>;
+  /** POST serviceaccounts/NAME/token, authorized: the TokenRequest with its token. Throws StatusError 400, 404, 501. */
+  requestToken(account: { namespace: string; name: string }, request: KubernetesObject): Promise<KubernetesObject>;
   /** All rules that hold for `user` in `namespace`. */
   rules?(user: UserInfo, namespace: string): Promise<PolicyRule[]>;
 }
@@ -151,6 +153,8 @@ export interface PodStreams extends AsyncDisposable {
   ): Promise<void>;
   /** GET log: answers `context.response` itself. Throws StatusError when nothing was answered yet. */
   podLog(context: RequestContext): Promise<void>;
+  /** nodes/NAME/proxy/PATH: answers `context.response` itself. Throws StatusError when nothing was answered yet. */
+  proxyNode(context: RequestContext): Promise<void>;
 }
 
 export interface ObjectRef {

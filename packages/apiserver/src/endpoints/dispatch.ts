@@ -1,6 +1,7 @@
 import { badRequest, failure, methodNotAllowed } from "@hawser/api";
+import { decodeBody, readBody } from "../http/body.ts";
 import { negotiate, type Representation } from "../http/negotiate.ts";
-import { type Answer, pageNotFound } from "../http/respond.ts";
+import { type Answer, jsonAnswer, pageNotFound } from "../http/respond.ts";
 import type { ResourceKind } from "../registry/kind.ts";
 import { findKind } from "../registry/kinds.ts";
 import type { RequestContext } from "../request.ts";
@@ -92,10 +93,26 @@ async function subresource(
       throw badRequest("Upgrade request required");
     }
   }
+  if (kind.resource === "nodes" && info.subresource === "proxy") {
+    await deps.pods.proxyNode(context);
+    return undefined;
+  }
+  if (kind.resource === "serviceaccounts" && info.subresource === "token") return token(deps, context);
+  if (info.subresource === "proxy") {
+    throw failure({ code: 501, reason: "", message: `${kind.resource}/proxy is not implemented` });
+  }
   if (!kind.subresources || !Object.hasOwn(kind.subresources, info.subresource)) return pageNotFound;
   const verb = partVerbs[info.verb];
   if (!verb) throw methodNotAllowed();
   return verb(deps, { kind, context, representation: representationFor(context, info.verb) });
+}
+
+async function token({ access }: EndpointDeps, { info, request, signal }: RequestContext): Promise<Answer> {
+  if (info.verb !== "create") throw methodNotAllowed();
+  const body = await decodeBody(await readBody(request, signal), request.headers["content-type"]);
+  if (body?.kind !== undefined && body.kind !== "TokenRequest")
+    throw badRequest(`${body.kind} cannot be handled as a TokenRequest`);
+  return jsonAnswer(await access.requestToken({ namespace: info.namespace, name: info.name }, body ?? {}), 201);
 }
 
 async function binding(deps: EndpointDeps, context: RequestContext): Promise<Answer> {

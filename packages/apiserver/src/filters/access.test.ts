@@ -294,3 +294,28 @@ test("impersonation by one who may, and by one who may not", async () => {
   ]);
   assert.equal((await ask({ pair: masters, headers: { "Impersonate-Group": "a" } })).code, 400);
 });
+
+test("TokenRequest: a token that works, and wishes that are refused", async () => {
+  const account = { namespace: "default", name: "builder" };
+  const answer = await access.requestToken(account, {
+    kind: "TokenRequest",
+    spec: { expirationSeconds: 700 },
+  } as object);
+  const { status, spec } = answer as { status: { token: string; expirationTimestamp: string }; spec: object };
+  assert.deepEqual(spec, { audiences: ["https://kubernetes.default.svc.cluster.local"], expirationSeconds: 700 });
+  assert.equal((await access.authenticateToken(status.token))?.name, "system:serviceaccount:default:builder");
+  for (const [spec, why] of [
+    [{ expirationSeconds: 10 }, /less than 10 minutes/],
+    [{ expirationSeconds: "long" }, /must be an integer/],
+    [{ boundObjectRef: { kind: "Secret", name: "s", uid: "u" } }, /bound to a Pod only/],
+  ] as const) {
+    await assert.rejects(access.requestToken(account, { spec } as object), why);
+  }
+  const bound = await access.requestToken(account, {
+    spec: { boundObjectRef: { kind: "Pod", name: "p", uid: "u1" } },
+  } as object);
+  const { token } = (bound as unknown as { status: { token: string } }).status;
+  assert.equal(await access.authenticateToken(token), undefined, "there is no such pod");
+  objects.put({ resource: "pods" }, { metadata: { namespace: "default", name: "p", uid: "u1" } });
+  assert.deepEqual((await access.authenticateToken(token))?.extra?.["authentication.kubernetes.io/pod-name"], ["p"]);
+});

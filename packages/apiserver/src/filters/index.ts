@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { Pod } from "@hawser/api";
+import { failure, type Pod } from "@hawser/api";
 import { follow, objectKey } from "../follow.ts";
 import { createBootstrapPolicy } from "../registry/rbac/bootstrap.ts";
 import { refuseEscalation } from "../registry/rbac/escalation.ts";
@@ -13,6 +13,7 @@ import { impersonate } from "./impersonation.ts";
 import { restrictNode } from "./node-restriction.ts";
 import { serviceAccountTokens } from "./service-account.ts";
 import { parseTokenFile, type TokenFile, userOfToken } from "./token-file.ts";
+import { requestToken } from "./token-request.ts";
 
 /**
  * Who is asking, and may they. Creates the bootstrap roles that are missing, then follows roles, bindings and pods until disposed.
@@ -53,6 +54,10 @@ export async function createAccess(options: AccessOptions): Promise<Access> {
     async admit(user, attributes, object) {
       restrictNode(user, attributes, object);
       refuseEscalation({ policy, decide: (who, what) => decide(source, who, what) }, user, attributes, object);
+    },
+    async requestToken(account, request) {
+      if (tokens) return requestToken(tokens, account, request);
+      throw failure({ code: 501, reason: "", message: "this server signs no tokens: it was given no key" });
     },
     rules: async (user, namespace) => [...rulesFor(policy, user, namespace)],
     async [Symbol.asyncDispose]() {

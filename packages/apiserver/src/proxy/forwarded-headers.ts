@@ -16,7 +16,7 @@ const privateHeaders = /^(authorization|cookie|proxy-.*|x-remote-.*|impersonate-
 /** The stream protocols: proxyUpgrade carries or changes them. */
 const upgradeHeaders = /^(sec-websocket-.*|x-stream-protocol-version)$/;
 
-/** What of a client's headers goes on to the kubelet, with the client's address added to X-Forwarded-For. */
+/** What of a client's headers goes on to the kubelet (of HTTP/2, without the pseudo headers), with the client's address added to X-Forwarded-For. */
 export function forwardedHeaders({
   rawHeaders,
   socket,
@@ -24,7 +24,7 @@ export function forwardedHeaders({
   const headers: Record<string, string[]> = {};
   for (const [name, value] of pairs(rawHeaders)) {
     const key = name.toLowerCase();
-    if (hopHeaders.has(key) || privateHeaders.test(key) || upgradeHeaders.test(key)) continue;
+    if (key.startsWith(":") || hopHeaders.has(key) || privateHeaders.test(key) || upgradeHeaders.test(key)) continue;
     headers[key] = [...(headers[key] ?? []), value];
   }
   const before = headers["x-forwarded-for"] ?? [];

@@ -4,6 +4,7 @@ import { podLog } from "../registry/core/pod/log.ts";
 import { connectPortForward } from "../registry/core/pod/portforward.ts";
 import type { PodStreams, PodStreamsOptions } from "../request.ts";
 import { findKubelets } from "./kubelet-connection.ts";
+import { proxyNode } from "./node-proxy.ts";
 
 const connects = { exec: connectExec, attach: connectAttach, portforward: connectPortForward };
 
@@ -23,6 +24,7 @@ export function createPodStreams(options: PodStreamsOptions): PodStreams {
   };
   return {
     connectPod: (subresource, context, upgrade) => counted(connects[subresource](dependencies, context, upgrade)),
+    proxyNode: (context) => counted(proxyNode(dependencies, context)),
     podLog: (context) => counted(podLog(dependencies, context)),
     async [Symbol.asyncDispose]() {
       await Promise.allSettled([...sessions]);
