@@ -2,7 +2,7 @@
 // CommonJS, since it starts fastest (docs/decisions/dependencies.md). koffi and node-unix-socket bring machine code
 // and stay real dependencies.
 import { rm, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { build, type Plugin } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
@@ -16,18 +16,26 @@ const entries: Record<string, string> = {
   kubelet: "packages/kubelet/src/main.ts",
   runtime: "packages/runtime/src/main.ts",
   image: "packages/runtime/src/images/main.ts",
+  "remove-containers": "packages/hawser/src/commands/remove-containers.ts",
   cli: "packages/cli/src/main.ts",
 };
 
-/** In main.cjs, `import("@hawser/kubelet/main")` becomes `import("./kubelet.cjs")`. */
+/** What main.ts loads on demand, and the bundle that is in its place. */
+const onDemand: Record<string, string> = {
+  "./commands/main.ts": "cluster",
+  "./commands/remove-containers.ts": "remove-containers",
+  "@hawser/apiserver/main": "apiserver",
+  "@hawser/kubelet/main": "kubelet",
+  "@hawser/runtime/main": "runtime",
+  "@hawser/runtime/image": "image",
+  "@hawser/cli/main": "cli",
+};
 const hopsApart: Plugin = {
   name: "hops-apart",
   setup(plugin) {
-    plugin.onResolve({ filter: /^@hawser\/\w+\/main$|^\.\/commands\/main\.ts$|^@hawser\/runtime\/image$/ }, (args) => {
-      if (basename(args.importer) !== "main.ts" || args.kind !== "dynamic-import") return null;
-      const [, hop, part] = args.path.split("/");
-      const name = args.path.startsWith(".") ? "cluster" : part === "image" ? "image" : hop;
-      return { path: `./${name}.cjs`, external: true };
+    plugin.onResolve({ filter: /./ }, (args) => {
+      const name = args.kind === "dynamic-import" ? onDemand[args.path] : undefined;
+      return name ? { path: `./${name}.cjs`, external: true } : null;
     });
   },
 };

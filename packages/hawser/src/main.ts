@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { clusterPaths, defaultDataDir } from "./cluster/paths.ts";
 import { help } from "./help.ts";
 
 type Main = (argv: string[]) => Promise<number>;
@@ -12,6 +13,10 @@ const commands: Record<string, () => Promise<Main>> = {
   apiserver: async () => (await import("@hawser/apiserver/main")).main,
   kubelet: async () => (await import("@hawser/kubelet/main")).main,
   runtime: async () => (await import("@hawser/runtime/main")).main,
+  image: async () => {
+    process.env.HAWSER_RUNTIME_SOCKET ??= clusterPaths(defaultDataDir).runtimeSocket;
+    return (await import("@hawser/runtime/image")).main;
+  },
   // Not for people: how `down` has the containers removed, in the network namespace where the runtime ran.
   "remove-containers": async () => (await import("./commands/remove-containers.ts")).removeContainers,
 };

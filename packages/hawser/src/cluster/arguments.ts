@@ -7,7 +7,11 @@ import type { ClusterSettings } from "./settings.ts";
 export function apiserverArguments(paths: ClusterPaths, settings: ClusterSettings): string[] {
   return [
     ...["--data-dir", paths.dataDir, "--port", String(settings.apiPort)],
-    ...["--advertise-address", settings.apiAddress, "-v", String(settings.verbosity)],
+    ...["--advertise-address", settings.apiAddress],
+    // By address, as kubeadm sets it: a node's name need not resolve here.
+    ...["--kubelet-preferred-address-types", "InternalIP,ExternalIP,Hostname"],
+    ...(isLoopback(settings.nodeAddress) ? ["--allow-loopback-kubelets"] : []),
+    ...["-v", String(settings.verbosity)],
   ];
 }
 
@@ -37,4 +41,8 @@ export function kubeletArguments(
 
 export function runtimeEndpoint(paths: ClusterPaths, settings: ClusterSettings): string {
   return settings.runtimeEndpoint ?? `unix://${paths.runtimeSocket}`;
+}
+
+function isLoopback(address: string): boolean {
+  return address.startsWith("127.") || address === "::1";
 }
