@@ -1,4 +1,5 @@
 import os from "node:os";
+import path from "node:path";
 import { parseQuantity } from "@hawser/api";
 
 /** Everything an operator may set. Durations in milliseconds, sizes in bytes. */
@@ -9,6 +10,7 @@ export interface KubeletSettings {
   /** Empty: found by the machine's routes. */
   nodeIP: string;
   rootDir: string;
+  /** Empty: /var/log/pods, or below another root folder. */
   podLogsDir: string;
   runtimeEndpoint: string;
   clusterDNS: string[];
@@ -42,7 +44,7 @@ export function defaultSettings(): KubeletSettings {
     port: 10250,
     nodeIP: "",
     rootDir: "/var/lib/kubelet",
-    podLogsDir: "/var/log/pods",
+    podLogsDir: "",
     runtimeEndpoint: "unix:///run/hawser/runtime.sock",
     clusterDNS: [],
     clusterDomain: "cluster.local",
@@ -64,6 +66,11 @@ export function defaultSettings(): KubeletSettings {
     webhookUnauthorizedTTL: 30_000,
     webhookAuthenticatedTTL: 2 * 60_000,
   };
+}
+
+/** A kubelet that keeps its files elsewhere keeps its logs there too. */
+export function defaultPodLogsDir(rootDir: string): string {
+  return rootDir === "/var/lib/kubelet" ? "/var/log/pods" : path.join(rootDir, "log/pods");
 }
 
 /** What a config file may also say: files that are read once, at the start. */

@@ -1,0 +1,73 @@
+import { createReadStream, createWriteStream } from "node:fs";
+import { rename, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import { pipeline } from "node:stream/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { createGzip } from "node:zlib";
+import type { KubeletContext } from "../context.ts";
+import { containerLogPath, podLogFolder } from "../pods/paths.ts";
+import { attemptOf, isRunning } from "../pods/view.ts";
+import type { PodWorker } from "../pods/worker.ts";
+import { rotatedFiles } from "./files.ts";
+
+/** Milliseconds between two looks at the sizes. Source: kubernetes containerLogMonitorInterval */
+const period = 10_000;
+
+type Context = Pick<KubeletContext, "settings" | "folders" | "runtime" | "log" | "now">;
+
+/** Rotates the logs of running containers as they reach their size, until `signal` is aborted. */
+export async function keepLogsSmall(context: Context, workers: () => PodWorker[], signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await delay(period, undefined, { signal }).catch(() => undefined);
+    for (const worker of signal.aborted ? [] : workers()) {
+      for (const [name, [current]] of worker.view.containers) {
+        if (!isRunning(current)) continue;
+        const logFile = path.join(
+          podLogFolder(context.folders, worker.pod),
+          containerLogPath(name, attemptOf(current)),
+        );
+        await rotateIfLarge(context, { logFile, containerId: current.status.id }, signal).catch((error: unknown) => {
+          if (!signal.aborted) context.log.warn("log not rotated", { file: logFile, error });
+        });
+      }
+    }
+  }
+}
+
+/**
+ * Rotates one log when it is too large: renames it, has the runtime open a new one, packs all but the newest of the old ones,
+ * and removes those that are too many.
+ *
+ * Source: kubernetes pkg/kubelet/logs/container_log_manager.go
+ */
+export async function rotateIfLarge(
+  { settings, runtime, now }: Pick<KubeletContext, "settings" | "runtime" | "now">,
+  { logFile, containerId }: { logFile: string; containerId: string },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const found = await stat(logFile).catch(() => undefined);
+  if (!found || found.size < settings.containerLogMaxSize) return false;
+  const old = await rotatedFiles(logFile);
+  // The current file and the one about to come are among those that may be.
+  const surplus = old.length - (settings.containerLogMaxFiles - 2);
+  for (const file of old.slice(0, Math.max(0, surplus))) await rm(file, { force: true });
+  for (const file of old.slice(Math.max(0, surplus))) if (!file.endsWith(".gz")) await pack(file, signal);
+
+  const stamp = new Date(now()).toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
+  const rotated = `${logFile}.${stamp}`;
+  await rename(logFile, rotated);
+  try {
+    await runtime.reopenContainerLog({ containerId }, { signal });
+  } catch (error) {
+    await rename(rotated, logFile); // it is still the one written to
+    throw error;
+  }
+  return true;
+}
+
+async function pack(file: string, signal: AbortSignal): Promise<void> {
+  const partly = `${file}.tmp`;
+  await pipeline(createReadStream(file), createGzip(), createWriteStream(partly), { signal });
+  await rename(partly, `${file}.gz`);
+  await rm(file);
+}

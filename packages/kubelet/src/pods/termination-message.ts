@@ -1,0 +1,32 @@
+import { open } from "node:fs/promises";
+import type { Container } from "@hawser/api";
+import { parseLogLine } from "../logs/line.ts";
+import { tailFile } from "../logs/tail.ts";
+import { terminationMessagePath } from "./mounts.ts";
+import type { ViewContainer } from "./view.ts";
+
+/** Bytes of a message, and of a log that stands in for one. Source: kubernetes pkg/kubelet/container/runtime.go */
+const maxMessageBytes = 4096;
+const maxLogBytes = 2048;
+const maxLogLines = 80;
+
+/** What a container left in its termination message file; by policy, the end of its log when it left nothing and failed. */
+export async function terminationMessage(
+  { status }: ViewContainer,
+  { container, logFile }: { container: Container | undefined; logFile: string },
+): Promise<string> {
+  const place = container ? terminationMessagePath(container) : "/dev/termination-log";
+  const file = status.mounts.find(({ containerPath }) => containerPath === place)?.hostPath;
+  const message = file ? await head(file).catch(() => "") : "";
+  if (message || container?.terminationMessagePolicy !== "FallbackToLogsOnError" || status.exitCode === 0)
+    return message;
+  const lines = await tailFile(logFile, maxLogLines).catch(() => []);
+  const text = lines.map((line) => parseLogLine(line)?.content.toString() ?? "").join("");
+  return text.slice(-maxLogBytes);
+}
+
+async function head(file: string): Promise<string> {
+  await using handle = await open(file);
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(maxMessageBytes), 0, maxMessageBytes, 0);
+  return buffer.subarray(0, bytesRead).toString();
+}

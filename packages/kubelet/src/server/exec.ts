@@ -1,0 +1,79 @@
+// Step 5 of 8. Before: apiserver/src/registry/core/pod/exec.ts (TLS). After: runtime/src/server/container-exec.ts (gRPC, then its URL).
+import type { RuntimeClient } from "@hawser/cri";
+import { proxyUpgrade, type UpgradeRequest } from "@hawser/streaming";
+import type { Logger } from "@hawser/trace";
+import type { PodManager } from "../pods/manager.ts";
+import { findPod, findRunning, findSandbox, type PodPath } from "./find-container.ts";
+import { HTTPError } from "./http-error.ts";
+import { findContainerStreams } from "./streams.ts";
+
+export interface StreamContext {
+  pods: Pick<PodManager, "byName">;
+  runtime: Pick<RuntimeClient, "exec" | "attach" | "portForward">;
+  /** What the runtime's streaming server speaks besides SPDY. */
+  nextHop: "spdy" | "websocket";
+  log: Logger;
+}
+
+/**
+ * /exec: pod and container name become a container id, the runtime gives a URL, and the client's connection is joined to it.
+ *
+ * Throws HTTPError, or CRIError from the runtime, before anything was answered.
+ */
+export async function exec(
+  { pods, runtime, nextHop, log }: StreamContext,
+  upgrade: UpgradeRequest,
+  { path, container, query }: StreamRequest,
+): Promise<void> {
+  const { id: containerId } = findRunning(findPod(pods, path), container).status;
+  const streams = findContainerStreams(query);
+  const { url } = await runtime.exec({ containerId, cmd: query.getAll("command"), ...streams });
+  log.at(4, "exec", { pod: `${path.namespace}/${path.pod}`, container, containerId });
+  const target = { url: absolute(url) };
+  await proxyUpgrade(upgrade, { target, kind: "remotecommand", streams, nextHop, log });
+}
+
+/** /attach: the same, for the container's own process. */
+export async function attach(
+  { pods, runtime, nextHop, log }: StreamContext,
+  upgrade: UpgradeRequest,
+  { path, container, query }: StreamRequest,
+): Promise<void> {
+  const { id: containerId } = findRunning(findPod(pods, path), container).status;
+  const streams = findContainerStreams(query);
+  const { url } = await runtime.attach({ containerId, ...streams });
+  log.at(4, "attach", { pod: `${path.namespace}/${path.pod}`, container, containerId });
+  const target = { url: absolute(url) };
+  await proxyUpgrade(upgrade, { target, kind: "remotecommand", streams, nextHop, log });
+}
+
+/** /portForward: into the pod's sandbox. */
+export async function portForward(
+  { pods, runtime, nextHop, log }: StreamContext,
+  upgrade: UpgradeRequest,
+  { path, query }: { path: PodPath; query: URLSearchParams },
+): Promise<void> {
+  const podSandboxId = findSandbox(findPod(pods, path));
+  const port = query.getAll("port").flatMap((text) => text.split(",").map(portNumber));
+  const { url } = await runtime.portForward({ podSandboxId, port });
+  log.at(4, "portForward", { pod: `${path.namespace}/${path.pod}`, podSandboxId });
+  await proxyUpgrade(upgrade, { target: { url: absolute(url) }, kind: "portforward", nextHop, log });
+}
+
+export interface StreamRequest {
+  path: PodPath;
+  container: string;
+  query: URLSearchParams;
+}
+
+function portNumber(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port < 1 || port > 65_535)
+    throw new HTTPError(400, `unable to parse ${JSON.stringify(text)} as a port`);
+  return port;
+}
+
+/** Some runtimes leave the scheme out: `//[::]:port/…`. Plain HTTP is what they mean. */
+function absolute(url: string): URL {
+  return new URL(url.startsWith("//") ? `http:${url}` : url);
+}
