@@ -19,7 +19,7 @@ Flags:
   --client-ca-file FILE         further CAs whose client certificates are believed
   --kubelet-preferred-address-types LIST
                                 order in which a node's addresses are tried
-                                (default Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP)
+                                (default InternalIP,ExternalIP,Hostname,InternalDNS,ExternalDNS)
   --allow-loopback-kubelets     a node may be at 127.0.0.1 (a cluster on one machine without a network)
   --no-scheduler                leave pods where they are put by hand
   --config FILE                 the same flags as YAML: \`port: 6443\`; flags win

@@ -3,9 +3,9 @@ import { type ProxyOptions, proxyUpgrade, type RemoteCommandStreams, type Upgrad
 import { forbiddenError } from "../filters/forbidden.ts";
 import { hostOf } from "../registry/core/pod/container.ts";
 import type { Access, Objects, RequestContext } from "../request.ts";
-import { dialErrorText, plainError } from "./dial-error.ts";
+import { plainError } from "./dial-error.ts";
 import { describeHeaders, forwardedHeaders } from "./forwarded-headers.ts";
-import type { FindKubelet } from "./kubelet-connection.ts";
+import { type FindKubelet, joinHostPort } from "./kubelet-connection.ts";
 import type { KubeletPath } from "./kubelet-url.ts";
 
 /** From dialling a kubelet to its answer. Milliseconds. */
@@ -45,7 +45,8 @@ export function podOf({ objects }: ConnectDependencies, { info }: RequestContext
 /**
  * Joins a client's upgrade to the kubelet of a pod's node. Resolves when the session is over.
  *
- * Throws StatusError when nothing was answered yet: 400 for a pod without a node, 500 for a kubelet that cannot be reached.
+ * Throws StatusError when nothing was answered yet: 400 for a pod without a node, 404 for a node that is gone, 500 for one whose
+ * address may not be dialled. A kubelet that cannot be reached, or refuses, is told to the client by proxyUpgrade.
  *
  * Source: kubernetes/apimachinery pkg/util/proxy/upgradeaware.go
  */
@@ -65,26 +66,20 @@ export async function connectKubelet(
     const described = describeHeaders(upgrade.request.rawHeaders, headers);
     log.info(`Connecting to backend proxy (direct dial) https://${kubelet.host}${path} Headers: ${described}`);
   }
-  let answered = false;
   try {
     await proxyUpgrade(upgrade, {
       target: { url: new URL(path, kubelet.base), headers, tls: kubelet.tls, signal, timeoutMs: backendTimeout },
       kind,
       ...(streams && { streams }),
       nextHop: kubelet.speaksWebSocket ? "websocket" : "spdy",
-      onBackend: ({ way, statusCode }) => {
-        answered = true;
-        log.at(4, "backend answered", { node: kubelet.nodeName, host: kubelet.host, way, statusCode });
+      onBackend: ({ way, statusCode, localAddress, localPort }) => {
+        const from = localAddress && joinHostPort(localAddress, localPort ?? 0);
+        log.at(4, "backend answered", { node: kubelet.nodeName, backend: kubelet.host, from, way, statusCode });
       },
       log,
     });
   } catch (error) {
-    if (answered) {
-      log.at(2, "session ended badly", { node: kubelet.nodeName, error });
-      return;
-    }
-    log.at(2, "backend could not be reached", { node: kubelet.nodeName, host: kubelet.host, error });
-    const why = dialErrorText(error, kubelet.host) ?? (error instanceof Error ? error.message : String(error));
-    throw plainError(`error dialing backend: ${why}`, error);
+    // The client has had its answer, or is gone: proxyUpgrade rejects for nothing else.
+    log.at(2, "the client's upgrade came to nothing", { node: kubelet.nodeName, error });
   }
 }

@@ -9,8 +9,8 @@ import { chooseContainer } from "./container.ts";
 /**
  * pods/exec: an authorized request finds its pod, the pod its node, the node its kubelet. Resolves when the session is over.
  *
- * Throws StatusError while nothing was answered: 403 without `create`, 404 for an unknown pod, 400 for a container that cannot be
- * chosen or a pod without a node, 500 for a kubelet that cannot be reached.
+ * Throws StatusError while nothing was answered: 403 without `create`, 404 for an unknown pod or node, 400 for a container that cannot be
+ * chosen or a pod without a node. What comes after the kubelet was dialled, its being down included, the client has been told.
  *
  * Source: kubernetes/kubernetes pkg/registry/core/pod/rest/subresources.go
  */
