@@ -87,7 +87,7 @@ async function plainPath({ healthy, metrics }: HandlerDeps, { info, request }: R
   if (info.verb !== "get" && info.verb !== "head") return pageNotFound;
   const path = info.path.replace(/\/+$/, "") || "/";
   const headers = { accept: request.headers.accept, "if-none-match": request.headers["if-none-match"] };
-  const found = discovery(path, headers) ?? (await openAPI(path, headers));
+  const found = discovery(path, headers) ?? openAPI(path, headers);
   if (found) return found;
   switch (path) {
     case "/healthz":

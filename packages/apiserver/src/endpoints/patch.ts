@@ -2,15 +2,15 @@ import { badRequest, type KubernetesObject } from "@hawser/api";
 import { mediaTypeOf, readBody, unsupportedMediaType } from "../http/body.ts";
 import type { Answer } from "../http/respond.ts";
 import { applyJSONPatch, isMembers } from "../patch/json-patch.ts";
-import { mergeTypeOf } from "../patch/merge-keys.ts";
 import { applyMergePatch } from "../patch/merge-patch.ts";
 import { applyStrategicMergePatch } from "../patch/strategic.ts";
 import type { ResourceKind, Subresource } from "../registry/kind.ts";
 import { updateObject } from "../registry/store.ts";
+import { typeNameOf } from "../schema/schema.ts";
 import { asKind } from "./decode.ts";
-import { isDryRun } from "./query.ts";
+import { fieldValidationOf, isDryRun } from "./query.ts";
 import type { EndpointDeps, Target } from "./target.ts";
-import { objectAnswer } from "./transform.ts";
+import { objectAnswer, withWarnings } from "./transform.ts";
 import { checkName } from "./write.ts";
 
 type Apply = (current: KubernetesObject) => unknown;
@@ -22,21 +22,26 @@ export async function patch(deps: EndpointDeps, target: Target): Promise<Answer>
   const { info, request, url, user, signal } = context;
   const type = mediaTypeOf(request.headers["content-type"] ?? "none");
   const apply = applyOf(kind, type, await readBody(request, signal));
+  const validation = fieldValidationOf(url.searchParams);
+  let warnings: string[] = [];
   const change = async (current: KubernetesObject) => {
     const viewed = kind.view ? kind.view.toView(current) : current;
     const result = apply(viewed);
-    const next = asKind(kind, isMembers(result) ? result : undefined);
+    const decoded = asKind(kind, isMembers(result) ? result : undefined, validation);
+    const next = decoded.object;
+    warnings = decoded.warnings;
     checkName(next, info);
     const own = structuredClone(kind.view ? kind.view.fromView(next) : next);
     await access.admit(user, info, own);
     return own;
   };
   const options = { subresource: info.subresource as Subresource, dryRun: isDryRun(url.searchParams) };
-  return objectAnswer(target, await updateObject(store, kind, info, change, options));
+  const patched = await updateObject(store, kind, info, change, options);
+  return withWarnings(await objectAnswer(target, patched), warnings);
 }
 
-function applyOf(kind: ResourceKind, type: string, body: Buffer): Apply {
-  switch (type) {
+function applyOf(kind: ResourceKind, mediaType: string, body: Buffer): Apply {
+  switch (mediaType) {
     case "application/json-patch+json": {
       const operations = parse(body);
       return (current) => applyJSONPatch(current, operations);
@@ -47,8 +52,8 @@ function applyOf(kind: ResourceKind, type: string, body: Buffer): Apply {
     }
     case "application/strategic-merge-patch+json": {
       const changes = membersOf(parse(body));
-      const mergeType = mergeTypeOf(kind.kind);
-      return (current) => applyStrategicMergePatch({ ...current }, changes, mergeType);
+      const type = typeNameOf(kind);
+      return (current) => applyStrategicMergePatch({ ...current }, changes, type);
     }
   }
   throw unsupportedMediaType([

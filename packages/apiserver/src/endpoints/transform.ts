@@ -4,6 +4,9 @@ import { apiVersionOf, type ResourceKind } from "../registry/kind.ts";
 import { tableOf } from "./table.ts";
 import type { Target } from "./target.ts";
 
+/** Warnings one answer may have. */
+const maxWarnings = 20;
+
 /** Turns an object into the form its client asked for. */
 export async function objectAnswer(target: Target, object: KubernetesObject, code = 200): Promise<Answer> {
   return encodeAnswer(target, transformObject(target, object), code);
@@ -12,6 +15,15 @@ export async function objectAnswer(target: Target, object: KubernetesObject, cod
 /** A Status has one form only. */
 export function successAnswer(status: Status): Answer {
   return jsonAnswer({ kind: "Status", apiVersion: "v1", metadata: {}, ...status }, status.code ?? 200);
+}
+
+/** Warnings that a client shows to people. Source: RFC 7234, 5.5; kubernetes/apimachinery pkg/util/net/http.go */
+export function withWarnings(answer: Answer, warnings: string[]): Answer {
+  if (warnings.length === 0) return answer;
+  const values = warnings
+    .slice(0, maxWarnings)
+    .map((text) => `299 - ${JSON.stringify(text.replace(/[^\x20-\x7e]/g, "?"))}`);
+  return { ...answer, headers: { ...answer.headers, Warning: values } };
 }
 
 export function transformObject({ kind, context, representation }: Target, object: KubernetesObject): unknown {

@@ -4,21 +4,21 @@ import { decodeBody, readBody } from "../http/body.ts";
 import type { Answer } from "../http/respond.ts";
 import type { Subresource } from "../registry/kind.ts";
 import { createObject, updateObject } from "../registry/store.ts";
-import { asKind } from "./decode.ts";
+import { asKind, type Decoded } from "./decode.ts";
 import { fieldValidationOf, isDryRun } from "./query.ts";
 import type { EndpointDeps, Target } from "./target.ts";
-import { objectAnswer } from "./transform.ts";
+import { objectAnswer, withWarnings } from "./transform.ts";
 
 /** POST on a collection. */
 export async function create(deps: EndpointDeps, target: Target): Promise<Answer> {
   const { store, access } = deps;
   const { kind, context } = target;
   const { namespace } = context.info;
-  const object = await readObject(target);
+  const { object, warnings } = await readObject(target);
   await admitCreation(store, kind, { namespace, name: object.metadata?.name ?? "" });
   await access.admit(context.user, context.info, object);
   const made = await createObject(store, kind, object, { namespace, dryRun: isDryRun(context.url.searchParams) });
-  return objectAnswer(target, made, 201);
+  return withWarnings(await objectAnswer(target, made, 201), warnings);
 }
 
 /** PUT of one object, or of its status. */
@@ -26,7 +26,7 @@ export async function update(deps: EndpointDeps, target: Target): Promise<Answer
   const { store, access } = deps;
   const { kind, context } = target;
   const { info, url } = context;
-  const object = await readObject(target);
+  const { object, warnings } = await readObject(target);
   checkName(object, info);
   const dryRun = isDryRun(url.searchParams);
   const subresource = info.subresource as Subresource;
@@ -36,23 +36,24 @@ export async function update(deps: EndpointDeps, target: Target): Promise<Answer
       await access.admit(context.user, info, next);
       return next;
     };
-    return await objectAnswer(target, await updateObject(store, kind, info, change, { subresource, dryRun }));
+    const updated = await updateObject(store, kind, info, change, { subresource, dryRun });
+    return withWarnings(await objectAnswer(target, updated), warnings);
   } catch (error) {
     const missing = error instanceof StatusError && error.code === 404;
     if (!missing || !kind.createOnUpdate || subresource !== "" || object.metadata?.resourceVersion) throw error;
   }
   await admitCreation(store, kind, info);
   await access.admit(context.user, { ...info, verb: "create" }, object);
-  return objectAnswer(target, await createObject(store, kind, object, { namespace: info.namespace, dryRun }), 201);
+  const made = await createObject(store, kind, object, { namespace: info.namespace, dryRun });
+  return withWarnings(await objectAnswer(target, made, 201), warnings);
 }
 
-async function readObject({ kind, context }: Target): Promise<KubernetesObject> {
-  fieldValidationOf(context.url.searchParams);
-  const { request } = context;
-  const body = await readBody(request, context.signal);
-  const decoded = await decodeBody(body, request.headers["content-type"]);
-  const object = asKind(kind, decoded);
-  return kind.view ? kind.view.fromView(object) : object;
+async function readObject({ kind, context }: Target): Promise<Decoded> {
+  const { request, signal, url } = context;
+  const validation = fieldValidationOf(url.searchParams);
+  const body = await readBody(request, signal);
+  const decoded = asKind(kind, await decodeBody(body, request.headers["content-type"]), validation);
+  return kind.view ? { ...decoded, object: kind.view.fromView(decoded.object) } : decoded;
 }
 
 /** The object names itself as the path does, or not at all. */

@@ -1,5 +1,9 @@
 import { badRequest, failure, type StatusError } from "@hawser/api";
 import type { Request } from "../request.ts";
+import { decodeProtobuf } from "../schema/protobuf.ts";
+
+/** What newer clients send; answers are JSON all the same, which they take as well. */
+const protobufType = "application/vnd.kubernetes.protobuf";
 
 /** Bytes a request's body may have; kube-apiserver's --max-request-body-bytes. */
 export const maxBody = 3 * 1024 * 1024;
@@ -20,7 +24,7 @@ export async function readBody(request: Request, signal: AbortSignal): Promise<B
 }
 
 /**
- * The object a body holds, as JSON or YAML; undefined for an empty body.
+ * The object a body holds, as JSON, YAML or protobuf; undefined for an empty body.
  * Throws StatusError 415 for another format, 400 for one that cannot be read.
  */
 export async function decodeBody(
@@ -29,6 +33,7 @@ export async function decodeBody(
 ): Promise<Record<string, unknown> | undefined> {
   const type = mediaTypeOf(contentType);
   if (body.byteLength === 0) return undefined;
+  if (type === protobufType) return fromProtobuf(body);
   const value = await parse(body.toString("utf8"), type);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw badRequest(`the object provided is unrecognized: ${type} must be an object`);
@@ -38,6 +43,14 @@ export async function decodeBody(
 
 export function mediaTypeOf(contentType: string | undefined): string {
   return contentType?.split(";")[0]?.trim().toLowerCase() || "application/json";
+}
+
+function fromProtobuf(body: Buffer): Record<string, unknown> {
+  try {
+    return decodeProtobuf(body);
+  } catch (cause) {
+    throw badRequest(`the object provided is unrecognized: ${cause instanceof Error ? cause.message : cause}`, cause);
+  }
 }
 
 async function parse(text: string, type: string): Promise<unknown> {
@@ -51,7 +64,7 @@ async function parse(text: string, type: string): Promise<unknown> {
       cause,
     );
   }
-  throw unsupportedMediaType(["application/json", "application/yaml"]);
+  throw unsupportedMediaType(["application/json", "application/yaml", protobufType]);
 }
 
 export function unsupportedMediaType(accepted: string[]): StatusError {

@@ -6,7 +6,7 @@ export interface Answer {
   code: number;
   contentType: string;
   body: string | Buffer;
-  headers?: Record<string, string>;
+  headers?: Record<string, string | string[]>;
 }
 
 /** JSON as the real server sends it: one line and its end. */

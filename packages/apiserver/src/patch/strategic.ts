@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { badRequest } from "@hawser/api";
 import { isMembers, setMember } from "./json-patch.ts";
-import type { MergeRule, MergeType } from "./merge-keys.ts";
+import { memberType, mergeKeyOf } from "./merge-keys.ts";
 
 type Members = Record<string, unknown>;
 
@@ -9,16 +9,17 @@ const orderPrefix = "$setElementOrder/";
 const deletePrefix = "$deleteFromPrimitiveList/";
 
 /**
- * Applies a strategic merge patch to a copy of `document`: as a merge patch, but lists of named things are merged by name.
+ * Applies a strategic merge patch to a copy of `document`, which is of `type` (`core.Pod`): as a merge patch, but lists of
+ * named things are merged by name.
  * Throws StatusError 400 for a directive it does not know or an item without its key.
  *
  * Source: kubernetes/apimachinery pkg/util/strategicpatch/patch.go
  */
-export function applyStrategicMergePatch(document: Members, patch: Members, type: MergeType): Members {
+export function applyStrategicMergePatch(document: Members, patch: Members, type: string): Members {
   return mergeMembers(structuredClone(document), structuredClone(patch), type);
 }
 
-function mergeMembers(current: Members, patch: Members, type: MergeType): Members {
+function mergeMembers(current: Members, patch: Members, type: string): Members {
   const { $patch: directive, $retainKeys: retain, ...changes } = patch;
   if (directive === "replace") return withoutDirectives(changes);
   if (directive === "delete") return {};
@@ -34,7 +35,7 @@ function mergeMembers(current: Members, patch: Members, type: MergeType): Member
       setMember(
         result,
         name,
-        mergeValue(Object.hasOwn(result, name) ? result[name] : undefined, value, ruleOf(type, name)),
+        mergeValue(Object.hasOwn(result, name) ? result[name] : undefined, value, { type, name }),
       );
   }
   for (const [name, value] of Object.entries(changes)) {
@@ -43,21 +44,23 @@ function mergeMembers(current: Members, patch: Members, type: MergeType): Member
   return result;
 }
 
-function ruleOf(type: MergeType, name: string): MergeRule {
-  return (Object.hasOwn(type, name) ? type[name] : undefined) ?? {};
+interface Member {
+  type: string;
+  name: string;
 }
 
-function mergeValue(current: unknown, patch: unknown, rule: MergeRule): unknown {
-  if (isMembers(patch)) return mergeMembers(isMembers(current) ? current : {}, patch, rule.of ?? {});
-  if (!Array.isArray(patch) || rule.key === undefined)
-    return Array.isArray(patch) ? patch.map(withoutDirectives) : patch;
+function mergeValue(current: unknown, patch: unknown, { type, name }: Member): unknown {
+  const inner = memberType(type, name) ?? "";
+  if (isMembers(patch)) return mergeMembers(isMembers(current) ? current : {}, patch, inner);
+  if (!Array.isArray(patch)) return patch;
+  const rule = mergeKeyOf(type, name);
+  if (!rule) return patch.map(withoutDirectives);
   const list = Array.isArray(current) ? current : [];
-  return rule.key === ""
-    ? [...list, ...patch.filter((one) => !list.includes(one))]
-    : mergeList(list, patch, { ...rule, key: rule.key });
+  if (rule.key === "") return [...list, ...patch.filter((one) => !list.includes(one))];
+  return mergeList(list, patch, { key: rule.key, type: inner });
 }
 
-function mergeList(current: unknown[], patch: unknown[], rule: MergeRule & { key: string }): unknown[] {
+function mergeList(current: unknown[], patch: unknown[], { key, type }: { key: string; type: string }): unknown[] {
   const items = patch.map((item) => {
     if (isMembers(item)) return item;
     throw badRequest(`unable to merge: a list item is no object: ${JSON.stringify(item)}`);
@@ -67,15 +70,15 @@ function mergeList(current: unknown[], patch: unknown[], rule: MergeRule & { key
   }
   const result = [...current];
   for (const item of items) {
-    const value = item[rule.key];
+    const value = item[key];
     if (value === undefined)
-      throw badRequest(`map: ${JSON.stringify(item)} does not contain declared merge key: ${rule.key}`);
-    const at = result.findIndex((one) => isMembers(one) && isDeepStrictEqual(one[rule.key], value));
+      throw badRequest(`map: ${JSON.stringify(item)} does not contain declared merge key: ${key}`);
+    const at = result.findIndex((one) => isMembers(one) && isDeepStrictEqual(one[key], value));
     const found = result[at];
     if (item.$patch === "delete") {
       if (at >= 0) result.splice(at, 1);
-    } else if (isMembers(found)) result[at] = mergeMembers(found, item, rule.of ?? {});
-    else result.push(mergeMembers({}, item, rule.of ?? {}));
+    } else if (isMembers(found)) result[at] = mergeMembers(found, item, type);
+    else result.push(mergeMembers({}, item, type));
   }
   return result;
 }
@@ -86,10 +89,11 @@ function deleteValues(target: Members, name: string, values: unknown): void {
 }
 
 /** Items the patch names come in its order; the others keep their place after the one they followed. */
-function reorder(target: Members, name: string, order: unknown, type: MergeType): void {
+function reorder(target: Members, name: string, order: unknown, type: string): void {
   const list = target[name];
-  const { key } = ruleOf(type, name);
-  if (!Array.isArray(list) || !Array.isArray(order) || key === undefined) return;
+  const rule = mergeKeyOf(type, name);
+  if (!Array.isArray(list) || !Array.isArray(order) || !rule) return;
+  const { key } = rule;
   const idOf = (item: unknown) => JSON.stringify(key !== "" && isMembers(item) ? item[key] : item);
   const rank = new Map(order.map((item, index) => [idOf(item), index]));
   const ordered = list.filter((item) => rank.has(idOf(item)));

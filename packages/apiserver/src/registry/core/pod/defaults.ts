@@ -66,7 +66,10 @@ function defaultContainer(container: Container, { hostNetwork }: PodSpec): void 
 }
 
 function defaultProbe(probe: Probe): void {
-  setDefaults(probe, { timeoutSeconds: 1, periodSeconds: 10, successThreshold: 1, failureThreshold: 3 });
+  probe.timeoutSeconds ||= 1;
+  probe.periodSeconds ||= 10;
+  probe.successThreshold ||= 1;
+  probe.failureThreshold ||= 3;
   if (probe.httpGet) setDefaults(probe.httpGet, { path: "/", scheme: "HTTP" });
   if (probe.grpc) setDefaults(probe.grpc, { service: "" });
 }
