@@ -40,25 +40,34 @@ export interface Containerd extends AsyncDisposable {
 /** The daemon, ready, with the test image and a bridge network of its own (10.<net>.0.0/24). */
 export async function startContainerd({
   ociRuntime = "runc",
+  launcher = (command) => command,
+  mirrors = {},
 }: {
   ociRuntime?: "runc" | "crun";
+  /** Turns its command line into another: inside a network namespace, for instance. */
+  launcher?: (command: string[]) => string[];
+  /** Where images of a registry are pulled from: `{ "docker.io": "http://127.0.0.1:5000" }`. */
+  mirrors?: Record<string, string>;
 } = {}): Promise<Containerd> {
   const folder = await mkdtemp(path.join(os.tmpdir(), "hawser-containerd-"));
   const bridge = `hwt${process.pid % 100_000}`;
   const subnet = `10.${100 + (process.pid % 100)}.${Math.floor(process.pid / 100) % 250}.0/24`;
   const socket = path.join(folder, "c.sock");
   await writeCNI(folder, bridge, subnet);
+  await writeMirrors(folder, mirrors);
   await writeFile(path.join(folder, "config.toml"), configuration({ folder, socket, ociRuntime }));
 
   const logFile = path.join(folder, "containerd.log");
   const output = await open(logFile, "w");
-  const daemon = spawn(path.join(peer, "usr/bin/containerd"), ["--config", path.join(folder, "config.toml")], {
+  const command = [path.join(peer, "usr/bin/containerd"), "--config", path.join(folder, "config.toml")];
+  const [program = "", ...args] = launcher(command);
+  const daemon = spawn(program, args, {
     stdio: ["ignore", output.fd, output.fd],
     env: { ...process.env, PATH: `${path.join(peer, "usr/bin")}:${process.env.PATH}` },
   });
   await output.close();
   const cgroupParent = `/${path.basename(folder)}`;
-  const stop = () => stopContainerd({ daemon, folder, socket, bridge, cgroupParent });
+  const stop = () => stopContainerd({ daemon, folder, socket, bridge, cgroupParent, launcher });
   try {
     const endpoint = `unix://${socket}`;
     using cri = await connectCRI({ endpoint, timeoutMs: 30_000 });
@@ -96,6 +105,7 @@ async function stopContainerd(state: {
   socket: string;
   bridge: string;
   cgroupParent: string;
+  launcher: (command: string[]) => string[];
 }) {
   try {
     using cri = await connectCRI({ endpoint: `unix://${state.socket}`, timeoutMs: 5000 });
@@ -110,7 +120,8 @@ async function stopContainerd(state: {
       await exited;
     }
     await unmountBelow(state.folder);
-    await run("ip", ["link", "delete", state.bridge]).catch(() => undefined); // never made when no pod ran
+    const [program = "", ...args] = state.launcher(["ip", "link", "delete", state.bridge]);
+    await run(program, args).catch(() => undefined); // never made when no pod ran
     await removeCgroups(state.cgroupParent);
     await rm(state.folder, { recursive: true, force: true });
   }
@@ -138,6 +149,14 @@ async function writeCNI(folder: string, bridge: string, subnet: string) {
   await writeFile(path.join(folder, "cni/10-test.conflist"), JSON.stringify(list));
 }
 
+async function writeMirrors(folder: string, mirrors: Record<string, string>) {
+  for (const [registry, mirror] of Object.entries(mirrors)) {
+    await mkdir(path.join(folder, "certs.d", registry), { recursive: true });
+    const text = `[host."${mirror}"]\n  capabilities = ["pull", "resolve"]\n`;
+    await writeFile(path.join(folder, "certs.d", registry, "hosts.toml"), text);
+  }
+}
+
 function configuration({ folder, socket, ociRuntime }: { folder: string; socket: string; ociRuntime: string }) {
   return `version = 2
 root = "${folder}/root"
@@ -152,6 +171,8 @@ oom_score = 0
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "${folder}/cni"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "${folder}/certs.d"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]

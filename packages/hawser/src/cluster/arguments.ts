@@ -1,3 +1,4 @@
+import { cgroupRoot } from "./cgroups.ts";
 import type { KubeletCredentials } from "./credentials.ts";
 import type { ClusterPaths } from "./paths.ts";
 import type { ClusterSettings } from "./settings.ts";
@@ -33,7 +34,7 @@ export function kubeletArguments(
     ...["--kubeconfig", credentials.kubeconfig, "--runtime-endpoint", runtimeEndpoint(paths, settings)],
     ...["--node-name", settings.nodeName, "--node-ip", settings.nodeAddress],
     ...["--port", String(settings.kubeletPort), "--root-dir", paths.kubeletRoot],
-    ...["--client-ca-file", credentials.clientCA],
+    ...["--cgroup-root", cgroupRoot(paths), "--client-ca-file", credentials.clientCA],
     ...["--tls-cert-file", credentials.servingCertificate, "--tls-private-key-file", credentials.servingKey],
     ...["-v", String(settings.verbosity)],
   ];

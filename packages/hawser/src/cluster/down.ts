@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { readdir, readlink, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { removeCgroups } from "./cgroups.ts";
 import { hawserProgram, type Launcher, markName, runningDaemon } from "./daemon.ts";
 import { unmergeKubeconfig } from "./kubeconfig.ts";
 import { lockCluster } from "./lock.ts";
@@ -61,6 +62,7 @@ export async function takeDown(
   await terminate(await lostDaemons(paths), grace);
   if (!settings?.runtimeEndpoint) await removeContainers(cluster, keepData);
   await terminate(await markedProcesses(paths), grace); // helpers that outlived their hop
+  await removeCgroups(paths);
   await unmountBelow(paths.dataDir);
   if (settings?.merged && !keepData) {
     await unmergeKubeconfig(paths.kubeconfig, settings.merged).catch(() => {}); // the user's own file may have gone its own ways
