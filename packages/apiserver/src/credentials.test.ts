@@ -52,6 +52,20 @@ test("the kubeconfig names the first address and holds what it needs", async () 
   assert.equal(config["current-context"], config.contexts[0].name);
 });
 
+test("what people have added to the kubeconfig stays while it still holds", async () => {
+  await using dir = await dataDirectory();
+  const options = { dataDir: dir.path, advertiseAddresses: ["10.0.0.1"], port: 6443 };
+  const { kubeconfigPath } = await ensureCredentials(options);
+  const text = await readFile(kubeconfigPath, "utf8");
+  const edited = text.replace("user: admin\n", "user: admin\n      namespace: mine\n");
+  assert.notEqual(edited, text);
+  await writeFile(kubeconfigPath, edited);
+  await ensureCredentials(options);
+  assert.equal(await readFile(kubeconfigPath, "utf8"), edited);
+  await ensureCredentials({ ...options, port: 7443 });
+  assert.match(await readFile(kubeconfigPath, "utf8"), /https:\/\/10\.0\.0\.1:7443/);
+});
+
 test("a later start keeps it all; a new address changes only the serving certificate", async () => {
   await using dir = await dataDirectory();
   const options = { dataDir: dir.path, advertiseAddresses: ["10.0.0.1", "fd00::1"], port: 6443 };

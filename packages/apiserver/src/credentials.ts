@@ -75,8 +75,18 @@ export async function ensureCredentials(options: CredentialsOptions): Promise<Cr
     ensureKey(join(dir, "sa.key")),
   ]);
   const kubeconfigPath = join(dataDir, "kubeconfig");
-  await writeWhole(kubeconfigPath, adminKubeconfig({ ca, admin }, options));
+  await ensureKubeconfig(kubeconfigPath, adminKubeconfig({ ca, admin }, options));
   return { ca, serving, kubeletClient, admin, serviceAccountKey, kubeconfigPath };
+}
+
+/** A kubeconfig that still says the same stays: people keep their namespace and contexts in it. */
+async function ensureKubeconfig(path: string, wanted: string): Promise<void> {
+  const known = (await readIfThere(path)) ?? "";
+  const essential = wanted
+    .split("\n")
+    .filter((line) => /(server|-data):/.test(line))
+    .map((line) => line.replace(/^[\s-]*/, ""));
+  if (!essential.every((line) => known.includes(line))) await writeWhole(path, wanted);
 }
 
 export interface KubeconfigOptions {

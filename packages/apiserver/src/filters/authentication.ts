@@ -1,9 +1,9 @@
 import { unauthorized } from "@hawser/api";
 import type { Logger } from "@hawser/trace";
 import type { Request, UserInfo } from "../request.ts";
+import { anonymous } from "../users.ts";
 import { headerToken, protocolToken, removeProtocolToken } from "./bearer.ts";
 import { clientCertificate } from "./client-certificate.ts";
-import { anonymous } from "./groups.ts";
 import { removeHeaders } from "./headers.ts";
 
 /** Whoever cannot say who they are may only ask whether the server lives. */

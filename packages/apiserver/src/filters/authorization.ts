@@ -1,7 +1,7 @@
 import { decideByRoles } from "../registry/rbac/evaluator.ts";
 import type { PolicySource } from "../registry/rbac/policy.ts";
 import type { Attributes, Decision, UserInfo } from "../request.ts";
-import { Group } from "./groups.ts";
+import { Group } from "../users.ts";
 import { decideForNode, type PodSource } from "./node-authorizer.ts";
 
 /**

@@ -1,7 +1,7 @@
 import type { TLSSocket } from "node:tls";
 import { subjectOf } from "@hawser/pki";
 import type { Request, UserInfo } from "../request.ts";
-import { authenticated } from "./groups.ts";
+import { authenticated } from "../users.ts";
 
 type CertificateUser =
   | { kind: "none" }

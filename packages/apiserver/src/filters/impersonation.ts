@@ -1,6 +1,6 @@
 import { badRequest } from "@hawser/api";
 import type { Access, Attributes, Request, UserInfo } from "../request.ts";
-import { anonymous, authenticated, serviceAccountGroups, serviceAccountOf } from "./groups.ts";
+import { anonymous, authenticated, serviceAccountGroups, serviceAccountOf } from "../users.ts";
 import { headerNames, headerValues, removeHeaders } from "./headers.ts";
 
 const extraPrefix = "impersonate-extra-";

@@ -2,7 +2,7 @@ import type { Pod, PodSpec } from "@hawser/api";
 import { nodeRules } from "../registry/rbac/bootstrap.ts";
 import { ruleAllows } from "../registry/rbac/rules.ts";
 import type { Attributes, Decision, UserInfo } from "../request.ts";
-import { Group } from "./groups.ts";
+import { Group } from "../users.ts";
 
 /** What is known of pods, for the question whether a node has to do with an object. */
 export interface PodSource {

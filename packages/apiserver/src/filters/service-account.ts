@@ -1,7 +1,7 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import type { KubernetesObject } from "@hawser/api";
 import type { Objects, UserInfo } from "../request.ts";
-import { authenticated, type ServiceAccountName, serviceAccountGroups } from "./groups.ts";
+import { authenticated, type ServiceAccountName, serviceAccountGroups } from "../users.ts";
 
 export const defaultIssuer = "https://kubernetes.default.svc.cluster.local";
 /** Tokens live an hour when nothing else is asked for, and ten minutes at least. Seconds. */

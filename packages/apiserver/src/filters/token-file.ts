@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { UserInfo } from "../request.ts";
-import { authenticated } from "./groups.ts";
+import { authenticated } from "../users.ts";
 
 /** Users by the SHA-256 of their token: a look-up then tells nothing by its time. */
 export type TokenFile = ReadonlyMap<string, UserInfo>;

@@ -1,5 +1,5 @@
 import { badRequest, type KubernetesObject } from "@hawser/api";
-import type { ServiceAccountName } from "./groups.ts";
+import type { ServiceAccountName } from "../users.ts";
 import { defaultIssuer, type ServiceAccountTokens } from "./service-account.ts";
 
 interface TokenRequestSpec {

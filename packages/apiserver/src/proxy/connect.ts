@@ -1,7 +1,6 @@
 import type { Pod } from "@hawser/api";
 import { type ProxyOptions, proxyUpgrade, type RemoteCommandStreams, type UpgradeRequest } from "@hawser/streaming";
 import { forbiddenError } from "../filters/forbidden.ts";
-import { hostOf } from "../registry/core/pod/container.ts";
 import type { Access, Objects, RequestContext } from "../request.ts";
 import { plainError } from "./dial-error.ts";
 import { describeHeaders, forwardedHeaders } from "./forwarded-headers.ts";
@@ -18,7 +17,7 @@ export interface ConnectDependencies {
 }
 
 export interface Connection {
-  pod: Pod;
+  nodeName: string;
   path: KubeletPath;
   kind: ProxyOptions["kind"];
   streams?: RemoteCommandStreams;
@@ -43,9 +42,9 @@ export function podOf({ objects }: ConnectDependencies, { info }: RequestContext
 }
 
 /**
- * Joins a client's upgrade to the kubelet of a pod's node. Resolves when the session is over.
+ * Joins a client's upgrade to a node's kubelet. Resolves when the session is over.
  *
- * Throws StatusError when nothing was answered yet: 400 for a pod without a node, 404 for a node that is gone, 500 for one whose
+ * Throws StatusError when nothing was answered yet: 404 for a node that is gone, 500 for one whose
  * address may not be dialled. A kubelet that cannot be reached, or refuses, is told to the client by proxyUpgrade.
  *
  * Source: kubernetes/apimachinery pkg/util/proxy/upgradeaware.go
@@ -54,9 +53,9 @@ export async function connectKubelet(
   { findKubelet }: Pick<ConnectDependencies, "findKubelet">,
   { log, signal }: RequestContext,
   upgrade: UpgradeRequest,
-  { pod, path, kind, streams }: Connection,
+  { nodeName, path, kind, streams }: Connection,
 ): Promise<void> {
-  const kubelet = await findKubelet(hostOf(pod)).catch((cause: unknown) => {
+  const kubelet = await findKubelet(nodeName).catch((cause: unknown) => {
     throw cause instanceof Error && cause.name === "StatusError"
       ? cause
       : plainError(String(cause instanceof Error ? cause.message : cause), cause);

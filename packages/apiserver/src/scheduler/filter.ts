@@ -1,6 +1,6 @@
 import type { Node, Pod } from "@hawser/api";
 import type { NodeSelectorTerm, Taint, Toleration } from "kubernetes-types/core/v1.js";
-import { matchesExpression } from "../registry/rbac/labels.ts";
+import { matchesExpression } from "../object-selector.ts";
 import { type Amounts, amounts, type HostPort, hostPorts, podRequests, portsConflict } from "./requests.ts";
 
 /** A node and what is taken of it. */

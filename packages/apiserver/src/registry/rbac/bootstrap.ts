@@ -1,7 +1,7 @@
 import { StatusError } from "@hawser/api";
 import type { Logger } from "@hawser/trace";
-import { Group } from "../../filters/groups.ts";
 import type { Objects, PolicyRule } from "../../request.ts";
+import { Group } from "../../users.ts";
 import { type ClusterRole, type ClusterRoleBinding, rbacGroup } from "./types.ts";
 
 const readWrite = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];

@@ -1,6 +1,6 @@
-import { serviceAccountOf } from "../../filters/groups.ts";
+import { matchesLabels } from "../../object-selector.ts";
 import type { Attributes, Decision, PolicyRule, UserInfo } from "../../request.ts";
-import { matchesLabels } from "./labels.ts";
+import { serviceAccountOf } from "../../users.ts";
 import type { PolicySource } from "./policy.ts";
 import { ruleAllows } from "./rules.ts";
 import type { ClusterRole, RoleBinding, Subject } from "./types.ts";

@@ -3,7 +3,7 @@ import type { UpgradeRequest } from "@hawser/streaming";
 import { type ConnectDependencies, connectKubelet, podOf, requireCreate } from "../../../proxy/connect.ts";
 import { attachPath } from "../../../proxy/kubelet-url.ts";
 import type { RequestContext } from "../../../request.ts";
-import { chooseContainer } from "./container.ts";
+import { chooseContainer, hostOf } from "./container.ts";
 
 /** pods/attach: as exec, to a process that runs already. Throws StatusError as `connectExec` does. */
 export async function connectAttach(
@@ -17,7 +17,7 @@ export async function connectAttach(
   const container = chooseContainer(pod, options.container);
   const { stdin, stdout, stderr, tty } = options;
   await connectKubelet(dependencies, context, upgrade, {
-    pod,
+    nodeName: hostOf(pod),
     path: attachPath(pod, container, options),
     kind: "remotecommand",
     streams: { stdin, stdout, stderr, tty },

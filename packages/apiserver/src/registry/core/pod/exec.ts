@@ -4,7 +4,7 @@ import type { UpgradeRequest } from "@hawser/streaming";
 import { type ConnectDependencies, connectKubelet, podOf, requireCreate } from "../../../proxy/connect.ts";
 import { execPath } from "../../../proxy/kubelet-url.ts";
 import type { RequestContext } from "../../../request.ts";
-import { chooseContainer } from "./container.ts";
+import { chooseContainer, hostOf } from "./container.ts";
 
 /**
  * pods/exec: an authorized request finds its pod, the pod its node, the node its kubelet. Resolves when the session is over.
@@ -25,7 +25,7 @@ export async function connectExec(
   const container = chooseContainer(pod, options.container);
   const { stdin, stdout, stderr, tty } = options;
   await connectKubelet(dependencies, context, upgrade, {
-    pod,
+    nodeName: hostOf(pod),
     path: execPath(pod, container, options),
     kind: "remotecommand",
     streams: { stdin, stdout, stderr, tty },

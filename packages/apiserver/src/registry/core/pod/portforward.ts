@@ -3,6 +3,7 @@ import type { UpgradeRequest } from "@hawser/streaming";
 import { type ConnectDependencies, connectKubelet, podOf, requireCreate } from "../../../proxy/connect.ts";
 import { portForwardPath } from "../../../proxy/kubelet-url.ts";
 import type { RequestContext } from "../../../request.ts";
+import { hostOf } from "./container.ts";
 
 /** pods/portforward: a pod has one network, so no container is chosen. Throws StatusError as `connectExec` does. */
 export async function connectPortForward(
@@ -14,7 +15,7 @@ export async function connectPortForward(
   const options = parsePodPortForwardOptions(context.url.searchParams);
   const pod = await podOf(dependencies, context);
   await connectKubelet(dependencies, context, upgrade, {
-    pod,
+    nodeName: hostOf(pod),
     path: portForwardPath(pod, options),
     kind: "portforward",
   });

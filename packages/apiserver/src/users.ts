@@ -1,4 +1,4 @@
-import type { UserInfo } from "../request.ts";
+import type { UserInfo } from "./request.ts";
 
 // Source: kubernetes/apiserver pkg/authentication/user/user.go
 export const Group = {
