@@ -29,6 +29,7 @@ export async function whyNoContainerd(): Promise<string | undefined> {
 
 export interface Containerd extends AsyncDisposable {
   endpoint: string;
+  pid: number;
   /** Where the test may keep its own files; removed with the rest. */
   folder: string;
   image: string;
@@ -61,7 +62,9 @@ export async function startContainerd({
   const output = await open(logFile, "w");
   const command = [path.join(peer, "usr/bin/containerd"), "--config", path.join(folder, "config.toml")];
   const [program = "", ...args] = launcher(command);
-  const daemon = spawn(program, args, {
+  const program = [path.join(peer, "usr/bin/containerd"), "--config", path.join(folder, "config.toml")];
+  const [command = "", ...args] = ociRuntime === "crun" ? withoutHybridCgroup(program) : program;
+  const daemon = spawn(command, args, {
     stdio: ["ignore", output.fd, output.fd],
     env: { ...process.env, PATH: `${path.join(peer, "usr/bin")}:${process.env.PATH}` },
   });
@@ -77,6 +80,7 @@ export async function startContainerd({
     await imageKnown(() => cri.images.imageStatus({ image: { image: testImage } }));
     return {
       endpoint,
+      pid: daemon.pid ?? 0,
       folder,
       image: testImage,
       cgroupParent,
@@ -88,6 +92,12 @@ export async function startContainerd({
     await stop();
     throw new Error(`containerd did not come up: ${log.slice(-2000)}`, { cause: error });
   }
+}
+
+/** crun 1.8 refuses a machine with cgroup2 beside cgroup v1: the daemon runs in a mount namespace that has v1 alone. */
+function withoutHybridCgroup(program: string[]): string[] {
+  const hide = 'if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi; exec "$@"';
+  return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", hide, "sh", ...program];
 }
 
 /** The CRI plugin learns of an import by an event, a moment later. */

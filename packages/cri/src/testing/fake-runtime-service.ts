@@ -159,8 +159,9 @@ export function createFakeRuntime({ events = true, now = Date.now } = {}): FakeR
     async podSandboxStatus({ podSandboxId }) {
       return { status: sandboxOf(podSandboxId).status };
     },
-    async listPodSandbox() {
-      return { items: [...fake.sandboxes.values()].map(({ status: { $typeName: _, ...status } }) => status) };
+    async listPodSandbox({ filter }) {
+      const found = [...fake.sandboxes.values()].filter(({ status }) => matches(filter, status));
+      return { items: found.map(({ status: { $typeName: _, ...status } }) => status) };
     },
     async createContainer({ podSandboxId, config }) {
       if (!config?.metadata) throw new CRIError(Code.InvalidArgument, "container config has no metadata");
@@ -206,8 +207,9 @@ export function createFakeRuntime({ events = true, now = Date.now } = {}): FakeR
       if (container) emit(container, ContainerEventType.CONTAINER_DELETED_EVENT);
       return {};
     },
-    async listContainers() {
-      const containers = [...fake.containers.values()].map(({ sandboxId, status }) => {
+    async listContainers({ filter }) {
+      const found = [...fake.containers.values()].filter(({ status }) => matches(filter, status));
+      const containers = found.map(({ sandboxId, status }) => {
         const { id, metadata, image, imageRef, imageId, state, createdAt, labels, annotations } = status;
         const common = { id, podSandboxId: sandboxId, imageRef, imageId, state, createdAt, labels, annotations };
         return { ...common, ...(metadata && { metadata }), ...(image && { image }) };
@@ -288,4 +290,21 @@ export function createFakeRuntime({ events = true, now = Date.now } = {}): FakeR
     },
   };
   return fake;
+}
+
+interface Filter {
+  id: string;
+  state?: { state: number };
+  labelSelector: Record<string, string>;
+}
+
+/** A sandbox filter, or a container filter but for its sandbox. */
+function matches(
+  filter: Filter | undefined,
+  one: { id: string; state: number; labels: Record<string, string> },
+): boolean {
+  if (!filter) return true;
+  if (filter.id && filter.id !== one.id) return false;
+  if (filter.state && filter.state.state !== one.state) return false;
+  return Object.entries(filter.labelSelector).every(([key, value]) => one.labels[key] === value);
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { type PodStatus, StatusError } from "@hawser/api";
+import { type PodCondition, type PodStatus, StatusError } from "@hawser/api";
 import type { KubeClient } from "@hawser/client";
 import type { Logger } from "@hawser/trace";
 import { type BoundPod, podText } from "./pod.ts";
@@ -85,6 +85,7 @@ export class StatusPusher implements Disposable {
       status: {
         ...Object.fromEntries(removed.map((key) => [key, null])),
         ...status,
+        conditions: conditionsPatch(status.conditions, before.conditions),
         // Merged by address: an old one would stay.
         ...(before.podIPs &&
           status.podIPs &&
@@ -94,6 +95,15 @@ export class StatusPusher implements Disposable {
     const ref = { resource: "pods", namespace, name, subresource: "status" };
     await this.#client.patch(ref, body, { type: "strategic", signal: this.#stop.signal });
   }
+}
+
+/** Merged by type: what a condition no longer says has to be taken back. */
+function conditionsPatch(wanted: PodCondition[] = [], before: PodCondition[] = []): unknown[] {
+  return wanted.map((condition) => {
+    const old = before.find(({ type }) => type === condition.type) ?? {};
+    const gone = Object.keys(old).filter((key) => !(key in condition));
+    return { ...condition, ...Object.fromEntries(gone.map((key) => [key, null])) };
+  });
 }
 
 /** Members of a status that others write. */
