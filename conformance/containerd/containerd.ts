@@ -38,6 +38,8 @@ export interface Containerd extends AsyncDisposable {
   log(): Promise<string>;
 }
 
+let started = 0;
+
 /** The daemon, ready, with the test image and a bridge network of its own (10.<net>.0.0/24). */
 export async function startContainerd({
   ociRuntime = "runc",
@@ -51,8 +53,8 @@ export async function startContainerd({
   mirrors?: Record<string, string>;
 } = {}): Promise<Containerd> {
   const folder = await mkdtemp(path.join(os.tmpdir(), "hawser-containerd-"));
-  const bridge = `hwt${process.pid % 100_000}`;
-  const subnet = `10.${100 + (process.pid % 100)}.${Math.floor(process.pid / 100) % 250}.0/24`;
+  const bridge = `hwt${process.pid % 100_000}n${started}`;
+  const subnet = `10.${100 + (process.pid % 100)}.${(Math.floor(process.pid / 100) + started++) % 250}.0/24`;
   const socket = path.join(folder, "c.sock");
   await writeCNI(folder, bridge, subnet);
   await writeMirrors(folder, mirrors);
@@ -61,10 +63,8 @@ export async function startContainerd({
   const logFile = path.join(folder, "containerd.log");
   const output = await open(logFile, "w");
   const command = [path.join(peer, "usr/bin/containerd"), "--config", path.join(folder, "config.toml")];
-  const [program = "", ...args] = launcher(command);
-  const program = [path.join(peer, "usr/bin/containerd"), "--config", path.join(folder, "config.toml")];
-  const [command = "", ...args] = ociRuntime === "crun" ? withoutHybridCgroup(program) : program;
-  const daemon = spawn(command, args, {
+  const [program = "", ...args] = launcher(ociRuntime === "crun" ? withoutHybridCgroup(command) : command);
+  const daemon = spawn(program, args, {
     stdio: ["ignore", output.fd, output.fd],
     env: { ...process.env, PATH: `${path.join(peer, "usr/bin")}:${process.env.PATH}` },
   });

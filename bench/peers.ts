@@ -1,0 +1,76 @@
+// The contestants: our runtime with crun and with runc, and Debian's containerd with each, all under our own kubelet.
+import { readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Cluster, checkout, must, startCluster } from "@hawser/testing";
+import { startContainerd, whyNoContainerd } from "../conformance/containerd/containerd.ts";
+import { buildImageArchive, testImage } from "../conformance/containerd/image.ts";
+import type { ClusterPeer } from "./rows/cluster.ts";
+import type { WeighedPeer } from "./rows/memory.ts";
+
+export type Peer = ClusterPeer & WeighedPeer & AsyncDisposable;
+type OCIRuntime = "crun" | "runc";
+
+/** Our three daemons. */
+export async function hawserPeer(ociRuntime: OCIRuntime): Promise<Peer> {
+  await using stack = new AsyncDisposableStack();
+  const cluster = stack.use(await startCluster({ ociRuntime }));
+  await loadTestImage(cluster);
+  const held = stack.move();
+  return {
+    name: `Hawser + ${ociRuntime}`,
+    cluster,
+    endpoint: `unix://${cluster.paths.runtimeSocket}`,
+    image: testImage,
+    cgroupParent: `/hawser-bench-${process.pid}`,
+    pid: await daemonPid(cluster, "runtime"),
+    monitors: () => processes((name) => name === "conmon"),
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  };
+}
+
+/** Debian's containerd, under our API server and kubelet. */
+export async function containerdPeer(ociRuntime: OCIRuntime): Promise<Peer> {
+  const why = await whyNoContainerd();
+  if (why) throw new Error(why);
+  await using stack = new AsyncDisposableStack();
+  const containerd = stack.use(await startContainerd({ ociRuntime }));
+  const cluster = stack.use(await startCluster({ runtimeEndpoint: containerd.endpoint }));
+  const held = stack.move();
+  return {
+    name: `containerd + ${ociRuntime}`,
+    cluster,
+    endpoint: containerd.endpoint,
+    image: containerd.image,
+    cgroupParent: containerd.cgroupParent,
+    pid: containerd.pid,
+    monitors: () => processes((name) => name.startsWith("containerd-shim")),
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  };
+}
+
+export async function loadTestImage(cluster: Cluster): Promise<void> {
+  const folder = join(cluster.dataDir, "bench-image");
+  try {
+    const archive = await buildImageArchive(folder);
+    const hawser = join(checkout, "node_modules/.bin/hawser");
+    await must([hawser, "image", "load", "--socket", cluster.paths.runtimeSocket, archive]);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+export async function daemonPid(cluster: Cluster, hop: "apiserver" | "kubelet" | "runtime"): Promise<number> {
+  const { pid } = JSON.parse(await readFile(join(cluster.paths.run, `${hop}.pid`), "utf8")) as { pid: number };
+  return pid;
+}
+
+/** Processes by their command's name. */
+async function processes(wanted: (name: string) => boolean): Promise<number[]> {
+  const found: number[] = [];
+  for (const entry of await readdir("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    const name = await readFile(`/proc/${entry}/comm`, "utf8").catch(() => ""); // it may just have ended
+    if (wanted(name.trim())) found.push(Number(entry));
+  }
+  return found;
+}
