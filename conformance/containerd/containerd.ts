@@ -62,8 +62,9 @@ export async function startContainerd({
 
   const logFile = path.join(folder, "containerd.log");
   const output = await open(logFile, "w");
-  const command = [path.join(peer, "usr/bin/containerd"), "--config", path.join(folder, "config.toml")];
-  const [program = "", ...args] = launcher(ociRuntime === "crun" ? withoutHybridCgroup(command) : command);
+  const daemonCommand = [path.join(peer, "usr/bin/containerd"), "--config", path.join(folder, "config.toml")];
+  const command = launcher(ociRuntime === "crun" ? withoutHybridCgroup(daemonCommand) : daemonCommand);
+  const [program = "", ...args] = command;
   const daemon = spawn(program, args, {
     stdio: ["ignore", output.fd, output.fd],
     env: { ...process.env, PATH: `${path.join(peer, "usr/bin")}:${process.env.PATH}` },
