@@ -294,14 +294,14 @@ export function createFakeRuntime({ events = true, now = Date.now } = {}): FakeR
 
 interface Filter {
   id: string;
-  state?: { state: number };
+  state?: { state: unknown } | undefined;
   labelSelector: Record<string, string>;
 }
 
 /** A sandbox filter, or a container filter but for its sandbox. */
 function matches(
   filter: Filter | undefined,
-  one: { id: string; state: number; labels: Record<string, string> },
+  one: { id: string; state: unknown; labels: Record<string, string> },
 ): boolean {
   if (!filter) return true;
   if (filter.id && filter.id !== one.id) return false;
