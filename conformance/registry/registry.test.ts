@@ -6,11 +6,12 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { freePort, type Registry, startRegistry } from "@hawser/testing";
-import { chainIDs, digestOf } from "../../packages/runtime/src/images/digest.ts";
 import { tarArchive, tarEntry } from "../../packages/runtime/src/images/tar/writer.ts";
+import { inPieces, ociArchive, testImage } from "../../packages/runtime/src/images/testing/image.ts";
+import { httpServer, silentServer } from "../../packages/runtime/src/images/testing/server.ts";
+import { type TestStore, testStore } from "../../packages/runtime/src/images/testing/store.ts";
 import { makeImage } from "../../scripts/make-nginx-image.ts";
 import { pushArchive } from "../../scripts/push-image.ts";
-import { httpServer, silentServer, temporaryStore } from "./fixture.ts";
 
 const run = promisify(execFile);
 
@@ -27,7 +28,7 @@ describe("images from a genuine docker-registry", () => {
   });
 
   it("pulls `nginx` through a mirror, mounts it, and nginx runs in it", async () => {
-    await using fixture = await temporaryStore({ mirrors: { "docker.io": [registry.host] } });
+    await using fixture = await testStore({ mirrors: { "docker.io": [registry.host] } }, ["c1"]);
     const { store } = fixture;
     const { id } = await store.pull({ reference: "nginx" });
     const image = store.status("nginx");
@@ -54,7 +55,7 @@ describe("images from a genuine docker-registry", () => {
   });
 
   it("pulls by digest, and a second pull of a known image transfers nothing", async () => {
-    await using fixture = await temporaryStore({ mirrors: { "docker.io": [registry.host] } });
+    await using fixture = await testStore({ mirrors: { "docker.io": [registry.host] } });
     const first = await fixture.store.pull({ reference: "nginx" });
     const digest = fixture.store.status("nginx")?.repoDigests[0]?.split("@")[1] ?? "";
     const before = registry.log().length;
@@ -66,15 +67,15 @@ describe("images from a genuine docker-registry", () => {
   it("takes an image pushed in pieces", async () => {
     const reference = `${registry.host}/pieces/nginx:v1`;
     const digest = await pushArchive({ archive: nginx, reference, chunkSize: 4 << 20 });
-    await using fixture = await temporaryStore();
+    await using fixture = await testStore();
     await fixture.store.pull({ reference });
     assert.deepEqual(fixture.store.status(reference)?.repoDigests, [`${registry.host}/pieces/nginx@${digest}`]);
   });
 
   it("keeps modes, owners, xattrs, links and devices, and obeys whiteouts", async () => {
     const reference = `${registry.host}/test/layers:1`;
-    await pushArchive({ archive: chunksOf(layeredImage()), reference });
-    await using fixture = await temporaryStore();
+    await pushArchive({ archive: inPieces(layeredImage()), reference });
+    await using fixture = await testStore({}, ["c1"]);
     await fixture.store.pull({ reference });
     const { rootfs } = await fixture.store.prepareRootfs({ imageId: reference, containerId: "c1" });
     const at = (path: string) => join(rootfs, path);
@@ -148,7 +149,7 @@ describe("images from a genuine docker-registry", () => {
 
     it("a registry that refuses the credentials", async () => {
       await using server = await proxyTo(registry, { wants: 'Basic realm="x"' });
-      await using fixture = await temporaryStore();
+      await using fixture = await testStore();
       await assert.rejects(
         fixture.store.pull({ reference: `${server.address}/library/nginx`, auth: { username: "a", password: "b" } }),
         { message: /unexpected status from HEAD request to http:.*: 401 Unauthorized$/ },
@@ -168,20 +169,18 @@ describe("images from a genuine docker-registry", () => {
   });
 });
 
-type Fixture = Awaited<ReturnType<typeof temporaryStore>>;
-
 async function fails(
-  config: Parameters<typeof temporaryStore>[0],
+  config: Parameters<typeof testStore>[0],
   reference: string,
   code: number,
   message: RegExp,
 ): Promise<void> {
-  await using fixture = await temporaryStore(config);
+  await using fixture = await testStore(config);
   await assert.rejects(fixture.store.pull({ reference }), { name: "CRIError", code, message });
   await isEmpty(fixture);
 }
 
-async function isEmpty({ store, root }: Fixture): Promise<void> {
+async function isEmpty({ store, root }: TestStore): Promise<void> {
   assert.deepEqual(store.list(), []);
   for (const name of ["tmp", "layers", "records"]) assert.deepEqual(await readdir(join(root, "images", name)), []);
 }
@@ -231,30 +230,7 @@ function layeredImage(): Buffer {
     tarEntry({ name: "opaque/.wh..wh..opq" }),
     tarEntry({ name: "opaque/new" }, "new"),
   ]);
-  const diffIDs = [lower, upper].map(digestOf);
-  assert.equal(chainIDs(diffIDs).length, 2);
-  const describe = (mediaType: string, bytes: Buffer) => ({ mediaType, digest: digestOf(bytes), size: bytes.length });
-  const config = json({ architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: diffIDs } });
-  const manifest = json({
-    schemaVersion: 2,
-    mediaType: "application/vnd.docker.distribution.manifest.v2+json",
-    config: describe("application/vnd.docker.container.image.v1+json", config),
-    layers: [lower, upper].map((layer) => describe("application/vnd.docker.image.rootfs.diff.tar", layer)),
-  });
-  const index = json({
-    schemaVersion: 2,
-    manifests: [describe("application/vnd.docker.distribution.manifest.v2+json", manifest)],
-  });
-  const blob = (bytes: Buffer) => tarEntry({ name: `blobs/${digestOf(bytes).replace(":", "/")}` }, bytes);
-  return tarArchive([tarEntry({ name: "index.json" }, index), ...[config, manifest, lower, upper].map(blob)]);
-}
-
-function json(value: unknown): Buffer {
-  return Buffer.from(JSON.stringify(value));
-}
-
-async function* chunksOf(bytes: Buffer): AsyncGenerator<Uint8Array> {
-  yield bytes;
+  return ociArchive(testImage([lower, upper]));
 }
 
 /** Read by tar, since getfattr is on few machines. */

@@ -71,16 +71,10 @@ export class LayerFilter {
     const path = this.paths.place(header.name);
     if (this.#isMark(path)) return;
 
-    let linkname = header.type === "2" ? header.linkname : "";
-    if (header.type === "1") {
-      linkname = this.paths.place(header.linkname);
-      this.paths.addHardLink(path, linkname);
-    } else if (header.type === "2") {
-      this.paths.add(path, { type: "link", target: linkname });
-    } else {
-      this.paths.add(path, { type: header.type === "5" ? "directory" : "other" });
-    }
     if (path === "" && header.type !== "5") throw new LayerError("layer's root is not a directory");
+    const isLink = header.type === "1" || header.type === "2";
+    const linkname = header.type === "1" ? this.paths.place(header.linkname) : isLink ? header.linkname : "";
+    if (!this.#note(path, header.type, linkname)) return;
 
     const name = path === "" ? "./" : path;
     const patched = patchHeader(entry.raw, { name, linkname, size: header.size, type: header.type });
@@ -89,6 +83,12 @@ export class LayerFilter {
     this.#forwarding = true;
     this.#size = header.size;
     if (header.type !== "1") this.inodes++;
+  }
+
+  #note(path: string, type: string, linkname: string): boolean {
+    if (type === "1") return this.paths.addHardLink(path, linkname);
+    if (type === "2") return this.paths.add(path, { type: "link", target: linkname });
+    return this.paths.add(path, { type: type === "5" ? "directory" : "other" });
   }
 
   #isMark(path: string): boolean {

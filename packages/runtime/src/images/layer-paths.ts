@@ -41,24 +41,39 @@ export class LayerPaths {
     return join(this.#follow(parts), last);
   }
 
-  /** Takes note of an entry at a place. */
-  add(path: string, entry: { type: "directory" | "other" } | { type: "link"; target: string }): void {
-    this.need(dirname(path));
-    this.#links.delete(path);
-    this.#implied.delete(path);
-    if (entry.type === "directory") {
-      this.#directories.add(path);
-      if (path === "") this.#describesRoot = true;
-      return;
+  /**
+   * Takes note of an entry at a place. False for a link that is there already, to the same target.
+   *
+   * Throws LayerError when a link would take the place of a directory, or anything that of a link. No honest layer has
+   * that, and tar keeps a directory's owner and mode, and its own stand-ins for links, by inode number to the end: a
+   * new file with an old number would get them.
+   */
+  add(path: string, entry: { type: "directory" | "other" } | { type: "link"; target: string }): boolean {
+    const link = this.#links.get(path);
+    if (link !== undefined) {
+      if (entry.type === "link" && entry.target === link) return false;
+      throw new LayerError(`layer has "${path}" twice, as a symbolic link and as something else`);
     }
-    this.#directories.delete(path);
-    if (entry.type === "link") this.#links.set(path, entry.target);
+    this.need(dirname(path));
+    if (entry.type === "link") {
+      if (this.#directories.has(path)) throw new LayerError(`layer has "${path}" twice, as a directory and as a link`);
+      this.#links.set(path, entry.target);
+      return true;
+    }
+    this.#implied.delete(path);
+    if (entry.type === "other") {
+      this.#directories.delete(path);
+      return true;
+    }
+    this.#directories.add(path);
+    if (path === "") this.#describesRoot = true;
+    return true;
   }
 
   /** Takes note of a hard link: a link to a symbolic link is one itself. */
-  addHardLink(path: string, target: string): void {
+  addHardLink(path: string, target: string): boolean {
     const link = this.#links.get(target);
-    this.add(path, link === undefined ? { type: "other" } : { type: "link", target: link });
+    return this.add(path, link === undefined ? { type: "other" } : { type: "link", target: link });
   }
 
   /** A directory must be there, with its parents, described or not. */

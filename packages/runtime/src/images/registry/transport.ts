@@ -161,8 +161,7 @@ function explain(request: HTTPRequest, error: NodeJS.ErrnoException & { address?
     ENOTFOUND: `dial tcp: lookup ${hostname}: no such host`,
     EAI_AGAIN: `dial tcp: lookup ${hostname}: Temporary failure in name resolution`,
     ECONNRESET: "EOF",
-    ERR_SSL_WRONG_VERSION_NUMBER: "http: server gave HTTP response to HTTPS client",
-    ERR_SSL_PACKET_LENGTH_TOO_LONG: "http: server gave HTTP response to HTTPS client",
+    WRONG_VERSION: "http: server gave HTTP response to HTTPS client",
     DEPTH_ZERO_SELF_SIGNED_CERT: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
     SELF_SIGNED_CERT_IN_CHAIN: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
     UNABLE_TO_VERIFY_LEAF_SIGNATURE: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
@@ -178,6 +177,9 @@ function explain(request: HTTPRequest, error: NodeJS.ErrnoException & { address?
 /** Node tries each of a name's addresses, and then fails with all their errors in one: the first tells enough. */
 function codeOf(error: NodeJS.ErrnoException): string {
   const [first] = error instanceof AggregateError ? (error.errors as NodeJS.ErrnoException[]) : [];
+  // OpenSSL's own code is only in the text here.
+  if (error.code === "EPROTO" && /wrong version number|packet length too long/.test(error.message))
+    return "WRONG_VERSION";
   return error.code ?? first?.code ?? "";
 }
 
