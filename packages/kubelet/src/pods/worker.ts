@@ -1,6 +1,4 @@
 // One worker per pod: it brings what the runtime has to what the pod asks for, and tells the API server how it is.
-
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type PodStatus, StatusError } from "@hawser/api";
@@ -8,18 +6,15 @@ import { rpcErrorText } from "@hawser/cri";
 import type { KubeletContext } from "../context.ts";
 import { PodProbes } from "../probes/pod-probes.ts";
 import { VolumeError } from "../volumes/plugin.ts";
-import { removePodFolder, setUpVolumes } from "../volumes/volumes.ts";
-import { BackOff, durationText } from "./back-off.ts";
-import { removePodCgroup } from "./cgroup.ts";
-import { killContainer, StartError, startContainer } from "./container-operations.ts";
-import type { WaitingReason } from "./container-status.ts";
-import { hostsFile } from "./hosts-file.ts";
-import type { ImagePuller, PulledImage } from "./images.ts";
+import { killContainer } from "./container-operations.ts";
+import type { ImagePuller } from "./images.ts";
 import { gracePeriod } from "./labels.ts";
-import { containerLogPath, etcHostsFile, podFolder, podLogFolder } from "./paths.ts";
-import { type Kill, plan, type Start } from "./plan.ts";
+import { containerLogPath, podLogFolder } from "./paths.ts";
+import { type Kill, plan } from "./plan.ts";
 import { type BoundPod, type PodContainer, podContainers, podText } from "./pod.ts";
-import { podDomain, podHostname, sandboxConfig } from "./sandbox-config.ts";
+import { removePodFiles, setUpPod, writeHosts } from "./pod-files.ts";
+import { sandboxConfig } from "./sandbox-config.ts";
+import { ContainerStarter, keptDead } from "./starter.ts";
 import { podStatus } from "./status.ts";
 import { StatusPusher } from "./status-pusher.ts";
 import { terminationMessage } from "./termination-message.ts";
@@ -41,8 +36,6 @@ const firstPause = 500;
 const longestPause = 30_000;
 /** How long after its sandbox a container is waited for before the pod's status is told, milliseconds. */
 const startTogether = 200;
-/** Ended starts of a container that are kept beside the current one: the last one's log can still be read. */
-const keptDead = 1;
 
 export interface WorkerDeps {
   context: KubeletContext;
@@ -59,16 +52,13 @@ export class PodWorker implements AsyncDisposable {
   readonly #onEnd: () => void;
   readonly #status: StatusPusher;
   readonly #probes: PodProbes;
-  readonly #backOff: BackOff;
+  readonly #starter: ContainerStarter;
   readonly #acceptedAt: number;
   /** Ends the worker itself; the pod stays as it is. */
   readonly #stop = new AbortController();
   /** Ends what brings the pod up; pulled when the pod has to go. */
-  readonly #bringUp: AbortController;
-  readonly #starting = new Map<string, Promise<void>>();
+  readonly #bringUp = new AbortController();
   readonly #stopping = new Map<string, Promise<void>>();
-  readonly #waiting = new Map<string, WaitingReason>();
-  readonly #retryAt = new Map<string, number>();
   readonly #messages = new Map<string, string>();
   readonly #done: Promise<void>;
 
@@ -76,10 +66,11 @@ export class PodWorker implements AsyncDisposable {
   #view: PodView = emptyView;
   #fresh: boolean;
   #volumes: Map<string, string> | undefined;
-  #sandboxAttempt = 0;
   #failure: { reason: string; message: string } | undefined;
-  #over = false;
+  /** The pod has run its course: nothing of it starts any more. */
+  #over: boolean;
   #removed = false;
+  #terminating = false;
   #ended = false;
   #awake = Promise.withResolvers<void>();
   #graceChanged = Promise.withResolvers<void>();
@@ -92,14 +83,14 @@ export class PodWorker implements AsyncDisposable {
     this.#pod = pod;
     this.#acceptedAt = context.now();
     this.#status = new StatusPusher(context, pod);
-    this.#backOff = new BackOff(context.now);
-    this.#bringUp = new AbortController();
+    const { signal } = this.#bringUp;
+    this.#starter = new ContainerStarter({ context, puller, signal, onSettled: () => this.wake() });
     this.#probes = new PodProbes({
       runtime: context.runtime,
       log: context.log,
       now: context.now,
       onChange: () => this.wake(),
-      onFailure: (name, message) => context.events.record(involved(this.#pod, name), "Warning", "Unhealthy", message),
+      onFailure: (name, message) => this.#event("Warning", "Unhealthy", message, name),
     });
     this.#over = pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
     this.#done = this.#run();
@@ -166,42 +157,35 @@ export class PodWorker implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
+    const { settings, log, now } = this.#context;
     let pause = firstPause;
     if (this.#going) this.#bringUp.abort(new Error("the pod is deleted"));
     while (!this.#stop.signal.aborted && !this.#ended) {
       this.#awake = Promise.withResolvers<void>();
-      let wait = this.#context.settings.syncFrequency;
+      let wait = settings.syncFrequency;
       try {
         if (this.#going) await this.#terminate();
         else await this.#sync();
-        wait = Math.min(wait, this.#nextRetry());
+        if (this.#ended) break;
+        const due = Math.min(this.#starter.nextRetry, this.#deadline()) - now();
+        wait = Math.max(0, Math.min(wait, due));
         pause = firstPause;
       } catch (error) {
         if (this.#stop.signal.aborted) break;
         if (this.#going && !this.#terminating) continue; // the pod has to go: look again at once
-        if (!(error instanceof VolumeError)) this.#context.log.warn("pod worker", { pod: podText(this.#pod), error });
+        if (!(error instanceof VolumeError)) log.warn("pod worker", { pod: podText(this.#pod), error });
         wait = pause;
         pause = Math.min(pause * 2, longestPause);
       }
-      if (this.#ended) break;
       const timer = new AbortController();
-      await Promise.race([
-        this.#awake.promise,
-        delay(wait, undefined, { signal: timer.signal }).catch(() => undefined),
-      ]);
+      const pausing = delay(wait, undefined, { signal: timer.signal }).catch(() => undefined);
+      await Promise.race([this.#awake.promise, pausing]);
       timer.abort();
     }
-    await Promise.allSettled([...this.#starting.values(), ...this.#stopping.values()]);
+    await Promise.allSettled([this.#starter.settled(), ...this.#stopping.values()]);
     this.#probes[Symbol.dispose]();
     this.#status[Symbol.dispose]();
     if (this.#ended) this.#onEnd();
-  }
-
-  #terminating = false;
-
-  #nextRetry(): number {
-    const times = [...this.#retryAt.values(), this.#deadline()].map((at) => Math.max(0, at - this.#context.now()));
-    return Math.min(...times, Number.MAX_SAFE_INTEGER);
   }
 
   // ---- bringing the pod up
@@ -218,20 +202,29 @@ export class PodWorker implements AsyncDisposable {
     if (next.type === "finish") return this.#finish();
     if (next.type === "sandbox") {
       await this.#newSandbox(next.attempt);
+      // What comes first starts without another look. One that starts at once is told of together with the sandbox;
+      // one that pulls its image is not waited for.
+      this.#startAll();
+      await this.#starter.settled(startTogether);
       return this.#sync();
     }
     for (const kill of next.kill) this.#kill(kill);
-    for (const start of next.start) this.#start(start);
+    this.#startAll();
     this.#publish();
+  }
+
+  #startAll(): void {
+    const next = plan(this.#pod, this.#view, this.#probes);
+    if (next.type !== "containers") return;
+    const context = { view: this.#view, volumes: this.#volumes ?? new Map(), podIPs: this.#podIPs() };
+    for (const start of next.start) this.#starter.start(this.#pod, start, context);
   }
 
   /** Asks the runtime what it has of the pod, and has the probes follow. */
   async #look(): Promise<void> {
-    const { runtime } = this.#context;
-    this.#view = await readPodView({ runtime }, this.#pod.metadata.uid, {
-      known: this.#view,
-      signal: this.#stop.signal,
-    });
+    const { runtime, folders } = this.#context;
+    const options = { known: this.#view, signal: this.#stop.signal };
+    this.#view = await readPodView({ runtime }, this.#pod.metadata.uid, options);
     const podIP = this.#podIPs()[0] ?? "";
     const running = [...this.#view.containers].flatMap(([name, [current]]) => {
       const what = this.#containerOf(name);
@@ -240,54 +233,43 @@ export class PodWorker implements AsyncDisposable {
       return [{ id: current.status.id, container: what.container, startedAt, podIP }];
     });
     this.#probes.track(running);
+
+    const told = new Map(this.#messages);
+    this.#messages.clear();
     for (const [name, list] of this.#view.containers) {
-      for (const container of list.slice(0, 1 + keptDead)) {
-        const { id } = container.status;
-        if (!isExited(container) || this.#messages.has(id)) continue;
-        const logFile = path.join(
-          podLogFolder(this.#context.folders, this.#pod),
-          containerLogPath(name, attemptOf(container)),
-        );
-        const message = await terminationMessage(container, { container: this.#containerOf(name)?.container, logFile });
-        this.#messages.set(id, message);
+      const container = this.#containerOf(name)?.container;
+      for (const one of list.slice(0, 1 + keptDead).filter((each) => isExited(each))) {
+        const logFile = path.join(podLogFolder(folders, this.#pod), containerLogPath(name, attemptOf(one)));
+        const { id } = one.status;
+        this.#messages.set(id, told.get(id) ?? (await terminationMessage(one, { container, logFile })));
       }
     }
   }
 
   async #setUp(): Promise<void> {
-    const { folders, log } = this.#context;
     if (this.#volumes) return;
-    log.at(2, "pod accepted", { pod: podText(this.#pod) });
-    await mkdir(podFolder(folders, this.#pod.metadata.uid), { recursive: true, mode: 0o750 });
-    await mkdir(podLogFolder(folders, this.#pod), { recursive: true, mode: 0o755 });
-    const facts = { ...this.#context.facts, podIPs: [] };
+    this.#context.log.at(2, "pod accepted", { pod: podText(this.#pod) });
     try {
-      this.#volumes = await setUpVolumes({ ...this.#context, facts }, this.#pod);
+      this.#volumes = await setUpPod(this.#context, this.#pod);
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      this.#context.events.record(involved(this.#pod), "Warning", "FailedMount", message);
+      this.#event("Warning", "FailedMount", error instanceof Error ? error.message : String(error));
       this.#publish();
       throw error;
     }
-    const stale = this.#podIPs();
-    if (stale.length > 0) await this.#writeHosts(stale);
+    const known = this.#podIPs();
+    if (known.length > 0) await writeHosts(this.#context, this.#pod, known);
   }
 
   async #newSandbox(attempt: number): Promise<void> {
-    const { runtime, events } = this.#context;
+    const { runtime } = this.#context;
     const { signal } = this.#bringUp;
     const [old] = this.#view.sandboxes;
     if (old) {
-      events.record(
-        involved(this.#pod),
-        "Normal",
-        "SandboxChanged",
-        "Pod sandbox changed, it will be killed and re-created.",
-      );
+      this.#event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
       await this.#stopContainers(gracePeriod(this.#pod));
       await runtime.stopPodSandbox({ podSandboxId: old.id }, { signal });
     }
-    this.#prefetch();
+    this.#starter.prefetch(this.#pod);
     const config = sandboxConfig(this.#context, this.#pod, attempt);
     try {
       const { podSandboxId } = await runtime.runPodSandbox({ config, runtimeHandler: "" }, { signal });
@@ -296,124 +278,25 @@ export class PodWorker implements AsyncDisposable {
     } catch (cause) {
       signal.throwIfAborted();
       const message = `Failed to create pod sandbox: ${rpcErrorText(cause)}`;
-      events.record(involved(this.#pod), "Warning", "FailedCreatePodSandBox", message);
+      this.#event("Warning", "FailedCreatePodSandBox", message);
       this.#publish();
       throw new Error(message, { cause });
     }
-    this.#sandboxAttempt = attempt;
-    await this.#writeHosts(this.#podIPs());
-    await this.#startAll();
-  }
-
-  /** Right after a new sandbox: what comes first is started without another look. */
-  async #startAll(): Promise<void> {
-    const next = plan(this.#pod, this.#view, this.#probes);
-    if (next.type !== "containers") return;
-    for (const start of next.start) this.#start(start);
-    // One that starts at once is told of together with the sandbox; one that pulls its image is not waited for.
-    const settled = Promise.allSettled(this.#starting.values());
-    await Promise.race([settled, delay(startTogether, undefined, { signal: this.#stop.signal })]);
-  }
-
-  readonly #images = new Map<string, Promise<PulledImage>>();
-
-  /** Looks for the images of what starts first while the sandbox comes up. */
-  #prefetch(): void {
-    const [first, ...more] = podContainers(this.#pod);
-    const firsts =
-      first?.kind === "regular" ? [first, ...more].filter(({ kind }) => kind === "regular") : first ? [first] : [];
-    for (const { container } of firsts) {
-      if (this.#images.has(container.name) || (this.#retryAt.get(container.name) ?? 0) > this.#context.now()) continue;
-      const image = this.#puller.ensure(this.#pod, container, this.#bringUp.signal);
-      image.catch(() => undefined); // the start that takes it reports it
-      this.#images.set(container.name, image);
-    }
-  }
-
-  #start({ what, attempt, after }: Start): void {
-    const { name } = what.container;
-    const { now, runtime, events, log } = this.#context;
-    const sandbox = readySandbox(this.#view);
-    if (!sandbox || this.#starting.has(name) || (this.#retryAt.get(name) ?? 0) > now()) return;
-    if (after && this.#backsOff(what, after)) return;
-    this.#retryAt.delete(name);
-    const { signal } = this.#bringUp;
-    const image = this.#images.get(name) ?? this.#puller.ensure(this.#pod, what.container, signal);
-    this.#images.delete(name);
-    const target = what.target ? this.#view.containers.get(what.target)?.[0] : undefined;
-    const inputs = {
-      sandboxId: sandbox.id,
-      sandboxConfig: sandboxConfig(this.#context, this.#pod, this.#sandboxAttempt),
-      podIPs: this.#podIPs(),
-      attempt,
-      volumes: this.#volumes ?? new Map(),
-      image,
-      ...(target && { targetId: target.status.id }),
-      signal,
-    };
-    const run = async () => {
-      try {
-        await startContainer(this.#context, this.#pod, what, inputs);
-        this.#waiting.delete(name);
-        for (const { status } of (this.#view.containers.get(name) ?? []).slice(keptDead)) {
-          await runtime.removeContainer({ containerId: status.id }, { signal });
-        }
-      } catch (error) {
-        if (signal.aborted) return;
-        if (error instanceof StartError) {
-          this.#waiting.set(name, error.waiting);
-          this.#retryAt.set(name, now() + error.retryAfter);
-          return;
-        }
-        log.warn("container start", { pod: podText(this.#pod), container: name, error });
-        events.record(involved(this.#pod, name), "Warning", "Failed", `Error: ${rpcErrorText(error)}`);
-        this.#retryAt.set(name, now() + 10_000);
-      } finally {
-        this.#starting.delete(name);
-        this.wake();
-      }
-    };
-    this.#starting.set(name, run());
-  }
-
-  /** True while the container has to wait before it starts again; says so in its status. */
-  #backsOff({ container }: PodContainer, after: ViewContainer): boolean {
-    const { now, events } = this.#context;
-    const { name } = container;
-    const { finishedAt, createdAt } = after.status;
-    const endedAt = Number((finishedAt > 0n ? finishedAt : createdAt) / 1_000_000n);
-    const wait = this.#backOff.remaining(name, endedAt);
-    if (wait <= 0) {
-      this.#backOff.next(name, endedAt);
-      return false;
-    }
-    const text = podText(this.#pod);
-    events.record(
-      involved(this.#pod, name),
-      "Warning",
-      "BackOff",
-      `Back-off restarting failed container ${name} in pod ${text}`,
-    );
-    const pause = durationText(this.#backOff.pause(name));
-    this.#waiting.set(name, {
-      reason: "CrashLoopBackOff",
-      message: `back-off ${pause} restarting failed container=${name} pod=${text}`,
-    });
-    this.#retryAt.set(name, now() + wait);
-    return true;
+    await writeHosts(this.#context, this.#pod, this.#podIPs());
   }
 
   #kill({ container, name, message }: Kill): void {
     const { id } = container.status;
     if (this.#stopping.has(id)) return;
+    const { signal } = this.#bringUp;
     const what = this.#containerOf(name);
     const probe = what?.container.livenessProbe ?? what?.container.startupProbe;
     const grace = probe?.terminationGracePeriodSeconds ?? gracePeriod(this.#pod);
-    const inputs = { message, grace, podIP: this.#podIPs()[0] ?? "", signal: this.#bringUp.signal };
+    const inputs = { message, grace, podIP: this.#podIPs()[0] ?? "", signal };
     const killed = killContainer(this.#context, this.#pod, { name, target: container, what }, inputs)
       .catch((error: unknown) => {
-        if (!this.#bringUp.signal.aborted)
-          this.#context.log.warn("container stop", { pod: podText(this.#pod), container: name, error });
+        const fields = { pod: podText(this.#pod), container: name, error };
+        if (!signal.aborted) this.#context.log.warn("container stop", fields);
       })
       .finally(() => {
         this.#stopping.delete(id);
@@ -424,6 +307,7 @@ export class PodWorker implements AsyncDisposable {
 
   // ---- ending it
 
+  /** When activeDeadlineSeconds are over, milliseconds since 1970. */
   #deadline(): number {
     const seconds = this.#pod.spec.activeDeadlineSeconds;
     if (seconds === undefined || this.#over || this.#going) return Number.POSITIVE_INFINITY;
@@ -434,7 +318,7 @@ export class PodWorker implements AsyncDisposable {
   async #expire(): Promise<void> {
     const message = "Pod was active on the node longer than the specified deadline";
     this.#failure = { reason: "DeadlineExceeded", message };
-    this.#context.events.record(involved(this.#pod), "Normal", "DeadlineExceeded", message);
+    this.#event("Normal", "DeadlineExceeded", message);
     this.#bringUp.abort(new Error(message));
     await this.#finish();
   }
@@ -454,48 +338,43 @@ export class PodWorker implements AsyncDisposable {
 
   /** SIGTERM, grace, SIGKILL to all that runs; a grace shortened meanwhile counts. Sidecars go last. */
   async #stopContainers(grace: number): Promise<void> {
-    const signal = this.#stop.signal;
+    const { signal } = this.#stop;
+    const podIP = this.#podIPs()[0] ?? "";
     const running = [...this.#view.containers].flatMap(([name, list]) =>
       list.filter((one) => isRunning(one)).map((target) => ({ name, target, what: this.#containerOf(name) })),
     );
-    const stop = async (one: (typeof running)[number]) => {
+    const stop = async (one: { name: string; target: ViewContainer; what: PodContainer | undefined }) => {
       for (let seconds = grace; ; seconds = gracePeriod(this.#pod)) {
         const changed = this.#graceChanged.promise;
-        const message = `Stopping container ${one.name}`;
-        const killed = killContainer(this.#context, this.#pod, one, {
-          message,
-          grace: seconds,
-          podIP: this.#podIPs()[0] ?? "",
-          signal,
-        });
+        const inputs = { message: `Stopping container ${one.name}`, grace: seconds, podIP, signal };
+        const killed = killContainer(this.#context, this.#pod, one, inputs);
         const again = await Promise.race([killed.then(() => false), changed.then(() => true)]);
         if (!again) return;
         killed.catch(() => undefined); // the shorter one reports
       }
     };
-    const sidecars = running.filter(({ what }) => what?.kind === "sidecar");
     await Promise.all(running.filter(({ what }) => what?.kind !== "sidecar").map(stop));
-    for (const sidecar of sidecars.reverse()) await stop(sidecar);
+    for (const sidecar of running.filter(({ what }) => what?.kind === "sidecar").reverse()) await stop(sidecar);
   }
 
+  /** The pod is deleted: stops it, tells how it ended, removes all of it, and confirms. */
   async #terminate(): Promise<void> {
     this.#terminating = true;
     const { runtime, log, client } = this.#context;
     const { signal } = this.#stop;
     const { uid, namespace, name } = this.#pod.metadata;
     this.#probes.freeze();
-    await Promise.allSettled([...this.#starting.values(), ...this.#stopping.values()]);
+    await Promise.allSettled([this.#starter.settled(), ...this.#stopping.values()]);
     await this.#look();
     await this.#stopContainers(gracePeriod(this.#pod));
     for (const { id } of this.#view.sandboxes) await runtime.stopPodSandbox({ podSandboxId: id }, { signal });
     await this.#look();
-    if (!this.#removed) {
-      this.#over = true;
-      this.#publish();
-      await this.#status.flush();
-    }
+    this.#over = true;
+    this.#publish();
+    await this.#status.flush();
     for (const { id } of this.#view.sandboxes) await runtime.removePodSandbox({ podSandboxId: id }, { signal });
-    await this.#cleanUp();
+    this.#puller.forget(uid);
+    await removePodFiles(this.#context, this.#pod);
     if (!this.#removed) {
       const options = { gracePeriodSeconds: 0, preconditions: { uid }, signal };
       await client.delete({ resource: "pods", namespace, name }, options).catch((error: unknown) => {
@@ -507,13 +386,6 @@ export class PodWorker implements AsyncDisposable {
     this.#ended = true;
   }
 
-  async #cleanUp(): Promise<void> {
-    this.#puller.forget(this.#pod.metadata.uid);
-    await removePodFolder(this.#context, this.#pod.metadata.uid);
-    await rm(podLogFolder(this.#context.folders, this.#pod), { recursive: true, force: true });
-    await removePodCgroup(this.#context, this.#pod);
-  }
-
   // ---- telling
 
   #publish(): void {
@@ -521,7 +393,7 @@ export class PodWorker implements AsyncDisposable {
     if (this.#removed) return;
     const inputs = {
       runtimeName,
-      waiting: this.#waiting,
+      waiting: this.#starter.waiting,
       messages: this.#messages,
       isReady: (id: string) => this.#probes.isReady(id),
       startupPassed: (id: string) => this.#probes.startupPassed(id),
@@ -535,19 +407,15 @@ export class PodWorker implements AsyncDisposable {
     this.#status.set(podStatus(this.#pod, this.#view, inputs));
   }
 
+  #event(type: "Normal" | "Warning", reason: string, message: string, container?: string): void {
+    this.#context.events.record(involved(this.#pod, container), type, reason, message);
+  }
+
   #podIPs(): string[] {
     return this.#pod.spec.hostNetwork ? [this.#context.nodeIP] : sandboxIPs(this.#view.sandboxes[0]);
   }
 
   #containerOf(name: string): PodContainer | undefined {
     return podContainers(this.#pod).find(({ container }) => container.name === name);
-  }
-
-  async #writeHosts(ips: string[]): Promise<void> {
-    const { spec, metadata } = this.#pod;
-    const nodeHosts = spec.hostNetwork ? await readFile("/etc/hosts", "utf8").catch(() => "") : "";
-    const domain = podDomain(this.#pod, this.#context.dns.clusterDomain);
-    const text = hostsFile(spec, { ips, hostname: podHostname(this.#pod), domain, nodeHosts });
-    await writeFile(etcHostsFile(this.#context.folders, metadata.uid), text, { mode: 0o644 });
   }
 }
