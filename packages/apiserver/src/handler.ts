@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { badRequest, failure, type StatusError } from "@hawser/api";
+import { badRequest, failure, type StatusError, tooManyRequests } from "@hawser/api";
 import { refuseUpgrade } from "@hawser/streaming";
 import type { Logger, Metrics } from "@hawser/trace";
 import { discovery } from "./discovery/discovery.ts";
@@ -15,6 +15,8 @@ import { requestInfo } from "./request-info.ts";
 
 /** A request that is no watch, log or session is answered within this time; kube-apiserver's --request-timeout. Milliseconds. */
 const requestTimeout = 60_000;
+/** Requests under way at once that are no watches or sessions; kube-apiserver's two limits together. More are told to come again. */
+const maxInFlight = 600;
 const streamingSubresources = new Set(["exec", "attach", "portforward", "log", "proxy"]);
 
 export interface HandlerDeps extends EndpointDeps {
@@ -33,9 +35,10 @@ export interface Handler {
 
 /** From a request to its answer: who, what, may they, do it. */
 export function createHandler(deps: HandlerDeps): Handler {
+  const load = { inFlight: 0 };
   return {
     request(request, response) {
-      serve(deps, request, response).catch((error: unknown) => {
+      serve({ ...deps, load }, request, response).catch((error: unknown) => {
         deps.log.error("request failed after its answer began", { URI: request.url ?? "", error });
         response.destroy();
       });
@@ -49,8 +52,12 @@ export function createHandler(deps: HandlerDeps): Handler {
   };
 }
 
-async function serve(deps: HandlerDeps, request: Request, response: Response): Promise<void> {
-  const { log, metrics, stopped } = deps;
+interface Load {
+  inFlight: number;
+}
+
+async function serve(deps: HandlerDeps & { load: Load }, request: Request, response: Response): Promise<void> {
+  const { log, metrics, stopped, load } = deps;
   const logged = requestLog(log, request);
   const start = performance.now();
   const gone = new AbortController();
@@ -60,7 +67,10 @@ async function serve(deps: HandlerDeps, request: Request, response: Response): P
     const url = urlOf(request);
     const info = requestInfo(request.method ?? "GET", url);
     verb = info.verb;
-    const deadline = isLong(info) ? [] : [AbortSignal.timeout(requestTimeout)];
+    const long = isLong(info);
+    if (!long && load.inFlight >= maxInFlight) throw tooManyRequests("Too many requests, please try again later.", 1);
+    using _counted = counted(load, long);
+    const deadline = long ? [] : [AbortSignal.timeout(requestTimeout)];
     const signal = AbortSignal.any([gone.signal, stopped, ...deadline]);
     const answer = await answered(deps, { info, url, request, response, signal, log });
     if (answer) send(response, request.method === "HEAD" ? { ...answer, body: "" } : answer);
@@ -166,6 +176,11 @@ function urlOf(request: Request): URL {
   } catch (cause) {
     throw badRequest("invalid URL", cause);
   }
+}
+
+function counted(load: Load, long: boolean): Disposable {
+  if (!long) load.inFlight++;
+  return { [Symbol.dispose]: () => void (long || load.inFlight--) };
 }
 
 function isLong({ verb, subresource, resource }: RequestInfo): boolean {

@@ -118,7 +118,7 @@ function subresourcesOf({ group, version, resources }: GroupVersion, { name }: A
   return {
     subresources: below.map((one) => ({
       subresource: one.name.slice(name.length + 1),
-      responseKind: { group, version, kind: one.kind },
+      responseKind: { group: one.group ?? group, version: one.version ?? version, kind: one.kind },
       verbs: one.verbs,
     })),
   };

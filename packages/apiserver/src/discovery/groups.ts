@@ -53,15 +53,22 @@ function resourcesOf(kind: ResourceKind): APIResource[] {
   const changes = Object.keys(kind.subresources ?? {}).map((name) =>
     sub(name, { kind: kind.kind, verbs: name === "finalize" ? ["update"] : ["get", "patch", "update"] }),
   );
-  return [main, ...changes, ...(kind.resource === "pods" ? podSubresources.map(([name, of]) => sub(name, of)) : [])];
+  const actions =
+    kind.resource === "pods" ? podSubresources : kind.resource === "serviceaccounts" ? tokenSubresource : [];
+  return [main, ...changes, ...actions.map(([name, of]) => sub(name, of))];
 }
 
-const podSubresources: [string, Pick<APIResource, "kind" | "verbs">][] = [
+const podSubresources: [string, Pick<APIResource, "kind" | "verbs" | "group" | "version">][] = [
   ["attach", { kind: "PodAttachOptions", verbs: ["create", "get"] }],
   ["binding", { kind: "Binding", verbs: ["create"] }],
+  ["eviction", { kind: "Eviction", verbs: ["create"], group: "policy", version: "v1" }],
   ["exec", { kind: "PodExecOptions", verbs: ["create", "get"] }],
   ["log", { kind: "Pod", verbs: ["get"] }],
   ["portforward", { kind: "PodPortForwardOptions", verbs: ["create", "get"] }],
+];
+
+const tokenSubresource: typeof podSubresources = [
+  ["token", { kind: "TokenRequest", verbs: ["create"], group: "authentication.k8s.io", version: "v1" }],
 ];
 
 const bindings: APIResource = {

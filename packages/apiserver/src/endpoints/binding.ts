@@ -1,7 +1,7 @@
 import { badRequest, type KubernetesObject } from "@hawser/api";
-import { decodeBody, readBody } from "../http/body.ts";
 import type { Answer } from "../http/respond.ts";
 import { bindPod } from "../registry/objects.ts";
+import { readMembers } from "./members.ts";
 import { isDryRun } from "./query.ts";
 import type { EndpointDeps, Target } from "./target.ts";
 import { successAnswer } from "./transform.ts";
@@ -12,8 +12,8 @@ interface Body extends KubernetesObject {
 
 /** POST pods/NAME/binding, and the older POST bindings. */
 export async function bind({ store }: EndpointDeps, { context }: Target): Promise<Answer> {
-  const { info, request, url, signal } = context;
-  const body = ((await decodeBody(await readBody(request, signal), request.headers["content-type"])) ?? {}) as Body;
+  const { info, url } = context;
+  const body = (await readMembers(context, "Binding")) as Body;
   const { metadata = {}, target = {} } = body;
   if (target.kind && target.kind !== "Node")
     throw badRequest(

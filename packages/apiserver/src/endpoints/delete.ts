@@ -1,10 +1,10 @@
 import { badRequest, type KubernetesObject, StatusError } from "@hawser/api";
 import { admitDeletion } from "../admission/namespace-lifecycle.ts";
-import { decodeBody, readBody } from "../http/body.ts";
 import type { Answer } from "../http/respond.ts";
 import { type Deleted, type DeleteOptions, deleteObject } from "../registry/delete.ts";
 import { listObjects } from "../registry/list.ts";
 import { selectionOf } from "../registry/select.ts";
+import { readMembers } from "./members.ts";
 import { isDryRun, listOptions } from "./query.ts";
 import type { EndpointDeps, Target } from "./target.ts";
 import { listAnswer, objectAnswer, successAnswer } from "./transform.ts";
@@ -54,28 +54,21 @@ export async function removeCollection({ store }: EndpointDeps, target: Target):
   );
 }
 
-/** From the body, and where that says nothing from the query. */
 async function optionsOf({ context }: Target): Promise<DeleteOptions> {
-  const { request, url, signal } = context;
-  const body = (await decodeBody(await readBody(request, signal), request.headers["content-type"])) ?? {};
-  const { kind = "DeleteOptions", gracePeriodSeconds, preconditions, dryRun = [] } = body;
-  if (kind !== "DeleteOptions") throw badRequest(`${String(kind)} cannot be handled as a DeleteOptions`);
-  const grace = gracePeriodSeconds ?? url.searchParams.get("gracePeriodSeconds") ?? undefined;
+  return deleteOptionsOf(await readMembers(context, "DeleteOptions"), context.url.searchParams);
+}
+
+/** From the body, and where that says nothing from the query. Throws StatusError 400. */
+export function deleteOptionsOf(body: Record<string, unknown>, query: URLSearchParams): DeleteOptions {
+  const { gracePeriodSeconds, preconditions, dryRun = [] } = body;
+  const grace = gracePeriodSeconds ?? query.get("gracePeriodSeconds") ?? undefined;
   const seconds = grace === undefined ? undefined : Number(grace);
   if (seconds !== undefined && !Number.isSafeInteger(seconds)) {
     throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(grace)}: invalid syntax`);
   }
   return {
     ...(seconds !== undefined && { gracePeriodSeconds: seconds }),
-    ...(preconditions ? { preconditions: preconditionsOf(preconditions) } : {}),
-    dryRun: isDryRun(url.searchParams) || (Array.isArray(dryRun) && dryRun.includes("All")),
-  };
-}
-
-function preconditionsOf(value: unknown): NonNullable<DeleteOptions["preconditions"]> {
-  const { uid, resourceVersion } = value as Record<string, unknown>;
-  return {
-    ...(typeof uid === "string" && { uid }),
-    ...(typeof resourceVersion === "string" && { resourceVersion }),
+    ...(preconditions ? { preconditions: preconditions as NonNullable<DeleteOptions["preconditions"]> } : {}),
+    dryRun: isDryRun(query) || (Array.isArray(dryRun) && dryRun.includes("All")),
   };
 }

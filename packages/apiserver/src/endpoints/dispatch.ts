@@ -1,16 +1,18 @@
 import { badRequest, failure, methodNotAllowed } from "@hawser/api";
-import { decodeBody, readBody } from "../http/body.ts";
 import { negotiate, type Representation } from "../http/negotiate.ts";
-import { type Answer, jsonAnswer, pageNotFound } from "../http/respond.ts";
+import { type Answer, pageNotFound } from "../http/respond.ts";
+import { pods } from "../registry/core/pod/pod.ts";
 import type { ResourceKind } from "../registry/kind.ts";
 import { findKind } from "../registry/kinds.ts";
 import type { RequestContext } from "../request.ts";
 import { bind } from "./binding.ts";
 import { remove, removeCollection } from "./delete.ts";
+import { evict } from "./eviction.ts";
 import { patch } from "./patch.ts";
 import { get, list } from "./read.ts";
 import { review, reviewKinds } from "./reviews.ts";
 import type { EndpointDeps, Target } from "./target.ts";
+import { requestToken } from "./token.ts";
 import { canRepresent } from "./transform.ts";
 import { watch } from "./watch.ts";
 import { create, update } from "./write.ts";
@@ -28,6 +30,13 @@ const verbs: Record<string, Verb> = {
 };
 /** What a subresource that is part of its object can do. */
 const partVerbs: Record<string, Verb> = { get, update, patch };
+/** Subresources that are created and leave nothing behind under their own name. */
+const actions: Record<string, Verb> = {
+  "pods/binding": bind,
+  "pods/eviction": evict,
+  "serviceaccounts/token": requestToken,
+};
+const plain: Representation = { mediaType: "application/json", parameters: {} };
 const connectSubresources = new Set(["exec", "attach", "portforward"]);
 
 /**
@@ -42,7 +51,10 @@ export async function dispatch(deps: EndpointDeps, context: RequestContext): Pro
     if (info.verb !== "create" || info.subresource) throw methodNotAllowed();
     return review(deps.access, asked, context);
   }
-  if (info.apiGroup === "" && info.resource === "bindings") return binding(deps, context);
+  if (info.apiGroup === "" && info.resource === "bindings") {
+    if (info.verb !== "create" || info.name) throw methodNotAllowed();
+    return bind(deps, { kind: pods, context, representation: plain });
+  }
   const kind = findKind({ group: info.apiGroup, resource: info.resource });
   if (!kind || !inScope(kind, context)) return pageNotFound;
   if (info.subresource) return subresource(deps, context, kind);
@@ -82,7 +94,6 @@ async function subresource(
 ): Promise<Answer | undefined> {
   const { info } = context;
   if (kind.resource === "pods") {
-    if (info.subresource === "binding") return binding(deps, context);
     if (info.subresource === "log") {
       if (info.verb !== "get") throw methodNotAllowed();
       await deps.pods.podLog(context);
@@ -97,27 +108,16 @@ async function subresource(
     await deps.pods.proxyNode(context);
     return undefined;
   }
-  if (kind.resource === "serviceaccounts" && info.subresource === "token") return token(deps, context);
   if (info.subresource === "proxy") {
     throw failure({ code: 501, reason: "", message: `${kind.resource}/proxy is not implemented` });
+  }
+  const action = actions[`${kind.resource}/${info.subresource}`];
+  if (action) {
+    if (info.verb !== "create") throw methodNotAllowed();
+    return action(deps, { kind, context, representation: plain });
   }
   if (!kind.subresources || !Object.hasOwn(kind.subresources, info.subresource)) return pageNotFound;
   const verb = partVerbs[info.verb];
   if (!verb) throw methodNotAllowed();
   return verb(deps, { kind, context, representation: representationFor(context, info.verb) });
-}
-
-async function token({ access }: EndpointDeps, { info, request, signal }: RequestContext): Promise<Answer> {
-  if (info.verb !== "create") throw methodNotAllowed();
-  const body = await decodeBody(await readBody(request, signal), request.headers["content-type"]);
-  if (body?.kind !== undefined && body.kind !== "TokenRequest")
-    throw badRequest(`${body.kind} cannot be handled as a TokenRequest`);
-  return jsonAnswer(await access.requestToken({ namespace: info.namespace, name: info.name }, body ?? {}), 201);
-}
-
-async function binding(deps: EndpointDeps, context: RequestContext): Promise<Answer> {
-  const pods = findKind({ resource: "pods" });
-  if (context.info.verb !== "create") throw methodNotAllowed();
-  if (!pods) throw failure({ code: 404, reason: "NotFound", message: "the server has no pods" });
-  return bind(deps, { kind: pods, context, representation: { mediaType: "application/json", parameters: {} } });
 }

@@ -1,8 +1,8 @@
 // Questions that are asked by creating them: whose token is this, may they do that.
-import { badRequest, type KubernetesObject } from "@hawser/api";
-import { decodeBody, readBody } from "../http/body.ts";
+import { badRequest } from "@hawser/api";
 import { type Answer, jsonAnswer } from "../http/respond.ts";
 import type { Access, Attributes, PolicyRule, RequestContext, UserInfo } from "../request.ts";
+import { readMembers } from "./members.ts";
 
 export interface ReviewKind {
   group: string;
@@ -86,12 +86,8 @@ export async function review(
   { kind, group, answer }: ReviewKind,
   context: RequestContext,
 ): Promise<Answer> {
-  const { request, signal, info } = context;
-  const body = (await decodeBody(await readBody(request, signal), request.headers["content-type"])) as
-    | (KubernetesObject & { spec?: unknown })
-    | undefined;
-  if (!body) throw badRequest(`the object provided is unrecognized (must be of type ${kind})`);
-  if (body.kind !== undefined && body.kind !== kind) throw badRequest(`${body.kind} cannot be handled as a ${kind}`);
+  const { info } = context;
+  const body = await readMembers(context, kind);
   const spec = membersOf(body.spec);
   const status = await answer(access, spec, context);
   const { metadata = {} } = body;

@@ -16,6 +16,9 @@ const bookmarkInterval = 60_000;
 /** A watch without timeoutSeconds lasts this long and up to twice as long, seconds; kube-apiserver's --min-request-timeout. */
 const minTimeout = 1800;
 
+/** What a timer can wait for, milliseconds. */
+const maxTimer = 2 ** 31 - 1;
+
 /**
  * A watch: events as lines of JSON until its time is up, the client goes, or the server stops.
  * Throws StatusError when it cannot begin; later errors are its last event.
@@ -26,7 +29,7 @@ export async function watch({ store }: EndpointDeps, target: Target, response: R
   const selection = selectionOf(kind, options);
   const { namespace } = context.info;
   const seconds = options.timeoutSeconds || minTimeout * (1 + Math.random());
-  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(Math.min(seconds * 1000, 2 ** 31 - 1))]);
+  const signal = AbortSignal.any([context.signal, AbortSignal.timeout(Math.min(Math.ceil(seconds * 1000), maxTimer))]);
   const asked = revisionOf(options.resourceVersion);
   const initial = wantsInitialEvents(options, asked)
     ? await listObjects(store, kind, { namespace, selection, notOlderThan: asked, signal })

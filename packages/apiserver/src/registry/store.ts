@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { alreadyExists, conflict, invalid, type KubernetesObject, notFound } from "@hawser/api";
 import type { Storage } from "../storage/storage.ts";
 import { apiVersionOf, groupKind, objectKey, type ResourceKind, type Subresource, type UpdateHooks } from "./kind.ts";
@@ -97,7 +98,8 @@ export async function updateObject(
     }
     prepareUpdate(kind, next, current, subresource);
     const value = encode(next);
-    if (dryRun || value === stored.value) return dryRun ? next : current;
+    if (dryRun) return next;
+    if (isSame(value, stored.value)) return current;
     if (isFinished(kind, next)) {
       if ((await deps.storage.delete(key, { expect: stored.revision })) !== undefined) return next;
     } else {
@@ -107,6 +109,11 @@ export async function updateObject(
     if (asked) throw overtaken(kind, id.name);
   }
   throw overtaken(kind, id.name);
+}
+
+/** The same members, in whatever order: such a write would tell watchers of a change that is none. */
+function isSame(value: string, other: string): boolean {
+  return value === other || (value.length === other.length && isDeepStrictEqual(JSON.parse(value), JSON.parse(other)));
 }
 
 /** Marked for deletion, and nothing holds it any more: the write that says so deletes it. */
