@@ -2,12 +2,10 @@ export { ByteQueue } from "./byte-queue.ts";
 export * from "./bytes.ts";
 export * from "./errors.ts";
 export { duplexOf, sinkOf, sourceOf } from "./node.ts";
-export {
-  acceptPortForward,
-  openPortForward,
-  proxyUpgrade,
-} from "./pending.ts";
+export { openPortForward } from "./portforward/client.ts";
+export { acceptPortForward } from "./portforward/server.ts";
 export type * from "./portforward/types.ts";
+export { proxyUpgrade } from "./proxy/proxy.ts";
 export type * from "./proxy/types.ts";
 export { openRemoteCommand } from "./remotecommand/client.ts";
 export { acceptRemoteCommand } from "./remotecommand/server.ts";

@@ -1,4 +1,5 @@
 // The two ends of Node's streams, as this package reads and writes them.
+import { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { ByteQueue } from "./byte-queue.ts";
 import type { ByteDuplex, ByteSink, ByteSource } from "./bytes.ts";
@@ -28,9 +29,20 @@ export function sinkOf(writable: Writable): ByteSink {
       await promise.finally(() => writable.off("close", onClose));
     },
     async abort(reason) {
-      writable.destroy(reason instanceof Error ? reason : new Error(String(reason)));
+      if (!resetTCP(writable)) writable.destroy(reason instanceof Error ? reason : new Error(String(reason)));
     },
   };
+}
+
+/** Ends a TCP connection by a reset, which its peer can tell from an orderly end. */
+function resetTCP(writable: Writable): boolean {
+  if (!(writable instanceof Socket) || writable.destroyed || writable.remoteAddress === undefined) return false;
+  try {
+    writable.resetAndDestroy();
+    return true;
+  } catch {
+    return false; // TLS: there is nothing but to destroy it
+  }
 }
 
 const resolved = Promise.resolve();

@@ -5,7 +5,7 @@ import { acceptSpdy } from "../spdy/handshake.ts";
 import type { SpdyStream } from "../spdy/stream.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
 import { idleStatus } from "./idle.ts";
-import { featuresOf, spdyServerProtocols } from "./protocols.ts";
+import { featuresOf } from "./protocols.ts";
 import { SizeReader } from "./resize.ts";
 import { encodeStatus } from "./status.ts";
 import type { AcceptOptions, RemoteCommandStreams, ServerSession } from "./types.ts";
@@ -24,7 +24,7 @@ export async function acceptOverSpdy(
   upgrade: UpgradeRequest,
   options: Required<AcceptOptions>,
 ): Promise<ServerSession> {
-  const { transport, protocol } = acceptSpdy(upgrade, spdyServerProtocols);
+  const { transport, protocol } = acceptSpdy(upgrade, options.protocols);
   const wanted = wantedTypes(options, protocol);
   const streams = new Map<string, SpdyStream>();
   const sizes = new SizeReader();

@@ -1,22 +1,19 @@
 import type { Status } from "@hawser/api";
 import { ByteQueue } from "../byte-queue.ts";
-import type { ByteSink } from "../bytes.ts";
 import { ProtocolError, StreamError } from "../errors.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
 import { acceptWebSocket } from "../websocket/accept.ts";
+import { channelSink } from "../websocket/channel-sink.ts";
+import { Channel, decodeMessage } from "../websocket/channels.ts";
 import type { WebSocketConnection } from "../websocket/connection.ts";
-import { Opcode } from "../websocket/frame.ts";
-import { Channel, decodeMessage } from "./channels.ts";
 import { idleStatus } from "./idle.ts";
-import { featuresOf, webSocketServerProtocols } from "./protocols.ts";
+import { featuresOf } from "./protocols.ts";
 import { SizeReader } from "./resize.ts";
 import { encodeStatus } from "./status.ts";
 import type { AcceptOptions, ServerSession } from "./types.ts";
 
 /** Bytes of stdin that may wait for the command; then the socket is not read. */
 const stdinQueueBytes = 256 * 1024;
-/** A message of output. Every client reassembles; what counts is the number of system calls. */
-const maxMessage = 64 * 1024;
 /** Milliseconds the client may take to close once it has its status. */
 const closeMs = 5000;
 
@@ -30,7 +27,7 @@ export async function acceptOverWebSocket(
   options: Required<AcceptOptions>,
 ): Promise<ServerSession> {
   let onIdle = () => {};
-  const connection = await acceptWebSocket(upgrade, webSocketServerProtocols, {
+  const connection = await acceptWebSocket(upgrade, options.protocols, {
     pingMs: options.pingIntervalMs,
     idleMs: options.idleTimeoutMs,
     onIdle: () => onIdle(),
@@ -98,41 +95,6 @@ function makeSession(connection: WebSocketConnection, options: Required<AcceptOp
     },
     async [Symbol.asyncDispose]() {
       if (!finished) connection.close(1011, "the session was given up");
-    },
-  };
-}
-
-interface ChannelSink extends ByteSink {
-  /** Queues one message, whether or not there is room. */
-  send(bytes: Uint8Array): void;
-}
-
-/** Writes one channel. A server has no message to close one: the end of all is the close of the connection. */
-function channelSink(
-  { connection, base64 }: { connection: WebSocketConnection; base64: boolean },
-  channel: number,
-): ChannelSink {
-  let closed = false;
-  const send = (bytes: Uint8Array) => {
-    if (!base64) return connection.send(bytes, { prefix: channel });
-    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
-    connection.send(Buffer.from(text), { prefix: 0x30 + channel, opcode: Opcode.text });
-  };
-  return {
-    send,
-    async write(chunk) {
-      for (let offset = 0; offset < chunk.byteLength; offset += maxMessage) {
-        if (closed) throw new StreamError("lost", "the stream is closed for writing");
-        for (let wait = connection.room(); wait; wait = connection.room()) await wait;
-        send(chunk.byteLength <= maxMessage ? chunk : chunk.subarray(offset, offset + maxMessage));
-      }
-    },
-    async close() {
-      closed = true;
-    },
-    async abort(reason) {
-      closed = true;
-      connection.close(1011, reason instanceof Error ? reason.message.slice(0, 100) : "");
     },
   };
 }

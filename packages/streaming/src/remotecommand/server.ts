@@ -1,5 +1,6 @@
 import { upgradeKind } from "../upgrade/accept.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
+import { spdyServerProtocols, webSocketServerProtocols } from "./protocols.ts";
 import { acceptOverSpdy } from "./server-spdy.ts";
 import { acceptOverWebSocket } from "./server-websocket.ts";
 import type { AcceptOptions, ServerSession } from "./types.ts";
@@ -11,8 +12,10 @@ import type { AcceptOptions, ServerSession } from "./types.ts";
  * went away, or did not open its streams in time.
  */
 export function acceptRemoteCommand(upgrade: UpgradeRequest, options: AcceptOptions): Promise<ServerSession> {
-  const over = upgradeKind(upgrade.request) === "websocket" ? acceptOverWebSocket : acceptOverSpdy;
-  return over(upgrade, { ...defaults, ...options });
+  if (upgradeKind(upgrade.request) === "websocket") {
+    return acceptOverWebSocket(upgrade, { ...defaults, protocols: webSocketServerProtocols, ...options });
+  }
+  return acceptOverSpdy(upgrade, { ...defaults, protocols: spdyServerProtocols, ...options });
 }
 
 /** Milliseconds, as the real servers have them; the pings are ours. */

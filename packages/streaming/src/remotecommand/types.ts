@@ -23,6 +23,8 @@ export interface AcceptOptions extends RemoteCommandStreams {
   idleTimeoutMs?: number;
   /** Milliseconds of silence until we ping. 30 000 where absent, 0 for never. */
   pingIntervalMs?: number;
+  /** Subprotocols to take; all we know where absent. */
+  protocols?: readonly string[];
 }
 
 /** One remote command as its server sees it. */

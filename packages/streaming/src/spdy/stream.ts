@@ -53,6 +53,7 @@ export class SpdyStream implements ByteDuplex {
   readonly #link: StreamLink;
   readonly #queue: ByteQueue;
   readonly #replied = Promise.withResolvers<void>();
+  readonly #finished = Promise.withResolvers<void>();
   #open: boolean;
   #localClosed = false;
   #remoteClosed: boolean;
@@ -78,6 +79,11 @@ export class SpdyStream implements ByteDuplex {
     };
     if (incoming && remoteClosed) this.receiver.end();
     this.#replied.promise.catch(() => {}); // who writes sees it
+  }
+
+  /** Resolves when both directions are over, however they ended. */
+  get finished(): Promise<void> {
+    return this.#finished.promise;
   }
 
   /** Accepts a stream the peer opened. */
@@ -163,6 +169,8 @@ export class SpdyStream implements ByteDuplex {
   }
 
   #over() {
-    if (this.#localClosed && this.#remoteClosed) this.#link.finished(this.id);
+    if (!this.#localClosed || !this.#remoteClosed) return;
+    this.#link.finished(this.id);
+    this.#finished.resolve();
   }
 }

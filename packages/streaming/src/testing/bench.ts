@@ -20,7 +20,12 @@ async function serve() {
   process.send?.(server.url.href);
 }
 
-async function run(url: string, transport: "spdy" | "websocket", direction: "stdout" | "stdin", bytes: number): Promise<number> {
+async function run(
+  url: string,
+  transport: "spdy" | "websocket",
+  direction: "stdout" | "stdin",
+  bytes: number,
+): Promise<number> {
   const target = new URL(direction === "stdout" ? `?stdout=${bytes}` : "?stdout=0", url);
   const start = performance.now();
   await using session = await openRemoteCommand({ url: target }, { ...streams, transports: [transport] });
@@ -29,7 +34,8 @@ async function run(url: string, transport: "spdy" | "websocket", direction: "std
     for await (const piece of session.stdout ?? []) length += piece.byteLength;
     return length;
   })();
-  if (direction === "stdin") for (let sent = 0; sent < bytes; sent += chunk.byteLength) await session.stdin?.write(chunk);
+  if (direction === "stdin")
+    for (let sent = 0; sent < bytes; sent += chunk.byteLength) await session.stdin?.write(chunk);
   await session.stdin?.close();
   const [length] = await Promise.all([read, session.status]);
   if (direction === "stdout" && length !== bytes) throw new Error(`read ${length} of ${bytes} bytes`);
@@ -39,7 +45,10 @@ async function run(url: string, transport: "spdy" | "websocket", direction: "std
 /** Milliseconds from the dial to the status of an empty session. */
 async function latency(url: string, transport: "spdy" | "websocket"): Promise<number> {
   const start = performance.now();
-  await using session = await openRemoteCommand({ url: new URL("?stdout=0", url) }, { ...streams, transports: [transport] });
+  await using session = await openRemoteCommand(
+    { url: new URL("?stdout=0", url) },
+    { ...streams, transports: [transport] },
+  );
   await session.stdin?.close();
   await session.status;
   return performance.now() - start;
@@ -53,7 +62,9 @@ async function measure(megabytes: number) {
     for (const direction of ["stdout", "stdin"] as const) {
       const rates: number[] = [];
       for (let turn = 0; turn < 5; turn++) rates.push(await run(url, transport, direction, megabytes * 1024 * 1024));
-      console.log(`${transport} ${direction}: ${median(rates).toFixed(0)} MB/s (${rates.map((rate) => rate.toFixed(0)).join(" ")})`);
+      console.log(
+        `${transport} ${direction}: ${median(rates).toFixed(0)} MB/s (${rates.map((rate) => rate.toFixed(0)).join(" ")})`,
+      );
     }
     const times: number[] = [];
     for (let turn = 0; turn < 200; turn++) times.push(await latency(url, transport));

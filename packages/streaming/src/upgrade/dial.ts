@@ -7,6 +7,8 @@ import type { DialTarget, UpgradedConnection } from "./types.ts";
 
 /** Milliseconds from the start of a dial to the answer's headers. */
 const defaultTimeoutMs = 30_000;
+/** Milliseconds that reading a refusal's body may take. */
+const refusalMs = 10_000;
 /** Bytes of a refusal's body that are read. */
 const maxRefusalBytes = 64 * 1024;
 
@@ -27,13 +29,17 @@ export function requestOptions({ url, headers, tls, localAddress }: DialTarget):
   } as https.RequestOptions;
 }
 
+/** What came of an upgrade request: a connection, or an ordinary answer whose body is still to be read. */
+export type UpgradeAnswered =
+  | { upgraded: true; response: IncomingMessage; socket: Duplex; head: Buffer }
+  | { upgraded: false; response: IncomingMessage };
+
 /**
- * Sends an upgrade request and hands over the connection once it was answered with 101. Redirects are never followed.
- *
- * Throws UpgradeError for any other answer, the signal's reason when aborted, and the socket's error when there is no answer.
+ * Sends an upgrade request. Redirects are never followed. Throws the signal's reason when aborted, and the socket's error
+ * when there is no answer.
  */
-export function dialUpgrade(target: DialTarget & { method: "GET" | "POST" }): Promise<UpgradedConnection> {
-  const { promise, resolve, reject } = Promise.withResolvers<UpgradedConnection>();
+export function requestUpgrade(target: DialTarget & { method: "GET" | "POST" }): Promise<UpgradeAnswered> {
+  const { promise, resolve, reject } = Promise.withResolvers<UpgradeAnswered>();
   target.signal?.throwIfAborted();
   const module = target.url.protocol === "http:" ? http : https;
   const request = module.request(target.url, { ...requestOptions(target), method: target.method });
@@ -43,14 +49,11 @@ export function dialUpgrade(target: DialTarget & { method: "GET" | "POST" }): Pr
   });
   request.on("upgrade", (response: IncomingMessage, socket: Duplex, head: Buffer) => {
     release();
-    resolve({ socket, head, headers: response.headers });
+    resolve({ upgraded: true, response, socket, head });
   });
   request.on("response", (response) => {
-    void refusalOf(response).then((error) => {
-      release();
-      reject(error);
-      request.destroy();
-    });
+    release();
+    resolve({ upgraded: false, response });
   });
   request.on("error", (cause) => {
     release();
@@ -58,6 +61,17 @@ export function dialUpgrade(target: DialTarget & { method: "GET" | "POST" }): Pr
   });
   request.end();
   return promise;
+}
+
+/**
+ * Sends an upgrade request and hands over the connection once it was answered with 101.
+ *
+ * Throws UpgradeError for any other answer, and what requestUpgrade() throws.
+ */
+export async function dialUpgrade(target: DialTarget & { method: "GET" | "POST" }): Promise<UpgradedConnection> {
+  const answer = await requestUpgrade(target);
+  if (answer.upgraded) return { socket: answer.socket, head: answer.head, headers: answer.response.headers };
+  throw await refusalOf(answer.response);
 }
 
 /** Gives a dial its deadline and its signal: `give` is called with why it is given up. Returns what calls both off. */
@@ -87,6 +101,7 @@ export async function refusalOf(response: IncomingMessage): Promise<UpgradeError
   const { statusCode = 0, headers } = response;
   const chunks: Buffer[] = [];
   let length = 0;
+  const timer = setTimeout(() => response.destroy(), refusalMs);
   try {
     for await (const chunk of response) {
       chunks.push(chunk);
@@ -96,6 +111,8 @@ export async function refusalOf(response: IncomingMessage): Promise<UpgradeError
   } catch {
     // A body cut short is still the best account there is of why.
   }
+  clearTimeout(timer);
+  response.destroy();
   const body = Buffer.concat(chunks).subarray(0, maxRefusalBytes).toString("utf8");
   const status = parseStatus(body);
   const why = status?.message ?? (body.trim() || `the server answered ${statusCode}`);

@@ -20,14 +20,14 @@ export function agree(offered: readonly string[], protocols: readonly string[]):
   return offered.find((protocol) => protocols.includes(protocol));
 }
 
-/** The protocol agreed on for a request: ws asks for it by request. */
-const choices = new WeakMap<object, string>();
+/** The protocol agreed on for a request; "" for none. */
+const agreements = new WeakMap<object, string>();
 
-const server = new WebSocketServer({
-  noServer: true,
-  clientTracking: false,
-  handleProtocols: (_offered, request) => choices.get(request) || false,
-  ...webSocketOptions,
+// Subprotocols are ours: ws takes tokens only, and `SPDY/3.1+portforward.k8s.io` is none.
+const server = new WebSocketServer({ noServer: true, clientTracking: false, ...webSocketOptions });
+server.on("headers", (headers, request) => {
+  const protocol = agreements.get(request);
+  if (protocol) headers.push(`Sec-WebSocket-Protocol: ${protocol}`);
 });
 
 /**
@@ -39,7 +39,7 @@ const server = new WebSocketServer({
 export async function acceptWebSocket(
   upgrade: UpgradeRequest,
   protocols: readonly string[],
-  options: Omit<WebSocketConnectionOptions, "role">,
+  options: Omit<WebSocketConnectionOptions, "role" | "protocol">,
 ): Promise<WebSocketConnection> {
   const agreed = agree(offeredProtocols(upgrade), protocols);
   if (agreed === undefined) throw refused(upgrade, { statusCode: 403, contentType: "", body: "" });
@@ -51,10 +51,12 @@ export async function acceptWebSocket(
     reject(new UpgradeError("the WebSocket handshake failed", answer));
   };
   socket.once("close", onClose);
-  choices.set(request, agreed);
-  server.handleUpgrade(request, socket, head, (ws: WebSocket) => {
+  const { "sec-websocket-protocol": _ours, ...headers } = request.headers;
+  const bare: typeof request = Object.create(request, { headers: { value: headers } });
+  agreements.set(bare, agreed);
+  server.handleUpgrade(bare, socket, head, (ws: WebSocket) => {
     socket.off("close", onClose);
-    resolve(new WebSocketConnection(ws, socket, { role: "server", ...options }));
+    resolve(new WebSocketConnection(ws, socket, { role: "server", protocol: agreed, ...options }));
   });
   return promise;
 }

@@ -30,6 +30,8 @@ export interface WebSocketHandler {
 
 export interface WebSocketConnectionOptions {
   role: "client" | "server";
+  /** The subprotocol agreed on. */
+  protocol: string;
   /** Milliseconds of silence until we ping; 0 for never. */
   pingMs: number;
   /** Milliseconds without use until onIdle; 0 for never. */
@@ -67,7 +69,7 @@ export class WebSocketConnection {
     this.#ws = ws;
     this.#socket = socket;
     this.#masked = options.role === "client";
-    this.protocol = ws.protocol;
+    this.protocol = options.protocol;
     this.#drained = roomIn(socket);
     const { pingMs, idleMs = 0, lostMs = 0, onIdle = () => {} } = options;
     this.#heartbeat = new Heartbeat({

@@ -15,18 +15,30 @@ import { WebSocketConnection, type WebSocketConnectionOptions, webSocketOptions 
 export function dialWebSocket(
   target: DialTarget,
   protocols: readonly string[],
-  options: Omit<WebSocketConnectionOptions, "role">,
+  options: Omit<WebSocketConnectionOptions, "role" | "protocol">,
 ): Promise<WebSocketConnection> {
   target.signal?.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<WebSocketConnection>();
-  const ws = new WebSocket(target.url, [...protocols], { ...requestOptions(target), ...webSocketOptions });
+  // Subprotocols are ours: ws takes tokens only, and `SPDY/3.1+portforward.k8s.io` is none.
+  const headers = { ...target.headers, "Sec-WebSocket-Protocol": protocols.join(", ") };
+  const ws = new WebSocket(target.url, { ...requestOptions({ ...target, headers }), ...webSocketOptions });
   const release = watchDial(target, (reason) => {
     reject(reason);
     ws.terminate();
   });
-  let answer: { headers: IncomingMessage["headers"]; socket: Duplex } | undefined;
-  ws.on("upgrade", (response) => {
-    answer = { headers: response.headers, socket: response.socket };
+  const refuse = (message: string, cause?: unknown) => {
+    release();
+    reject(new UpgradeError(message, { statusCode: 101, headers: answer?.headers ?? {}, body: "" }, { cause }));
+  };
+  let answer: { headers: IncomingMessage["headers"]; socket: Duplex; protocol: string } | undefined;
+  ws.on("upgrade", ({ headers, socket }) => {
+    const { "sec-websocket-protocol": protocol = "" } = headers;
+    answer = { headers: { ...headers }, socket, protocol };
+    delete headers["sec-websocket-protocol"];
+    if (protocols.includes(protocol)) return;
+    // For kubectl a subprotocol it did not offer, or none, is a failed upgrade too: it then tries SPDY.
+    refuse(`the server chose subprotocol ${JSON.stringify(protocol)}, which was not offered`);
+    ws.terminate();
   });
   ws.on("unexpected-response", (request, response) => {
     void refusalOf(response).then((error) => {
@@ -37,16 +49,14 @@ export function dialWebSocket(
   });
   ws.on("open", () => {
     release();
-    if (answer) resolve(new WebSocketConnection(ws, answer.socket, { role: "client", ...options }));
+    if (!answer) return;
+    const { socket, protocol } = answer;
+    resolve(new WebSocketConnection(ws, socket, { role: "client", protocol, ...options }));
   });
   ws.on("error", (cause) => {
+    if (answer) return refuse(cause.message, cause);
     release();
-    // A 101 that ws does not accept, a subprotocol we did not offer above all: for kubectl that is a failed upgrade.
-    reject(
-      answer
-        ? new UpgradeError(cause.message, { statusCode: 101, headers: answer.headers, body: "" }, { cause })
-        : cause,
-    );
+    reject(cause);
   });
   return promise;
 }

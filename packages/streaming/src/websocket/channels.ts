@@ -30,7 +30,7 @@ export function decodeMessage(message: Buffer, { base64, closeSignal: hasClose }
   if (first === undefined) return undefined;
   if (base64) {
     const channel = first - 0x30;
-    if (channel < 0 || channel > 9) return undefined;
+    if (channel < 0) return undefined;
     return { type: "data", channel, bytes: decodeBase64(message.subarray(1)) };
   }
   if (first === closeSignal && hasClose) {

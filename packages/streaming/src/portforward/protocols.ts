@@ -1,0 +1,16 @@
+/** Port forwarding over SPDY. Source: kubernetes/cri-streaming pkg/streaming/portforward/constants.go */
+export const portForwardProtocol = "portforward.k8s.io";
+
+const prefix = "SPDY/3.1+";
+const suffix = ".k8s.io";
+
+/** The WebSocket subprotocol that carries SPDY with this one inside. */
+export function tunnelProtocol(protocol: string): string {
+  return `${prefix}${protocol}`;
+}
+
+/** What the tunnels among offered WebSocket subprotocols carry. */
+export function tunnelled(offered: readonly string[]): string[] {
+  const tunnels = offered.filter((protocol) => protocol.startsWith(prefix) && protocol.endsWith(suffix));
+  return tunnels.map((protocol) => protocol.slice(prefix.length));
+}

@@ -1,0 +1,112 @@
+import { SpdyConnection } from "../spdy/connection.ts";
+import type { SpdyStream } from "../spdy/stream.ts";
+import type { Transport } from "../transport.ts";
+import { forward } from "./forward.ts";
+import type { AcceptPortForwardOptions, PortForwardServerSession } from "./types.ts";
+
+/** Streams a client may have open: two per connection. */
+const maxStreams = 2000;
+/** Bytes one connection may hold before its port takes them; then all of the session waits, SPDY knowing no other way. */
+const queueBytes = 1024 * 1024;
+
+interface Pair {
+  port: number;
+  error?: SpdyStream;
+  data?: SpdyStream;
+  timer: NodeJS.Timeout;
+}
+
+/**
+ * Serves port-forward streams: for each connection an error and a data stream, paired by their request id.
+ *
+ * Source: kubernetes/cri-streaming pkg/streaming/portforward/httpstream.go
+ */
+export function serveStreams(
+  transport: Transport,
+  options: Required<AcceptPortForwardOptions>,
+): PortForwardServerSession {
+  const pairs = new Map<string, Pair>();
+  const connection = new SpdyConnection(transport, {
+    role: "server",
+    maxStreams,
+    queueBytes,
+    pingMs: options.pingIntervalMs,
+    idleMs: options.idleTimeoutMs,
+    onIdle: () => connection.close(),
+    onStream(stream) {
+      const type = stream.headers.get("streamtype");
+      const port = portOf(stream.headers.get("port"));
+      if (!port || (type !== "error" && type !== "data")) return stream.reset();
+      // Ancient clients give no request id: their data stream follows its error stream.
+      const id = stream.headers.get("requestid") ?? String(type === "error" ? stream.id : stream.id - 2);
+      const pair = pairs.get(id) ?? newPair(id, port);
+      if (pair[type] || pair.port !== port) return stream.reset();
+      pair[type] = stream;
+      if (type === "error") stream.receiver = nowhere;
+      stream.reply();
+      const { error, data } = pair;
+      if (!error || !data) return;
+      clearTimeout(pair.timer);
+      pairs.delete(id);
+      void serveConnection({ connection, options, error, data }, port);
+    },
+  });
+  const newPair = (id: string, port: number) => {
+    const timer = setTimeout(() => {
+      pairs.delete(id);
+      pair.error?.reset();
+      pair.data?.reset();
+      options.onError(port, new Error(`request ${id}: timed out waiting for streams`));
+    }, options.streamCreationTimeoutMs);
+    const pair: Pair = { port, timer };
+    pairs.set(id, pair);
+    return pair;
+  };
+  connection.signal.addEventListener("abort", () => {
+    for (const { timer } of pairs.values()) clearTimeout(timer);
+    pairs.clear();
+  });
+  connection.start();
+  return {
+    closed: connection.closed,
+    signal: connection.signal,
+    async [Symbol.asyncDispose]() {
+      connection.close();
+      await connection.closed;
+    },
+  };
+}
+
+const nowhere = { push() {}, end() {}, fail() {} };
+
+interface Served {
+  connection: SpdyConnection;
+  options: Required<AcceptPortForwardOptions>;
+  error: SpdyStream;
+  data: SpdyStream;
+}
+
+/** Never rejects: what goes wrong is the end of this connection alone. */
+async function serveConnection({ connection, options, error, data }: Served, port: number): Promise<void> {
+  const over = new AbortController();
+  const signal = AbortSignal.any([connection.signal, over.signal]);
+  try {
+    await forward(data, await options.connect(port, signal));
+  } catch (cause) {
+    if (!connection.signal.aborted) options.onError(port, cause);
+    if (options.reportErrors) {
+      const text = `error forwarding port ${port}: ${cause instanceof Error ? cause.message : cause}`;
+      await error.sink.write(Buffer.from(text)).catch(() => {});
+    }
+    data.reset();
+  } finally {
+    over.abort();
+    await error.sink.close().catch(() => {});
+  }
+}
+
+function portOf(text: string | undefined): number | undefined {
+  if (!text || !/^\d{1,5}$/.test(text)) return undefined;
+  const port = Number(text);
+  return port >= 1 && port <= 65535 ? port : undefined;
+}
