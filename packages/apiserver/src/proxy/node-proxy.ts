@@ -2,9 +2,10 @@ import type { IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { pipeline } from "node:stream/promises";
 import { badRequest, failure } from "@hawser/api";
+import { dialErrorText } from "@hawser/streaming";
 import type { Request, RequestContext, Response } from "../request.ts";
 import { type ConnectDependencies, requireCreate } from "./connect.ts";
-import { dialErrorText, plainError, timeoutError } from "./dial-error.ts";
+import { plainError, timeoutError } from "./dial-error.ts";
 import { forwardedHeaders } from "./forwarded-headers.ts";
 import type { Kubelet } from "./kubelet-connection.ts";
 

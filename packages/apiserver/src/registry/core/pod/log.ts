@@ -11,7 +11,8 @@ import {
   parsePodLogOptions,
   type StatusError,
 } from "@hawser/api";
-import { dialErrorText, plainError, timeoutError } from "../../../proxy/dial-error.ts";
+import { dialErrorText } from "@hawser/streaming";
+import { plainError, timeoutError } from "../../../proxy/dial-error.ts";
 import type { FindKubelet, Kubelet } from "../../../proxy/kubelet-connection.ts";
 import { type KubeletPath, logPath } from "../../../proxy/kubelet-url.ts";
 import type { Objects, RequestContext, Response } from "../../../request.ts";
