@@ -1,5 +1,5 @@
 // What the post looked at by hand: `netstat`, `ss`, `ps`. Here each is one function over the real program.
-import { readFile, readlink } from "node:fs/promises";
+import { readdir, readFile, readlink } from "node:fs/promises";
 import { must } from "@hawser/testing";
 
 /** Puts a command line on a host; `(c) => c` is this machine itself. */
@@ -48,29 +48,38 @@ export interface ProcessRow {
   ppid: number;
   /** Session. */
   sid: number;
-  /** Process group in the foreground of its terminal. */
-  tpgid: number;
+  /** Process group. */
   pgid: number;
-  /** `pts/0`, or `?`. */
-  tty: string;
-  /** `Ss`, `S+`, ... */
-  stat: string;
+  /** Process group in the foreground of its terminal; -1 without a terminal. */
+  tpgid: number;
+  /** Device number of its controlling terminal; 0 for none. */
+  tty: number;
   args: string;
 }
 
-/** The post's `ps -afx`. Processes of containers are seen from outside. */
+/** What the post's `ps -afx` shows. Processes of containers are seen from outside. */
 export async function processes(): Promise<ProcessRow[]> {
-  const text = await must(["ps", "-eo", "pid=,ppid=,sid=,tpgid=,pgid=,tty=,stat=,args="]);
-  return rows(text).map(([pid, ppid, sid, tpgid, pgid, tty = "", stat = "", ...args]) => ({
+  const found = await Promise.all((await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(processRow));
+  return found.filter((row) => row !== undefined);
+}
+
+async function processRow(pid: string): Promise<ProcessRow | undefined> {
+  const [stat, command] = await Promise.all(
+    ["stat", "cmdline"].map((file) => readFile(`/proc/${pid}/${file}`, "utf8").catch(() => undefined)),
+  );
+  if (stat === undefined || command === undefined) return undefined; // gone meanwhile
+  // After the name in parentheses: state, ppid, pgrp, session, tty_nr, tpgid.
+  const [, ppid, pgid, sid, tty, tpgid] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const args = command.replaceAll("\0", " ").trim();
+  return {
     pid: Number(pid),
     ppid: Number(ppid),
     sid: Number(sid),
-    tpgid: Number(tpgid),
     pgid: Number(pgid),
-    tty,
-    stat,
-    args: args.join(" "),
-  }));
+    tpgid: Number(tpgid),
+    tty: Number(tty),
+    args,
+  };
 }
 
 /** A process's ancestors, nearest first. */

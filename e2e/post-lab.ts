@@ -84,7 +84,7 @@ export async function startPostLab({
 
   const dataDir = join(folder, "data");
   const runtimeConfig = join(folder, "runtime.yaml");
-  await writeFile(runtimeConfig, JSON.stringify({ mirrors: { "docker.io": [`http://${registry.host}`] } }));
+  await writeFile(runtimeConfig, JSON.stringify({ images: { mirrors: { "docker.io": [`http://${registry.host}`] } } }));
   const launcher: Launcher = (hop, command) => (hop === "apiserver" ? onMaster(command) : onWorker(command));
   cleanup.defer(async () => void (await down({ dataDir, launcher })));
   const kubectl: PostLab["kubectl"] = async (args, { kubectl: chosen, ...options } = {}) => {

@@ -16,6 +16,7 @@ const cniFolders = ["/usr/lib/cni", "/opt/cni/bin"];
 const needed: Program[] = [
   { name: "conmon", package: "conmon", folders: ["/usr/libexec/podman", "/usr/lib/podman"] },
   { name: "bridge", package: "containernetworking-plugins", folders: cniFolders },
+  { name: "catatonit", package: "catatonit", folders: ["/usr/libexec/catatonit"] },
   { name: "iptables", package: "iptables", folders: ["/usr/sbin", "/sbin"] },
   { name: "ip", package: "iproute2", folders: ["/usr/sbin", "/sbin"] },
   { name: "nsenter", package: "util-linux" },
