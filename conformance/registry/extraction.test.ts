@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { silentLogger } from "@hawser/trace";
+import { openImageStore } from "../../packages/runtime/src/images/index.ts";
 import { extractLayer } from "../../packages/runtime/src/images/layer.ts";
 import { isMounted } from "../../packages/runtime/src/images/overlay.ts";
 import { tarArchive, tarEntry } from "../../packages/runtime/src/images/tar/writer.ts";
@@ -239,6 +241,18 @@ describe("root file systems", () => {
     const { rootfs } = await fixture.store.prepareRootfs({ imageId: "many:1", containerId: "c1" });
     assert.equal((await readdir(rootfs)).length, 127);
     assert.equal(await readFile(join(rootfs, "f126"), "utf8"), "126");
+  });
+
+  it("cannot lie on an overlay, and the message says so", async () => {
+    await using fixture = await testStore({}, ["c1"]);
+    await fixture.store.load(inPieces(dockerArchive(image, ["x:1"])));
+    const { rootfs } = await fixture.store.prepareRootfs({ imageId: "x:1", containerId: "c1" });
+    const inner = await openImageStore({ root: join(rootfs, "inner"), log: silentLogger });
+    await inner.load(inPieces(dockerArchive(image, ["x:1"])));
+    await assert.rejects(inner.prepareRootfs({ imageId: "x:1", containerId: "c2" }), {
+      message: /lies on an overlay file system itself/,
+    });
+    assert.deepEqual(await readdir(join(rootfs, "inner/containers")), []);
   });
 
   it("of an image without layers", async () => {

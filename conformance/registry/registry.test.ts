@@ -64,6 +64,26 @@ describe("images from a genuine docker-registry", () => {
     assert.doesNotMatch(registry.log().slice(before), /GET \/v2/);
   });
 
+  it("two pulls at once share the extracted layers", async () => {
+    await using fixture = await testStore();
+    const names = [`${registry.host}/library/nginx`, `${registry.host}/library/nginx:latest`];
+    const pulled = await Promise.all(names.map((reference) => fixture.store.pull({ reference })));
+    assert.equal(pulled[0]?.id, pulled[1]?.id);
+    assert.equal((await readdir(join(fixture.root, "images/layers"))).length, 1);
+    assert.deepEqual(await readdir(join(fixture.root, "images/tmp")), []);
+  });
+
+  it("a pull that is aborted half-way leaves nothing", async () => {
+    await using fixture = await testStore();
+    const abort = new AbortController();
+    await using server = await proxyTo(registry, {
+      on: (url) => url.includes("/blobs/") && abort.abort(new Error("enough")),
+    });
+    const pull = fixture.store.pull({ reference: `${server.address}/library/nginx`, signal: abort.signal });
+    await assert.rejects(pull, { message: "enough" });
+    await isEmpty(fixture);
+  });
+
   it("takes an image pushed in pieces", async () => {
     const reference = `${registry.host}/pieces/nginx:v1`;
     const digest = await pushArchive({ archive: nginx, reference, chunkSize: 4 << 20 });
@@ -186,8 +206,9 @@ async function isEmpty({ store, root }: TestStore): Promise<void> {
 }
 
 /** The genuine registry behind a server that spoils something. */
-async function proxyTo({ host }: Registry, how: { wants?: string; corrupt?: boolean }) {
+async function proxyTo({ host }: Registry, how: { wants?: string; corrupt?: boolean; on?: (url: string) => unknown }) {
   return await httpServer(async (request, response) => {
+    how.on?.(request.url ?? "");
     if (how.wants) {
       response.writeHead(401, { "WWW-Authenticate": how.wants }).end();
       return;

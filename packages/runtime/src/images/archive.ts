@@ -94,7 +94,7 @@ export async function spoolArchive(
       if (file.size > limit) throw new Error(`"${name}" in the image archive is larger than ${limit} bytes`);
       return await readFile(file.path);
     },
-    stream: (file) => createReadStream(file.path, { highWaterMark: 256 * 1024 }),
+    stream: (file) => createReadStream(file.path),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }

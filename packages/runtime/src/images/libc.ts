@@ -12,6 +12,8 @@ const cSetxattr = libc.func(
 );
 const cSyncfs = libc.func("int syncfs(int fd)");
 
+const cTrim = optional("int malloc_trim(size_t pad)");
+
 const mntDetach = 2;
 const umountNoFollow = 8;
 const charDevice = 0o020000;
@@ -70,6 +72,22 @@ export function syncfs(fd: number): Promise<void> {
     else resolve();
   });
   return promise;
+}
+
+/**
+ * Gives memory that was freed back to the system. After a large image glibc keeps some 20 MB of it, and each fork of
+ * ours would copy its page tables. A few milliseconds, off the event loop; nothing happens where the C library is another.
+ */
+export function trimMemory(): void {
+  cTrim?.async(0, () => undefined);
+}
+
+function optional(signature: string) {
+  try {
+    return libc.func(signature);
+  } catch {
+    return undefined; // musl has no such function
+  }
 }
 
 function terminated(path: Buffer): Buffer {

@@ -1,9 +1,11 @@
-import { open, stat } from "node:fs/promises";
+import { open, stat, statfs } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { mount } from "./libc.ts";
 
 /** Longest mount data: one page, less its NUL. Source: Linux fs/namespace.c, copy_mount_options. */
 const maxOptions = 4095;
+/** What statfs(2) says of an overlay. Source: Linux include/uapi/linux/magic.h, OVERLAYFS_SUPER_MAGIC. */
+const overlayMagic = 0x794c7630;
 
 export interface OverlayMount {
   /** Topmost first; at least one. */
@@ -20,7 +22,20 @@ export interface OverlayMount {
  * the directory they share, `/proc/self/fd/N/12/fs`: no change of the working directory, which all threads share.
  * `index=off`, as containerd and CRI-O do: after a restart in another mount namespace the old mount may still be there.
  */
-export async function mountOverlay({ lowers, upper, work, target }: OverlayMount): Promise<void> {
+export async function mountOverlay(wanted: OverlayMount): Promise<void> {
+  try {
+    await mountOnce(wanted);
+  } catch (cause) {
+    const { type } = await statfs(wanted.upper);
+    if (type !== overlayMagic) throw cause;
+    throw new Error(
+      `cannot mount ${wanted.target}: it lies on an overlay file system itself, as inside a container; put the root directory on a volume`,
+      { cause },
+    );
+  }
+}
+
+async function mountOnce({ lowers, upper, work, target }: OverlayMount): Promise<void> {
   const options = overlayOptions(lowers, upper, work);
   if (options.length <= maxOptions) {
     mount("overlay", target, "overlay", options);

@@ -67,7 +67,7 @@ export async function pullImage(
         async blob(inner) {
           await (downloads.get(index) ?? download(index, layer));
           inner.throwIfAborted();
-          return createReadStream(place(`${index}-${layer.digest}`), { highWaterMark: 256 * 1024 });
+          return createReadStream(place(`${index}-${layer.digest}`));
         },
       })),
       onMissing(indexes) {

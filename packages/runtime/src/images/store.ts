@@ -6,6 +6,7 @@ import type { Logger } from "@hawser/trace";
 import type { OCIImageConfig } from "./config.ts";
 import type { Installer } from "./install.ts";
 import { LayerStore } from "./layers.ts";
+import { trimMemory } from "./libc.ts";
 import { loadArchive } from "./load.ts";
 import { thisPlatform } from "./manifest.ts";
 import { pullImage } from "./pull.ts";
@@ -145,6 +146,8 @@ export async function openImageStore({
       } catch (error) {
         signal.throwIfAborted();
         throw pullError(name, error);
+      } finally {
+        trimMemory();
       }
     },
     list(reference) {
@@ -163,7 +166,11 @@ export async function openImageStore({
     },
     async load(archive, { signal } = {}) {
       const signals = signal ? [signal, closing.signal] : [closing.signal];
-      return await loadArchive({ ...installer, temporary }, archive, AbortSignal.any(signals));
+      try {
+        return await loadArchive({ ...installer, temporary }, archive, AbortSignal.any(signals));
+      } finally {
+        trimMemory();
+      }
     },
     fsInfo() {
       const all = layers.all();
