@@ -60,7 +60,8 @@ export async function dispatch(deps: EndpointDeps, context: RequestContext): Pro
   if (info.subresource) return subresource(deps, context, kind);
   if (info.verb === "watch") return startWatch(deps, context, kind);
   const verb = verbs[info.verb];
-  if (!verb || (info.name !== "" && info.verb === "create")) throw methodNotAllowed();
+  const onName = info.verb === "update" || info.verb === "patch";
+  if (!verb || (info.verb === "create" ? info.name !== "" : onName && info.name === "")) throw methodNotAllowed();
   if (info.verb === "deletecollection" && kind.resource === "namespaces") throw methodNotAllowed();
   return verb(deps, { kind, context, representation: representationFor(context, info.verb) });
 }

@@ -30,7 +30,7 @@ export async function patch(deps: EndpointDeps, target: Target): Promise<Answer>
     const decoded = asKind(kind, isMembers(result) ? result : undefined, validation);
     const next = decoded.object;
     warnings = decoded.warnings;
-    checkName(next, info);
+    checkName(kind, next, info);
     const own = structuredClone(kind.view ? kind.view.fromView(next) : next);
     await access.admit(user, info, own);
     return own;

@@ -2,8 +2,8 @@ import { badRequest, type KubernetesObject, StatusError } from "@hawser/api";
 import { admitCreation } from "../admission/namespace-lifecycle.ts";
 import { decodeBody, readBody } from "../http/body.ts";
 import type { Answer } from "../http/respond.ts";
-import type { Subresource } from "../registry/kind.ts";
-import { createObject, updateObject } from "../registry/store.ts";
+import type { ResourceKind, Subresource } from "../registry/kind.ts";
+import { createObject, type ObjectId, updateObject } from "../registry/store.ts";
 import { asKind, type Decoded } from "./decode.ts";
 import { fieldValidationOf, isDryRun } from "./query.ts";
 import type { EndpointDeps, Target } from "./target.ts";
@@ -27,7 +27,7 @@ export async function update(deps: EndpointDeps, target: Target): Promise<Answer
   const { kind, context } = target;
   const { info, url } = context;
   const { object, warnings } = await readObject(target);
-  checkName(object, info);
+  checkName(kind, object, info);
   const dryRun = isDryRun(url.searchParams);
   const subresource = info.subresource as Subresource;
   try {
@@ -56,15 +56,17 @@ async function readObject({ kind, context }: Target): Promise<Decoded> {
   return kind.view ? { ...decoded, object: kind.view.fromView(decoded.object) } : decoded;
 }
 
-/** The object names itself as the path does, or not at all. */
-export function checkName(object: KubernetesObject, { name, namespace }: { name: string; namespace: string }): void {
+/** The object names itself as the path does, or not at all. Throws StatusError 400. */
+export function checkName(kind: ResourceKind, object: KubernetesObject, { name, namespace }: ObjectId): void {
   object.metadata ??= {};
   const { metadata } = object;
   if (!metadata.name) metadata.name = name;
   if (metadata.name !== name) {
     throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name})`);
   }
-  if (metadata.namespace && metadata.namespace !== namespace) {
-    throw badRequest(`the namespace of the provided object does not match the namespace sent on the request`);
+  if (!kind.namespaced) return;
+  if (!metadata.namespace) metadata.namespace = namespace;
+  if (metadata.namespace !== namespace) {
+    throw badRequest("the namespace of the provided object does not match the namespace sent on the request");
   }
 }
