@@ -12,4 +12,5 @@ export { acceptRemoteCommand } from "./remotecommand/server.ts";
 export type * from "./remotecommand/types.ts";
 export { plainRefusal, refuseUpgrade, upgradeKind } from "./upgrade/accept.ts";
 export { dialUpgrade } from "./upgrade/dial.ts";
+export { dialErrorText } from "./upgrade/dial-error.ts";
 export type * from "./upgrade/types.ts";

@@ -4,6 +4,7 @@ import { failure } from "@hawser/api";
 import { sinkOf } from "../node.ts";
 import { endWith, refuseUpgrade } from "../upgrade/accept.ts";
 import { requestUpgrade, type UpgradeAnswered } from "../upgrade/dial.ts";
+import { dialErrorText } from "../upgrade/dial-error.ts";
 import type { DialTarget, UpgradeRequest } from "../upgrade/types.ts";
 import type { BackendInfo, ProxyOptions } from "./types.ts";
 
@@ -56,7 +57,7 @@ export async function askBackend(
     answer = await requestUpgrade({ ...target, method, headers });
   } catch (error) {
     log.warn("cannot reach the backend", { backend: target.url.origin, error });
-    refuse(upgrade, `error dialing backend: ${dialError(error, target.url)}`);
+    refuse(upgrade, dialFailure(error, target.url).message);
     return undefined;
   }
   const { response } = answer;
@@ -111,22 +112,11 @@ async function relay(response: IncomingMessage, { socket }: UpgradeRequest): Pro
   endWith(socket);
 }
 
-interface NetError {
-  code?: unknown;
-  message?: unknown;
-}
-
 /** The cause in the words of Go's dialer, which people search for. */
-function dialError(error: unknown, url: URL): string {
-  const { code, message = String(error) }: NetError = error instanceof Error ? error : {};
-  const address = `${url.hostname}:${url.port || (url.protocol === "http:" ? 80 : 443)}`;
-  const known = new Map<unknown, string>([
-    ["ECONNREFUSED", "connect: connection refused"],
-    ["EHOSTUNREACH", "connect: no route to host"],
-    ["ENETUNREACH", "connect: network is unreachable"],
-    ["ETIMEDOUT", "i/o timeout"],
-  ]).get(code);
-  return known ? `dial tcp ${address}: ${known}` : String(message);
+export function dialFailure(cause: unknown, url: URL): Error {
+  const host = url.port ? url.host : `${url.host}:${url.protocol === "http:" ? 80 : 443}`;
+  const why = dialErrorText(cause, host) ?? (cause instanceof Error ? cause.message : String(cause));
+  return new Error(`error dialing backend: ${why}`, { cause });
 }
 
 function addresses(socket: Duplex): Partial<BackendInfo> {

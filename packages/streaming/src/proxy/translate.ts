@@ -6,6 +6,7 @@ import { Protocol } from "../remotecommand/protocols.ts";
 import { acceptRemoteCommand } from "../remotecommand/server.ts";
 import type { ClientSession, ServerSession } from "../remotecommand/types.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
+import { dialFailure } from "./backend.ts";
 import type { ProxyOptions } from "./types.ts";
 
 /**
@@ -20,7 +21,10 @@ export async function translate(
   if (!streams) throw new TypeError("a translation needs to know its streams");
   await using session = await acceptRemoteCommand(upgrade, { ...streams, protocols: [Protocol.v5] });
   try {
-    await using backend = await openOverSpdy({ ...target, signal: anySignal(target.signal, session.signal) }, streams);
+    const signal = anySignal(target.signal, session.signal);
+    await using backend = await openOverSpdy({ ...target, signal }, streams).catch((cause: unknown) => {
+      throw cause instanceof UpgradeError ? cause : dialFailure(cause, target.url);
+    });
     onBackend?.({ way: "translate", statusCode: 101 });
     await session.finish(await join(session, backend));
   } catch (error) {
