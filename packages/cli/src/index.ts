@@ -1,1 +1,3 @@
-export {};
+export { ending } from "./errors.ts";
+export type { IO } from "./io.ts";
+export { type RunOptions, run, verbNames } from "./run.ts";

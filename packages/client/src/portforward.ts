@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { AddressInfo, Server, Socket } from "node:net";
-import { copy, openPortForward, type PortForwardSession, sinkOf, sourceOf, type UpgradeKind } from "@hawser/streaming";
+import type { PortForwardSession, UpgradeKind } from "@hawser/streaming";
 import type { KubeClient } from "./client.ts";
 import { dialPod } from "./subresource.ts";
 
@@ -23,6 +23,8 @@ export interface PortForwardOptions {
   signal?: AbortSignal | undefined;
   transports?: readonly UpgradeKind[] | undefined;
   onConnection?: ((port: ForwardedPort) => void) | undefined;
+  /** One port cannot be listened on; the others are. */
+  onListenError?: ((port: ForwardedPort, error: ListenError) => void) | undefined;
   /** One connection failed; the others and the listener go on. */
   onError?: ((port: ForwardedPort, error: unknown) => void) | undefined;
 }
@@ -37,10 +39,11 @@ export interface PortForward extends AsyncDisposable {
 
 /**
  * Listens locally and forwards each connection to a port of the pod.
- * Throws StatusError, UpgradeError, ConnectionError, and ListenError when no address of a port can be listened on.
+ * Throws StatusError, UpgradeError, ConnectionError, and ListenError when no port can be listened on.
  */
 export async function portForward(client: KubeClient, options: PortForwardOptions): Promise<PortForward> {
   const { namespace, pod, signal, transports } = options;
+  const { openPortForward } = await import("@hawser/streaming");
   await using stack = new AsyncDisposableStack();
   const session = stack.use(
     await dialPod(
@@ -52,25 +55,32 @@ export async function portForward(client: KubeClient, options: PortForwardOption
   session.closed.catch(() => {}); // told by `closed` below
   const listeners: (ForwardedPort & { address: string })[] = [];
   const sockets = new Set<Socket>();
-  for (const port of options.ports) {
-    const found = await listen(port, options.addresses ?? ["localhost"]);
-    for (const { server, address } of found) {
-      stack.defer(() => closeServer(server));
-      const local = (server.address() as AddressInfo).port; // it listens on TCP
-      const actual = { ...port, local };
-      listeners.push({ ...actual, address });
-      server.maxConnections = maxConnections;
-      server.on("connection", (socket) => {
-        sockets.add(socket);
-        socket.once("close", () => sockets.delete(socket));
-        options.onConnection?.(actual);
-        forward(session, socket, actual.remote).catch((error: unknown) => {
-          socket.destroy();
-          options.onError?.(actual, error);
-        });
+  const accept = (server: Server, actual: ForwardedPort) => {
+    server.maxConnections = maxConnections;
+    server.on("connection", (socket) => {
+      sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
+      options.onConnection?.(actual);
+      forward(session, socket, actual.remote).catch((error: unknown) => {
+        socket.destroy();
+        options.onError?.(actual, error);
       });
+    });
+  };
+  for (const port of options.ports) {
+    try {
+      for (const { server, address } of await listen(port, options.addresses ?? ["localhost"])) {
+        stack.defer(() => closeServer(server));
+        const actual = { ...port, local: (server.address() as AddressInfo).port }; // it listens on TCP
+        listeners.push({ ...actual, address });
+        accept(server, actual);
+      }
+    } catch (error) {
+      if (!(error instanceof ListenError)) throw error;
+      options.onListenError?.(port, error);
     }
   }
+  if (listeners.length === 0) throw new ListenError(noneOf(options.ports));
   stack.defer(async () => {
     for (const socket of sockets) socket.destroy();
   });
@@ -101,6 +111,7 @@ export async function portForward(client: KubeClient, options: PortForwardOption
 
 /** Both directions end one by one, so that what comes after a half-close is not lost. */
 async function forward(session: PortForwardSession, socket: Socket, port: number): Promise<void> {
+  const { copy, sinkOf, sourceOf } = await import("@hawser/streaming");
   const connection = await session.connect(port);
   const lost = connection.error.then((text) => {
     if (text) throw new Error(text);
@@ -115,7 +126,7 @@ async function forward(session: PortForwardSession, socket: Socket, port: number
   if (first.status === "rejected") throw first.reason;
 }
 
-/** Thrown when a local port cannot be listened on. */
+/** A local port cannot be listened on. */
 export class ListenError extends Error {
   override readonly name = "ListenError";
 }
@@ -142,17 +153,26 @@ async function listen(
         failures.push(error);
         if (local4and6) continue;
         await Promise.all(found.map(({ server: each }) => closeServer(each)));
-        throw listenError(port, failures);
+        throw listenError(failures);
       }
     }
   }
-  if (found.length === 0) throw listenError(port, failures);
+  if (found.length === 0) throw listenError(failures);
   return found;
 }
 
-function listenError(port: ForwardedPort, failures: unknown[]): ListenError {
-  const why = failures.map((error) => (error instanceof Error ? error.message : String(error))).join("; ");
-  return new ListenError(`unable to listen on port ${port.local}: ${why}`, { cause: failures[0] });
+// The words are client-go's, tools/portforward/portforward.go.
+function listenError(failures: unknown[]): ListenError {
+  const each = failures.map(
+    (error) => `unable to create listener: Error ${error instanceof Error ? error.message : error}`,
+  );
+  const why = `Listeners failed to create with the following errors: [${each.join(" ")}]`;
+  return new ListenError(why, { cause: failures[0] });
+}
+
+function noneOf(ports: readonly ForwardedPort[]): string {
+  const list = ports.map(({ local, remote }) => `{${local} ${remote}}`).join(" ");
+  return `unable to listen on any of the requested ports: [${list}]`;
 }
 
 async function closeServer(server: Server): Promise<void> {

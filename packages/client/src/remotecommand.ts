@@ -1,12 +1,6 @@
 // Step 2 of 8. Before: cli/src/commands/exec.ts. After: apiserver/src/registry/core/pod/exec.ts (WebSocket, or SPDY where that is refused).
 import { exitCode, podAttachOptionsQuery, podExecOptionsQuery, type Status, StatusError } from "@hawser/api";
-import {
-  type ByteSource,
-  type ClientSession,
-  openRemoteCommand,
-  type TerminalSize,
-  type UpgradeKind,
-} from "@hawser/streaming";
+import type { ByteSource, ClientSession, TerminalSize, UpgradeKind } from "@hawser/streaming";
 import type { KubeClient } from "./client.ts";
 import { type Input, stoppable } from "./input.ts";
 import { type Output, type OutputWriter, outputWriter } from "./output.ts";
@@ -80,6 +74,8 @@ async function run(
   options: AttachOptions & { subresource: "exec" | "attach"; query: URLSearchParams },
 ): Promise<Status> {
   const { signal, transports } = options;
+  // Loaded here, so that a program that only asks and watches does not pay for WebSocket and SPDY.
+  const { openRemoteCommand } = await import("@hawser/streaming");
   await using session = await dialPod(client, options, {
     open: (target) => openRemoteCommand(target, { ...flags(options), ...(transports && { transports }) }),
     signal,

@@ -1,5 +1,5 @@
 import { StatusError } from "@hawser/api";
-import { type DialTarget, StreamError, UpgradeError } from "@hawser/streaming";
+import type { DialTarget } from "@hawser/streaming";
 import type { KubeClient } from "./client.ts";
 import { connectionError } from "./connection-error.ts";
 import { pathOf } from "./ref.ts";
@@ -28,6 +28,7 @@ export async function dialPod<Session>(
   url.pathname =
     config.server.pathname.replace(/\/+$/, "") + pathOf({ resource: "pods", namespace, name: pod, subresource });
   url.search = query?.toString() ?? "";
+  const { UpgradeError } = await import("@hawser/streaming");
   for (let attempt = 0; ; attempt++) {
     const headers = await config.headers({ stale: attempt > 0, ...(signal && { signal }) });
     signal?.throwIfAborted();
@@ -36,13 +37,14 @@ export async function dialPod<Session>(
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       const again = error instanceof UpgradeError && error.statusCode === 401 && headers.Authorization && attempt === 0;
-      if (!again) throw refusal(error, config.server);
+      if (!again) throw await refusal(error, config.server);
     }
   }
 }
 
 /** Source: kubernetes/client-go transport/spdy/upgrade.go, for the words */
-function refusal(error: unknown, server: URL): unknown {
+async function refusal(error: unknown, server: URL): Promise<unknown> {
+  const { StreamError, UpgradeError } = await import("@hawser/streaming");
   if (error instanceof UpgradeError) {
     if (error.status) return new StatusError(error.status, { cause: error });
     const body = error.body.trim();

@@ -20,6 +20,8 @@ export interface ConfigOverrides {
   username?: string | undefined;
   password?: string | undefined;
   as?: string | undefined;
+  asUID?: string | undefined;
+  asGroups?: readonly string[] | undefined;
 }
 
 export interface LoadOptions extends ConfigOverrides {
@@ -134,6 +136,8 @@ function withUserOverrides(user: User, overrides: ConfigOverrides): User {
     delete result["client-key-data"];
   }
   if (overrides.as) result.as = overrides.as;
+  if (overrides.asUID) result["as-uid"] = overrides.asUID;
+  if (overrides.asGroups) result["as-groups"] = [...overrides.asGroups];
   return result;
 }
 

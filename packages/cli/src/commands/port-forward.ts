@@ -1,0 +1,188 @@
+import type { KubernetesObject, Pod } from "@hawser/api";
+import type { ForwardedPort, ListenError } from "@hawser/client";
+import { findPods } from "../cluster/pods.ts";
+import { type Context, command } from "../command.ts";
+import { CommandError, ExitError, messageFor, UsageError } from "../errors.ts";
+import { slice } from "../flags/flag.ts";
+import type { Parsed } from "../flags/parse.ts";
+import { podRunningTimeout } from "./stream-flags.ts";
+
+const flags = {
+  address: slice(
+    {
+      usage:
+        "Addresses to listen on (comma separated). Only accepts IP addresses or localhost as a value. When localhost is supplied, hawser will try to bind on both 127.0.0.1 and ::1 and will fail if neither of these addresses are available to bind.",
+    },
+    ["localhost"],
+  ),
+  "pod-running-timeout": podRunningTimeout(60_000),
+};
+
+/** Source: kubernetes/kubectl pkg/cmd/portforward/portforward.go, kubernetes/client-go tools/portforward/portforward.go */
+export const portForward = command({
+  name: "port-forward",
+  use: "port-forward TYPE/NAME [options] [LOCAL_PORT:]REMOTE_PORT [...[LOCAL_PORT_N:]REMOTE_PORT_N]",
+  short: "Forward one or more local ports to a pod",
+  long: `Forward one or more local ports to a pod.
+
+Use resource type/name such as deployment/web to select a pod. A connection that the pod refuses fails alone: the
+others, and the listener, go on. Ends when the pod does, and with Ctrl-C.`,
+  examples: `# Listen on 5000 and 6000, forwarding to the same ports of the pod
+hawser port-forward pod/mypod 5000 6000
+
+# Listen on 8888, forwarding to 5000
+hawser port-forward pod/mypod 8888:5000
+
+# Listen on any free port
+hawser port-forward pod/mypod :5000
+
+# To the port of a service's pod that its port named https leads to
+hawser port-forward service/web 8443:https`,
+  flags,
+  run: runPortForward,
+});
+
+async function runPortForward(context: Context, { args, flags: given }: Parsed<typeof flags>): Promise<number> {
+  const [word, ...specs] = args;
+  if (word === undefined || specs.length === 0) {
+    throw new UsageError("TYPE/NAME and list of ports are required for port-forward");
+  }
+  const { io, signal } = context;
+  const [client, { namespace }] = await Promise.all([context.client(), context.namespace()]);
+  const query = { word, namespace, timeoutMs: given["pod-running-timeout"], purpose: "attach to", signal };
+  const { object, type, pods } = await findPods(client, query);
+  const [pod] = pods;
+  const ports = type.kind === "Service" ? servicePorts(specs, object, pod) : podPorts(specs, pod);
+  if (pod.status?.phase !== "Running") {
+    throw new CommandError(`unable to forward port because pod is not running. Current status=${pod.status?.phase}`);
+  }
+  const addresses = given.address.map((address) => {
+    if (address === "localhost" || isIP(address)) return address;
+    throw new CommandError(`${address} is not a valid IP`);
+  });
+  const { portForward: open } = await import("@hawser/client");
+  await using forward = await open(client, {
+    namespace,
+    pod: pod.metadata?.name ?? "",
+    ports,
+    addresses,
+    signal,
+    onConnection: ({ local }) => {
+      io.stdout.write(`Handling connection for ${local}\n`);
+    },
+    onListenError: (port: ForwardedPort, error: ListenError) => {
+      context.warn(`Unable to listen on port ${port.local}: ${error.message}`);
+    },
+    onError: ({ local, remote }, error) => {
+      context.warn(`error: an error occurred forwarding ${local} -> ${remote}: ${messageFor(error)}`);
+    },
+  });
+  for (const { address, local, remote } of forward.listeners) {
+    const host = address.includes(":") ? `[${address}]` : address;
+    await context.out(`Forwarding from ${host}:${local} -> ${remote}\n`);
+  }
+  try {
+    await forward.closed;
+  } catch (cause) {
+    throw new CommandError("lost connection to pod", { cause });
+  }
+  if (signal.aborted && isInterrupt(signal.reason)) throw new ExitError("", { exitCode: 0 });
+  if (!signal.aborted) throw new CommandError("lost connection to pod");
+  return 0;
+}
+
+function isInterrupt(reason: unknown): boolean {
+  return reason instanceof Error && "signal" in reason && reason.signal === "SIGINT";
+}
+
+function isIP(address: string): boolean {
+  return /^\d{1,3}(\.\d{1,3}){3}$/.test(address) || /^[\da-f:.]*:[\da-f:.]*$/i.test(address);
+}
+
+interface Spec {
+  local: string;
+  remote: string;
+}
+
+/** `80`, `8080:80`, `:80`, and names in place of the port of the pod. */
+function split(spec: string): Spec {
+  const parts = spec.split(":");
+  const [first = "", second] = parts;
+  if (parts.length > 2) throw new CommandError(`invalid port format '${spec}'`);
+  if (second === undefined) return { local: first, remote: first };
+  if (second === "") throw new CommandError("remote port cannot be empty");
+  return { local: first || "0", remote: second };
+}
+
+function number(text: string, what: "local" | "remote"): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > 65535) {
+    throw new CommandError(
+      `error parsing ${what} port '${text}': strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
+    );
+  }
+  if (what === "remote" && value === 0) throw new CommandError("remote port must be > 0");
+  return value;
+}
+
+function podPorts(specs: readonly string[], pod: Pod): ForwardedPort[] {
+  return specs.map((spec) => {
+    const { local, remote } = split(spec);
+    const port = /^\d+$/.test(remote) ? number(remote, "remote") : portNamed(pod, remote);
+    refuseUDP(
+      pod.spec?.containers?.flatMap(({ ports = [] }) =>
+        ports.map(({ containerPort, protocol }) => ({ port: containerPort, protocol })),
+      ) ?? [],
+      port,
+      remote,
+    );
+    return { local: local === remote ? port : number(local, "local"), remote: port };
+  });
+}
+
+function portNamed(pod: Pod, name: string): number {
+  const ports = pod.spec?.containers?.flatMap(({ ports: each = [] }) => each) ?? [];
+  const found = ports.find((port) => port.name === name);
+  if (!found) throw new CommandError(`Pod '${pod.metadata?.name}' does not have a named port '${name}'`);
+  return found.containerPort;
+}
+
+interface ServicePort {
+  name?: string;
+  port: number;
+  protocol?: string;
+  targetPort?: number | string;
+}
+
+function servicePorts(specs: readonly string[], service: KubernetesObject, pod: Pod): ForwardedPort[] {
+  const { spec } = service as { spec?: { ports?: ServicePort[]; clusterIP?: string } }; // its type is Service
+  const ports = spec?.ports ?? [];
+  const name = service.metadata?.name ?? "";
+  return specs.map((text) => {
+    const { local, remote } = split(text);
+    const wanted = /^\d+$/.test(remote) ? number(remote, "remote") : undefined;
+    const found = ports.find((port) => (wanted === undefined ? port.name === remote : port.port === wanted));
+    if (!found) {
+      throw new CommandError(
+        wanted === undefined
+          ? `Service '${name}' does not have a named port '${remote}'`
+          : `Service ${name} does not have a service port ${wanted}`,
+      );
+    }
+    refuseUDP(ports, found.port, remote);
+    const target = spec?.clusterIP === "None" ? found.port : (found.targetPort ?? found.port);
+    const port = typeof target === "number" ? target || found.port : portNamed(pod, target);
+    return { local: local === remote ? found.port : number(local, "local"), remote: port };
+  });
+}
+
+function refuseUDP(
+  ports: readonly { port: number; protocol?: string | undefined }[],
+  port: number,
+  shown: string,
+): void {
+  const protocols = ports.filter((each) => each.port === port).map(({ protocol = "TCP" }) => protocol);
+  if (protocols.length > 0 && !protocols.includes("TCP")) {
+    throw new CommandError(`${protocols[0]} protocol is not supported for ${shown}`);
+  }
+}

@@ -1,0 +1,39 @@
+import type { Readable, Writable } from "node:stream";
+import type { TerminalSize } from "@hawser/streaming";
+
+/** Input that may be a terminal. process.stdin is one. */
+export type InputStream = Readable & { isTTY?: boolean; setRawMode?(raw: boolean): unknown };
+/** Output that may be a terminal. process.stdout is one. */
+export type OutputStream = Writable & { isTTY?: boolean; columns?: number; rows?: number };
+
+/** What a command reads, writes and knows of its surroundings. */
+export interface IO {
+  stdin: InputStream;
+  stdout: OutputStream;
+  stderr: OutputStream;
+  env: NodeJS.ProcessEnv;
+  /**
+   * Stops the terminal from changing what is written to it, which Node's raw mode leaves on: it would add a
+   * carriage return to each newline of the remote terminal. Undone by leaving raw mode.
+   */
+  passOutput?(): Promise<void>;
+}
+
+export type { TerminalSize };
+
+/** Writes, and waits for room when there is none. */
+export async function write(stream: Writable, text: string | Uint8Array): Promise<void> {
+  if (text.length === 0) return;
+  if (stream.write(text)) return;
+  await new Promise<void>((resolve, reject) => {
+    const onDrain = () => done();
+    const onError = (error: Error) => done(error);
+    const onClose = () => done(new Error("the output was closed"));
+    const done = (error?: Error) => {
+      stream.off("drain", onDrain).off("error", onError).off("close", onClose);
+      if (error) reject(error);
+      else resolve();
+    };
+    stream.on("drain", onDrain).on("error", onError).on("close", onClose);
+  });
+}

@@ -1,0 +1,52 @@
+import { spawn } from "node:child_process";
+import { constants } from "node:os";
+import { Interrupted } from "./errors.ts";
+import type { IO } from "./io.ts";
+import { run } from "./run.ts";
+
+/** Milliseconds a command has to end after a signal, before it is ended. */
+const graceMs = 2_000;
+
+/**
+ * Runs one `hawser` command line (without node and the program's path) on this process's streams and signals.
+ * Resolves with the exit code, the terminal as it was.
+ */
+export async function main(argv: string[]): Promise<number> {
+  const stop = new AbortController();
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
+  const onSignal = (name: NodeJS.Signals) => {
+    const reason = new Interrupted(name, constants.signals[name]);
+    if (stop.signal.aborted) process.exit(reason.exitCode); // the second one does not wait
+    stop.abort(reason);
+    setTimeout(() => process.exit(reason.exitCode), graceMs).unref();
+  };
+  for (const name of signals) process.on(name, onSignal);
+  try {
+    return await run(argv, { io: processIO(), signal: stop.signal });
+  } finally {
+    for (const name of signals) process.off(name, onSignal);
+    if (process.stdin.isTTY && process.stdin.isRaw) process.stdin.setRawMode(false);
+  }
+}
+
+function processIO(): IO {
+  return {
+    // Opened when it is first asked for: an open stdin would keep other commands from ending.
+    get stdin() {
+      return process.stdin;
+    },
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    passOutput,
+  };
+}
+
+/** Node cannot clear OPOST itself; stty can. A machine without it gets Node's raw mode. */
+function passOutput(): Promise<void> {
+  return new Promise((resolve) => {
+    const stty = spawn("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
+    stty.once("error", () => resolve());
+    stty.once("close", () => resolve());
+  });
+}
