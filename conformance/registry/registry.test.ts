@@ -8,10 +8,11 @@ import { promisify } from "node:util";
 import { freePort, type Registry, startRegistry } from "@hawser/testing";
 import { tarArchive, tarEntry } from "../../packages/runtime/src/images/tar/writer.ts";
 import { inPieces, ociArchive, testImage } from "../../packages/runtime/src/images/testing/image.ts";
-import { httpServer, silentServer } from "../../packages/runtime/src/images/testing/server.ts";
+import { silentServer } from "../../packages/runtime/src/images/testing/server.ts";
 import { type TestStore, testStore } from "../../packages/runtime/src/images/testing/store.ts";
 import { makeImage } from "../../scripts/make-nginx-image.ts";
 import { pushArchive } from "../../scripts/push-image.ts";
+import { proxyTo } from "./proxy.ts";
 
 const run = promisify(execFile);
 
@@ -203,32 +204,6 @@ async function fails(
 async function isEmpty({ store, root }: TestStore): Promise<void> {
   assert.deepEqual(store.list(), []);
   for (const name of ["tmp", "layers", "records"]) assert.deepEqual(await readdir(join(root, "images", name)), []);
-}
-
-/** The genuine registry behind a server that spoils something. */
-async function proxyTo({ host }: Registry, how: { wants?: string; corrupt?: boolean; on?: (url: string) => unknown }) {
-  return await httpServer(async (request, response) => {
-    how.on?.(request.url ?? "");
-    if (how.wants) {
-      response.writeHead(401, { "WWW-Authenticate": how.wants }).end();
-      return;
-    }
-    const answer = await fetch(`http://${host}${request.url}`, {
-      method: request.method ?? "GET",
-      headers: { Accept: request.headers.accept ?? "*/*" },
-    });
-    const body = Buffer.from(await answer.arrayBuffer());
-    if (how.corrupt && request.url?.includes("/blobs/") && body.length > 100_000) body[50_000] = ~(body[50_000] ?? 0);
-    const length = answer.headers.get("content-length") ?? String(body.length);
-    response.writeHead(answer.status, {
-      "Content-Type": answer.headers.get("content-type") ?? "application/octet-stream",
-      "Content-Length": length,
-      ...(answer.headers.get("docker-content-digest") && {
-        "Docker-Content-Digest": answer.headers.get("docker-content-digest") ?? "",
-      }),
-    });
-    response.end(body);
-  });
 }
 
 function layeredImage(): Buffer {

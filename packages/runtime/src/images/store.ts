@@ -48,9 +48,10 @@ export interface FsInfo {
 
 /** The node's images, and the containers' root file systems made of them. */
 export interface ImageStore extends AsyncDisposable {
+  // Disposing ends running transfers and waits until they have tidied up. Mounts stay: containers outlive the runtime.
   /**
    * Pulls an image. `auth` is for the image's own registry, never for its mirrors.
-   * Throws CRIError in containerd's words: NotFound, InvalidArgument, FailedPrecondition (corrupt content), Unknown; or
+   * Throws CRIError in containerd's words: NotFound, FailedPrecondition (corrupt content), Unknown; or
    * the signal's reason.
    */
   pull(options: { reference: string; auth?: AuthConfig | undefined; signal?: AbortSignal }): Promise<{ id: string }>;
@@ -106,6 +107,18 @@ export async function openImageStore({
   const pinned = new Set((config.pinned ?? []).map((name) => formatReference(parseReference(name))));
   const installer: Installer = { layers, records, log, now, isPinned: (tags) => tags.some((tag) => pinned.has(tag)) };
   const closing = new AbortController();
+  const running = new Set<Promise<unknown>>();
+  /** Runs a transfer that ends when its caller or the store does. */
+  const transfer = async <T>(given: AbortSignal | undefined, body: (signal: AbortSignal) => Promise<T>): Promise<T> => {
+    const started = body(given ? AbortSignal.any([given, closing.signal]) : closing.signal);
+    running.add(started);
+    try {
+      return await started;
+    } finally {
+      running.delete(started);
+      trimMemory();
+    }
+  };
 
   const transport = createTransport({ ...defaultTimeouts, ...config.timeouts });
   const puller = { ...installer, temporary, platform: thisPlatform() };
@@ -136,19 +149,18 @@ export async function openImageStore({
     async pull({ reference: text, auth, signal: given }) {
       const reference = readReference(text);
       const name = formatReference(reference);
-      const signal = given ? AbortSignal.any([given, closing.signal]) : closing.signal;
-      const started = performance.now();
-      try {
-        const image = await pullImage(puller, { repository: repositoryFor(reference, auth), reference, signal });
-        const milliseconds = Math.round(performance.now() - started);
-        log.info("image pulled", { name, id: image.id, size: image.size, milliseconds });
-        return { id: image.id };
-      } catch (error) {
-        signal.throwIfAborted();
-        throw pullError(name, error);
-      } finally {
-        trimMemory();
-      }
+      return await transfer(given, async (signal) => {
+        const started = performance.now();
+        try {
+          const image = await pullImage(puller, { repository: repositoryFor(reference, auth), reference, signal });
+          const milliseconds = Math.round(performance.now() - started);
+          log.info("image pulled", { name, id: image.id, size: image.size, milliseconds });
+          return { id: image.id };
+        } catch (error) {
+          signal.throwIfAborted();
+          throw pullError(name, error);
+        }
+      });
     },
     list(reference) {
       if (!reference) return records.all();
@@ -164,14 +176,8 @@ export async function openImageStore({
       log.info("image removed", { id: image.id, names: image.repoTags });
       await collect();
     },
-    async load(archive, { signal } = {}) {
-      const signals = signal ? [signal, closing.signal] : [closing.signal];
-      try {
-        return await loadArchive({ ...installer, temporary }, archive, AbortSignal.any(signals));
-      } finally {
-        trimMemory();
-      }
-    },
+    load: async (archive, { signal: given } = {}) =>
+      await transfer(given, (signal) => loadArchive({ ...installer, temporary }, archive, signal)),
     fsInfo() {
       const all = layers.all();
       return {
@@ -194,6 +200,7 @@ export async function openImageStore({
     },
     async [Symbol.asyncDispose]() {
       closing.abort(new CRIError(Code.Canceled, "the image store is closing"));
+      await Promise.allSettled(running);
       transport[Symbol.dispose]();
     },
   };
@@ -204,7 +211,7 @@ function readReference(text: string): Reference {
     return parseReference(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new CRIError(Code.InvalidArgument, `failed to parse image reference "${text}": ${reason}`, { cause });
+    throw new CRIError(Code.Unknown, `failed to parse image reference "${text}": ${reason}`, { cause });
   }
 }
 

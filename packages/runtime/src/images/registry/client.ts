@@ -3,7 +3,13 @@ import { digestOf } from "../digest.ts";
 import { type Descriptor, manifestTypes, maxManifestSize } from "../manifest.ts";
 import { isSHA256, type Reference } from "../reference.ts";
 import { type Authorizer, type Credentials, createAuthorizer } from "./auth.ts";
-import { AuthorizationError, CorruptContentError, StatusCodeError, unexpectedStatus } from "./errors.ts";
+import {
+  AuthorizationError,
+  ConnectionError,
+  CorruptContentError,
+  StatusCodeError,
+  unexpectedStatus,
+} from "./errors.ts";
 import type { RegistryHost } from "./hosts.ts";
 import type { HTTPResponse, Transport } from "./transport.ts";
 
@@ -67,7 +73,10 @@ export function openRepository(deps: Deps, reference: Reference, hosts: readonly
     if (host.mirrorOf !== undefined) url.searchParams.set("ns", host.mirrorOf);
     log.at(4, "registry request", { method, url: url.href });
     const authorizer = await authorizerFor(host);
-    const response = await authorizer.request({ method, url, headers, signal });
+    const response = await authorizer.request({ method, url, headers, signal }).catch((cause: unknown) => {
+      if (!(cause instanceof ConnectionError)) throw cause;
+      throw new ConnectionError(`failed to do request: ${cause.message}`, { cause });
+    });
     if (response.status >= 200 && response.status < 300) return response;
     if (response.status === 404) {
       response.body.destroy();
