@@ -72,6 +72,7 @@ test("a first list that fails rejects synced; the copy comes later all the same"
     },
     async *watch<T extends KubernetesObject>(): AsyncIterable<WatchEvent<T>> {
       stop.abort();
+      yield { type: "BOOKMARK", object: named("") as T };
     },
   };
   const followed = follow(objects, { resource: "x" }, { signal: stop.signal, log: silentLogger });
