@@ -6,7 +6,7 @@ export { imageService } from "./service.ts";
 export {
   type FsInfo,
   type ImageStore,
-  type ImageStoreConfig,
   type ImageStoreOptions,
   openImageStore,
 } from "./store.ts";
+export { checkStoreConfig, type ImageStoreConfig } from "./store-config.ts";

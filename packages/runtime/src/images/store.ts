@@ -15,22 +15,10 @@ import { formatReference, parseReference, type Reference } from "./reference.ts"
 import { NotFoundError, openRepository } from "./registry/client.ts";
 import { type AuthConfig, credentialsOf, dockerCredentials } from "./registry/credentials.ts";
 import { CorruptContentError } from "./registry/errors.ts";
-import { type HostsConfig, hostsFor, type RegistryHost } from "./registry/hosts.ts";
-import { createTransport, defaultTimeouts, type Timeouts } from "./registry/transport.ts";
+import { hostsFor, type RegistryHost } from "./registry/hosts.ts";
+import { createTransport, defaultTimeouts } from "./registry/transport.ts";
 import { Rootfs } from "./rootfs.ts";
-
-export interface ImageStoreConfig extends HostsConfig {
-  auth?: {
-    /** Path of a docker config file, read at each pull. */
-    dockerConfig?: string;
-    /** By registry or mirror: `docker.io`, `127.0.0.1:5000`. */
-    registries?: Readonly<Record<string, AuthConfig>>;
-  };
-  /** For registries that do not answer. */
-  timeouts?: Partial<Timeouts>;
-  /** Names of images that the kubelet's image collection must leave. */
-  pinned?: readonly string[];
-}
+import { checkStoreConfig, type ImageStoreConfig } from "./store-config.ts";
 
 export interface ImageStoreOptions {
   /** The runtime's root: images lie in `<root>/images`, root file systems in `<root>/containers/<id>`. */
@@ -74,14 +62,15 @@ export interface ImageStore extends AsyncDisposable {
 
 /**
  * Opens the image store below `root`, finding what former runs left. One process at a time may have it open.
- * State that cannot be understood is moved to `<root>/images/corrupt`; half-made things of a crash are removed.
+ * Throws for a configuration that is not one. State that cannot be understood is moved to `<root>/images/corrupt`; half-made things of a crash are removed.
  */
 export async function openImageStore({
   root,
   log,
-  config = {},
+  config: given = {},
   now = Date.now,
 }: ImageStoreOptions): Promise<ImageStore> {
+  const config = checkStoreConfig(given);
   const home = join(root, "images");
   const [temporary, aside, empty] = [join(home, "tmp"), join(home, "corrupt"), join(home, "empty")];
   await rm(temporary, { recursive: true, force: true });

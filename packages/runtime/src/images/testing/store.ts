@@ -2,7 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Logger, silentLogger } from "@hawser/trace";
-import { type ImageStore, type ImageStoreConfig, openImageStore } from "../store.ts";
+import { type ImageStore, openImageStore } from "../store.ts";
+import type { ImageStoreConfig } from "../store-config.ts";
 
 export interface TestStore extends AsyncDisposable {
   store: ImageStore;
