@@ -99,21 +99,23 @@ type AnyHandler = (request: AnyMessage, context: CallContext) => Promise<AnyMess
 
 /** One grpc-js handler for one CRI method. The casts are where grpc-js' untyped table meets our typed one. */
 function bind(method: DescMethod, handlers: Record<string, AnyHandler>, { onCall }: ServeOptions) {
-  const handler = handlers[method.localName]?.bind(handlers);
   const report = (started: number, error?: unknown) => {
     const code = error === undefined ? Code.OK : codeOf(error);
     onCall?.({ method: method.name, code, durationMs: performance.now() - started, error });
   };
-  const refuse = () =>
-    new CRIError(Code.Unimplemented, `unknown method ${method.name} for service ${method.parent.name}`);
+  // Looked up per call: a test may replace one meanwhile.
+  const find = (): AnyHandler => {
+    const handler = handlers[method.localName];
+    if (handler) return handler.bind(handlers);
+    throw new CRIError(Code.Unimplemented, `unknown method ${method.name} for service ${method.parent.name}`);
+  };
 
   if (method.methodKind === "server_streaming") {
     const serve: handleServerStreamingCall<AnyMessage, AnyMessage> = (call) => {
       const started = performance.now();
       const abort = abortWith(call);
       const run = async () => {
-        if (!handler) throw refuse();
-        const answers = handler(call.request, { signal: abort.signal }) as AsyncIterable<AnyMessage>;
+        const answers = find()(call.request, { signal: abort.signal }) as AsyncIterable<AnyMessage>;
         for await (const answer of answers) {
           if (abort.signal.aborted) return;
           if (!call.write(answer)) await drained(call, abort.signal);
@@ -137,8 +139,7 @@ function bind(method: DescMethod, handlers: Record<string, AnyHandler>, { onCall
     const started = performance.now();
     const abort = abortWith(call);
     const run = async () => {
-      if (!handler) throw refuse();
-      return await (handler(call.request, { signal: abort.signal }) as Promise<AnyMessage>);
+      return await (find()(call.request, { signal: abort.signal }) as Promise<AnyMessage>);
     };
     run().then(
       (answer) => {

@@ -104,13 +104,9 @@ export async function startServer(
       .catch((error: unknown) => {
         const { code, message, headers } = httpError(error);
         log.at(2, "upgrade refused", { path: request.url?.split("?")[0], code, message });
-        if (socket.destroyed || socket.bytesWritten > before)
-          socket.destroy(); // it has had an answer
-        else
-          refuseUpgrade(
-            { request, socket, head },
-            { statusCode: code, contentType: "text/plain; charset=utf-8", body: `${message}\n`, headers },
-          );
+        if (socket.destroyed || socket.bytesWritten > before) return; // it has had its answer
+        const refusal = { statusCode: code, contentType: "text/plain; charset=utf-8", body: `${message}\n`, headers };
+        refuseUpgrade({ request, socket, head }, refusal);
       });
   });
   // Upgraded connections are no longer the server's: they end with it all the same.
@@ -124,6 +120,7 @@ export async function startServer(
   });
   server.listen(settings.port, settings.address);
   await Promise.race([once(server, "listening"), once(server, "error").then(([error]) => Promise.reject(error))]);
+  server.on("error", (error) => log.error("server", { error }));
   const { port } = server.address() as AddressInfo; // it listens on TCP
   return {
     port,
