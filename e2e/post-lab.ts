@@ -8,20 +8,21 @@ import {
   background,
   type CommandOptions,
   type CommandResult,
+  childrenOf,
   createLab,
   eventually,
   type Kubectl,
   kubectlCommand,
   type Lab,
   newestKubectl,
+  type On,
   onTerminal,
   postAddresses,
   type Registry,
   runKubectl,
 } from "@hawser/testing";
 import { type ClusterPaths, down, type Hop, type Launcher, logFile, type UpOptions, up } from "hawser";
-import { registryWithImages } from "./nginx.ts";
-import { childrenOf, type On } from "./observe.ts";
+import { registryWithImages } from "../scripts/registry-with-images.ts";
 
 export const workerName = "k8s-node-1";
 export const apiAddress = `${postAddresses.master}:6443`;

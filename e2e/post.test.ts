@@ -1,4 +1,5 @@
 import { postScenario, startPostLab } from "./post.ts";
+import { runtimeScenario } from "./post-runtime.ts";
 
 postScenario({
   name: "the post with our own runtime and crun",
@@ -6,4 +7,5 @@ postScenario({
   runtimeVersion: /^hawser:\/\//,
   monitor: /conmon|crun/,
   endsWithClient: true,
+  more: runtimeScenario,
 });

@@ -4,16 +4,22 @@ import assert from "node:assert/strict";
 import { release } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { background, checkout, eventually, type Kubectl, kubectls, must, postAddresses } from "@hawser/testing";
 import {
   ancestors,
+  background,
+  checkout,
   connectionsTo,
+  eventually,
+  type Kubectl,
+  kubectls,
+  must,
   type ProcessRow,
+  postAddresses,
   processes,
   tcpSockets,
   terminalOf,
   unixSockets,
-} from "./observe.ts";
+} from "@hawser/testing";
 import { apiAddress, kubeletAddress, type PostLab, type Session, startPostLab, workerName } from "./post-lab.ts";
 
 const pod = "exec-test-nginx";
@@ -27,6 +33,8 @@ export interface PostVariant {
   monitor: RegExp;
   /** Whether a command goes with its client. Ours does; containerd 1.6 lets it run on. */
   endsWithClient: boolean;
+  /** Further observations, once the pod of P1 runs. */
+  more?(lab: () => PostLab): void;
 }
 
 export function postScenario(variant: PostVariant): void {
@@ -403,6 +411,8 @@ export function postScenario(variant: PostVariant): void {
         });
       }
     });
+
+    variant.more?.(() => post);
 
     it("P19 a kubelet with a wrong certificate is refused, and told nothing", async () => {
       const imposter = join(checkout, "e2e/imposter.ts");

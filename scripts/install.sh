@@ -4,7 +4,8 @@
 #   scripts/install.sh npm       npm packages, the pinned Node among them (no root needed)
 #   scripts/install.sh system    Debian packages that a cluster needs (root)
 #   scripts/install.sh peers     genuine programs that the tests run against, unpacked into .cache/peers, never installed
-#   scripts/install.sh           all three
+#   scripts/install.sh registry  of the peers, only docker-registry
+#   scripts/install.sh           the first three
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,8 +32,9 @@ main() {
     case $part in
       npm) install_npm ;;
       system) install_system ;;
-      peers) install_peers ;;
-      *) die "unknown part \"$part\"; the parts are npm, system and peers" ;;
+      peers) install_peers "${peer_packages[@]}" ;;
+      registry) install_peers docker-registry ;;
+      *) die "unknown part \"$part\"; the parts are npm, system, peers and registry" ;;
     esac
   done
 }
@@ -125,7 +127,7 @@ apt_reason() {
 
 install_peers() {
   local missing=()
-  for package in "${peer_packages[@]}"; do
+  for package in "$@"; do
     [ -x ".cache/peers/$package/${peer_program[$package]}" ] || missing+=("$package")
   done
   [ ${#missing[@]} -gt 0 ] || return 0

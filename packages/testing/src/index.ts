@@ -5,5 +5,6 @@ export * from "./command.ts";
 export { eventually } from "./eventually.ts";
 export * from "./kubectl.ts";
 export * from "./lab.ts";
+export * from "./observe.ts";
 export { freePort } from "./ports.ts";
 export { type Registry, type RegistryOptions, startRegistry } from "./registry.ts";

@@ -1,6 +1,6 @@
 // What the post looked at by hand: `netstat`, `ss`, `ps`. Here each is one function over the real program.
 import { readdir, readFile, readlink } from "node:fs/promises";
-import { must } from "@hawser/testing";
+import { must } from "./command.ts";
 
 /** Puts a command line on a host; `(c) => c` is this machine itself. */
 export type On = (command: string[]) => string[];
