@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { get as httpsGet } from "node:https";
 import { after, before, describe, it } from "node:test";
-import type { KubernetesObject, Lease, Namespace, Node, Pod, WatchEvent } from "@hawser/api";
+import type { Event, KubernetesObject, Lease, Namespace, Node, Pod, WatchEvent } from "@hawser/api";
 import type { KubeClient, ResourceRef } from "@hawser/client";
 import { startTestServer, type TestServer } from "./testing/test-server.ts";
 
@@ -422,6 +422,32 @@ describe("API server", () => {
     await assert.rejects(client.update({ resource: "nodes", name: "n9" }, { metadata: { name: "n9" } } as Node), {
       code: 404,
     });
+  });
+
+  it("shows events under both their groups", async () => {
+    const core = { resource: "events", namespace: "default" };
+    const newer = { ...core, apiVersion: "events.k8s.io/v1" };
+    const regarding = { kind: "Pod", namespace: "default", name: "p" };
+    const eventTime = "2020-01-01T00:00:00.000000Z";
+    const given = { metadata: { name: "e" }, regarding, note: "it ran", reason: "Ran", type: "Normal", eventTime };
+    const made = await client.create<KubernetesObject>(newer, {
+      ...given,
+      reportingController: "me",
+      action: "Run",
+    } as object);
+    assert.equal(made.apiVersion, "events.k8s.io/v1");
+    const seen = await client.get<Event>({ ...core, name: "e" });
+    assert.deepEqual(
+      [seen.apiVersion, seen.message, seen.involvedObject, seen.reportingComponent],
+      ["v1", "it ran", regarding, "me"],
+    );
+    const found = await client.list(newer, { fieldSelector: "regarding.name=p" });
+    assert.deepEqual(
+      found.items.map(({ metadata }) => metadata?.name),
+      ["e"],
+    );
+    await client.patch<Event>({ ...newer, name: "e" }, { note: "it ran twice" }, { type: "strategic" });
+    assert.equal((await client.get<Event>({ ...core, name: "e" })).message, "it ran twice");
   });
 
   it("has the objects again after a restart, and watches go on from before", async () => {

@@ -13,6 +13,9 @@ import { watchObjects } from "../registry/watch.ts";
 /** After an unexpected error, namespaces are looked at again this much later. Milliseconds. */
 const retryAfter = 1000;
 
+/** What a namespace can hold. */
+const contents = kinds.filter(({ namespaced, view }) => namespaced && !view);
+
 export interface NamespaceControllerOptions {
   store: StoreDeps;
   log: Logger;
@@ -56,7 +59,7 @@ async function follow(store: StoreDeps, signal: AbortSignal): Promise<void> {
   const { items, revision } = await listObjects(store, namespaces, all);
   for (const item of items) await settle(store, item);
   // Whatever goes may be the last thing in its namespace.
-  const contents = kinds.filter(({ namespaced }) => namespaced);
+
   const watches = [namespaces, ...contents].map(async (kind) => {
     const selection = selectionOf(kind, {});
     for await (const batch of watchObjects(store, kind, { namespace: "", selection, after: revision, signal })) {

@@ -2,6 +2,7 @@ import { badRequest, type KubernetesObject, StatusError } from "@hawser/api";
 import { admitDeletion } from "../admission/namespace-lifecycle.ts";
 import type { Answer } from "../http/respond.ts";
 import { type Deleted, type DeleteOptions, deleteObject } from "../registry/delete.ts";
+import { storedKind } from "../registry/kind.ts";
 import { listObjects } from "../registry/list.ts";
 import { selectionOf } from "../registry/select.ts";
 import { readMembers } from "./members.ts";
@@ -14,7 +15,7 @@ export async function remove({ store }: EndpointDeps, target: Target): Promise<A
   const { kind, context } = target;
   const options = await optionsOf(target);
   admitDeletion(kind, context.info.name);
-  const { object, gone } = await deleteObject(store, kind, context.info, options);
+  const { object, gone } = await deleteObject(store, storedKind(kind), context.info, options);
   if (gone && !kind.deletion?.returnsObject) return deletedAnswer(target, object);
   return objectAnswer(target, object);
 }
@@ -35,14 +36,18 @@ export async function removeCollection({ store }: EndpointDeps, target: Target):
   const options = await optionsOf(target);
   const { namespace } = context.info;
   const selection = selectionOf(kind, listOptions(context.url.searchParams, false));
-  const { items, revision } = await listObjects(store, kind, { namespace, selection, signal: context.signal });
+  const { items, revision } = await listObjects(store, storedKind(kind), {
+    namespace,
+    selection,
+    signal: context.signal,
+  });
   const deleted: Deleted[] = [];
   for (const { metadata } of items) {
     context.signal.throwIfAborted();
     const id = { namespace: metadata?.namespace ?? "", name: metadata?.name ?? "" };
     admitDeletion(kind, id.name);
     try {
-      deleted.push(await deleteObject(store, kind, id, options));
+      deleted.push(await deleteObject(store, storedKind(kind), id, options));
     } catch (error) {
       if (!(error instanceof StatusError && error.code === 404)) throw error;
     }

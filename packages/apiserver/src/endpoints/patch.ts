@@ -4,7 +4,7 @@ import type { Answer } from "../http/respond.ts";
 import { applyJSONPatch, isMembers } from "../patch/json-patch.ts";
 import { applyMergePatch } from "../patch/merge-patch.ts";
 import { applyStrategicMergePatch } from "../patch/strategic.ts";
-import type { ResourceKind, Subresource } from "../registry/kind.ts";
+import { type ResourceKind, type Subresource, storedKind, viewOf } from "../registry/kind.ts";
 import { updateObject } from "../registry/store.ts";
 import { typeNameOf } from "../schema/schema.ts";
 import { asKind } from "./decode.ts";
@@ -25,8 +25,7 @@ export async function patch(deps: EndpointDeps, target: Target): Promise<Answer>
   const validation = fieldValidationOf(url.searchParams);
   let warnings: string[] = [];
   const change = async (current: KubernetesObject) => {
-    const viewed = kind.view ? kind.view.toView(current) : current;
-    const result = apply(viewed);
+    const result = apply(viewOf(kind, current));
     const decoded = asKind(kind, isMembers(result) ? result : undefined, validation);
     const next = decoded.object;
     warnings = decoded.warnings;
@@ -36,7 +35,7 @@ export async function patch(deps: EndpointDeps, target: Target): Promise<Answer>
     return own;
   };
   const options = { subresource: info.subresource as Subresource, dryRun: isDryRun(url.searchParams) };
-  const patched = await updateObject(store, kind, info, change, options);
+  const patched = await updateObject(store, storedKind(kind), info, change, options);
   return withWarnings(await objectAnswer(target, patched), warnings);
 }
 

@@ -1,6 +1,6 @@
 import { StatusError } from "@hawser/api";
 import type { Answer } from "../http/respond.ts";
-import { keyPrefix } from "../registry/kind.ts";
+import { keyPrefix, storedKind } from "../registry/kind.ts";
 import { type ListPage, type ListQuery, listObjects } from "../registry/list.ts";
 import { selectionOf } from "../registry/select.ts";
 import { getObject } from "../registry/store.ts";
@@ -18,7 +18,7 @@ import { listAnswer, objectAnswer } from "./transform.ts";
 /** GET of one object. */
 export async function get({ store }: EndpointDeps, target: Target): Promise<Answer> {
   const { kind, context } = target;
-  return objectAnswer(target, await getObject(store, kind, context.info));
+  return objectAnswer(target, await getObject(store, storedKind(kind), context.info));
 }
 
 /** GET of a collection, in pages when asked for. */
@@ -39,11 +39,11 @@ async function page({ store }: EndpointDeps, { kind, context }: Target, options:
   const { limit } = options;
   const selection = selectionOf(kind, options);
   const query: ListQuery = { namespace, selection, limit, signal: context.signal };
-  if (options.continue === "") return listObjects(store, kind, { ...query, ...versionAsked(options) });
+  if (options.continue === "") return listObjects(store, storedKind(kind), { ...query, ...versionAsked(options) });
   const { revision, start } = decodeContinue(options.continue);
   const from = keyPrefix(kind, kind.namespaced ? namespace : "") + start;
   try {
-    return await listObjects(store, kind, { ...query, from, ...(revision > 0 && { exact: revision }) });
+    return await listObjects(store, storedKind(kind), { ...query, from, ...(revision > 0 && { exact: revision }) });
   } catch (error) {
     throw error instanceof StatusError && error.code === 410 ? continueExpired(start) : error;
   }

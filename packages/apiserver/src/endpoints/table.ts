@@ -1,6 +1,6 @@
 import { badRequest, type KubernetesObject, type List } from "@hawser/api";
 import { defaultColumns } from "../registry/columns.ts";
-import type { ResourceKind } from "../registry/kind.ts";
+import { type ResourceKind, storedKind, viewOf } from "../registry/kind.ts";
 
 /**
  * A Table of meta.k8s.io: what kubectl prints.
@@ -27,8 +27,8 @@ export interface TableOptions {
 
 export function tableOf(options: TableOptions, objects: KubernetesObject[], metadata: List["metadata"]): Table {
   const { kind, version, query, withoutColumns = false, now = new Date() } = options;
-  const columns = kind.columns ?? defaultColumns;
-  const include = includedPart(query.get("includeObject"), version);
+  const columns = storedKind(kind).columns ?? defaultColumns;
+  const include = includedPart(kind, query.get("includeObject"), version);
   return {
     kind: "Table",
     apiVersion: `meta.k8s.io/${version}`,
@@ -46,12 +46,16 @@ export function tableOf(options: TableOptions, objects: KubernetesObject[], meta
   };
 }
 
-function includedPart(include: string | null, version: string): (object: KubernetesObject) => { object?: unknown } {
+function includedPart(
+  kind: ResourceKind,
+  include: string | null,
+  version: string,
+): (object: KubernetesObject) => { object?: unknown } {
   switch (include ?? "") {
     case "None":
       return () => ({});
     case "Object":
-      return (object) => ({ object });
+      return (object) => ({ object: viewOf(kind, object) });
     case "":
     case "Metadata":
       return ({ metadata }) => ({

@@ -1,6 +1,6 @@
 import type { KubernetesObject, List, Status } from "@hawser/api";
 import { type Answer, jsonAnswer } from "../http/respond.ts";
-import { apiVersionOf, type ResourceKind } from "../registry/kind.ts";
+import { apiVersionOf, type ResourceKind, viewOf } from "../registry/kind.ts";
 import { tableOf } from "./table.ts";
 import type { Target } from "./target.ts";
 
@@ -27,16 +27,15 @@ export function withWarnings(answer: Answer, warnings: string[]): Answer {
 }
 
 export function transformObject({ kind, context, representation }: Target, object: KubernetesObject): unknown {
-  const viewed = kind.view ? kind.view.toView(object) : object;
   switch (representation.as?.kind) {
     case "Table": {
-      const metadata = { resourceVersion: viewed.metadata?.resourceVersion ?? "" };
-      return tableOf({ kind, version: representation.as.version, query: context.url.searchParams }, [viewed], metadata);
+      const metadata = { resourceVersion: object.metadata?.resourceVersion ?? "" };
+      return tableOf({ kind, version: representation.as.version, query: context.url.searchParams }, [object], metadata);
     }
     case "PartialObjectMetadata":
-      return partial(viewed, representation.as.version);
+      return partial(object, representation.as.version);
     default:
-      return viewed;
+      return viewOf(kind, object);
   }
 }
 
@@ -46,12 +45,10 @@ export async function listAnswer(
   metadata: List["metadata"],
 ): Promise<Answer> {
   const { kind, context, representation } = target;
-  const { view } = kind;
-  const viewed = view ? items.map((item) => view.toView(item)) : items;
   switch (representation.as?.kind) {
     case "Table": {
       const { version } = representation.as;
-      return encodeAnswer(target, tableOf({ kind, version, query: context.url.searchParams }, viewed, metadata));
+      return encodeAnswer(target, tableOf({ kind, version, query: context.url.searchParams }, items, metadata));
     }
     case "PartialObjectMetadataList": {
       const { version } = representation.as;
@@ -59,11 +56,18 @@ export async function listAnswer(
         kind: "PartialObjectMetadataList",
         apiVersion: `meta.k8s.io/${version}`,
         metadata,
-        items: viewed.map((item) => partial(item, version)),
+        items: items.map((item) => partial(item, version)),
       });
     }
     default:
-      return encodeAnswer(target, listOf(kind, viewed, metadata));
+      return encodeAnswer(
+        target,
+        listOf(
+          kind,
+          items.map((item) => viewOf(kind, item)),
+          metadata,
+        ),
+      );
   }
 }
 

@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { KubernetesObject, WatchEvent } from "@hawser/api";
 import { drained, statusOf } from "../http/respond.ts";
-import { apiVersionOf } from "../registry/kind.ts";
+import { apiVersionOf, storedKind } from "../registry/kind.ts";
 import { listObjects } from "../registry/list.ts";
 import { selectionOf } from "../registry/select.ts";
 import { type ObjectWatch, watchObjects } from "../registry/watch.ts";
@@ -32,10 +32,10 @@ export async function watch({ store }: EndpointDeps, target: Target, response: R
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(Math.min(Math.ceil(seconds * 1000), maxTimer))]);
   const asked = revisionOf(options.resourceVersion);
   const initial = wantsInitialEvents(options, asked)
-    ? await listObjects(store, kind, { namespace, selection, notOlderThan: asked, signal })
+    ? await listObjects(store, storedKind(kind), { namespace, selection, notOlderThan: asked, signal })
     : undefined;
   const after = initial?.revision ?? (asked || (await store.storage.revision()));
-  const events = watchObjects(store, kind, { namespace, selection, after, signal });
+  const events = watchObjects(store, storedKind(kind), { namespace, selection, after, signal });
 
   begin(response, target.representation.mediaType);
   const write = writer(target, response);
@@ -114,10 +114,9 @@ function writer(target: Target, response: Response): Write {
 function shownObject(target: Target, object: KubernetesObject, first: boolean): unknown {
   const { kind, representation, context } = target;
   if (representation.as?.kind !== "Table") return transformObject(target, object);
-  const viewed = kind.view ? kind.view.toView(object) : object;
   const metadata = { resourceVersion: object.metadata?.resourceVersion ?? "" };
   const options = { kind, version: representation.as.version, query: context.url.searchParams, withoutColumns: !first };
-  return tableOf(options, [viewed], metadata);
+  return tableOf(options, [object], metadata);
 }
 
 function bookmark({ kind }: Target, revision: number, initialEnd = false): WatchEvent {

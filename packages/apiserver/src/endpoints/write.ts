@@ -2,7 +2,7 @@ import { badRequest, type KubernetesObject, StatusError } from "@hawser/api";
 import { admitCreation } from "../admission/namespace-lifecycle.ts";
 import { decodeBody, readBody } from "../http/body.ts";
 import type { Answer } from "../http/respond.ts";
-import type { ResourceKind, Subresource } from "../registry/kind.ts";
+import { type ResourceKind, type Subresource, storedKind } from "../registry/kind.ts";
 import { createObject, type ObjectId, updateObject } from "../registry/store.ts";
 import { asKind, type Decoded } from "./decode.ts";
 import { fieldValidationOf, isDryRun } from "./query.ts";
@@ -17,7 +17,10 @@ export async function create(deps: EndpointDeps, target: Target): Promise<Answer
   const { object, warnings } = await readObject(target);
   await admitCreation(store, kind, { namespace, name: object.metadata?.name ?? "" });
   await access.admit(context.user, context.info, object);
-  const made = await createObject(store, kind, object, { namespace, dryRun: isDryRun(context.url.searchParams) });
+  const made = await createObject(store, storedKind(kind), object, {
+    namespace,
+    dryRun: isDryRun(context.url.searchParams),
+  });
   return withWarnings(await objectAnswer(target, made, 201), warnings);
 }
 
@@ -36,7 +39,7 @@ export async function update(deps: EndpointDeps, target: Target): Promise<Answer
       await access.admit(context.user, info, next);
       return next;
     };
-    const updated = await updateObject(store, kind, info, change, { subresource, dryRun });
+    const updated = await updateObject(store, storedKind(kind), info, change, { subresource, dryRun });
     return withWarnings(await objectAnswer(target, updated), warnings);
   } catch (error) {
     const missing = error instanceof StatusError && error.code === 404;
@@ -44,7 +47,7 @@ export async function update(deps: EndpointDeps, target: Target): Promise<Answer
   }
   await admitCreation(store, kind, info);
   await access.admit(context.user, { ...info, verb: "create" }, object);
-  const made = await createObject(store, kind, object, { namespace: info.namespace, dryRun });
+  const made = await createObject(store, storedKind(kind), object, { namespace: info.namespace, dryRun });
   return withWarnings(await objectAnswer(target, made, 201), warnings);
 }
 

@@ -83,6 +83,16 @@ export function apiVersionOf({ group, version }: Pick<ResourceKind, "group" | "v
   return group ? `${group}/${version}` : version;
 }
 
+/** The kind whose objects the store has: another's for a view. */
+export function storedKind(kind: ResourceKind): ResourceKind {
+  return kind.view?.stored ?? kind;
+}
+
+/** A stored object as this kind shows it. */
+export function viewOf({ view }: ResourceKind, object: KubernetesObject): KubernetesObject {
+  return view ? view.toView(object) : object;
+}
+
 /** `Pod`, or `Lease.coordination.k8s.io`: as Invalid answers name a kind. */
 export function groupKind({ group, kind }: Pick<ResourceKind, "group" | "kind">): string {
   return group ? `${kind}.${group}` : kind;

@@ -5,6 +5,7 @@ import { namespaces } from "./core/namespace.ts";
 import { nodes } from "./core/node.ts";
 import { configMaps, endpoints, secrets, serviceAccounts, services } from "./core/plain.ts";
 import { pods } from "./core/pod/pod.ts";
+import { newEvents } from "./events/event.ts";
 import type { ResourceKind } from "./kind.ts";
 import { clusterRoleBindings, clusterRoles, roleBindings, roles } from "./rbac/kinds.ts";
 
@@ -18,6 +19,7 @@ export const kinds: readonly ResourceKind[] = [
   secrets,
   serviceAccounts,
   services,
+  newEvents,
   leases,
   clusterRoleBindings,
   clusterRoles,
