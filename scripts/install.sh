@@ -24,8 +24,8 @@ die() { printf 'install: %s\n' "$1" >&2; shift; for line in "$@"; do printf '   
 
 main() {
   mkdir -p .cache
-  # Two makes at once (or a test that calls one) wait for each other here.
-  if command -v flock >/dev/null; then exec 9>.cache/install.lock && flock 9; fi
+  # Two makes at once (or a test that calls one) wait for each other here. In another user's checkout there is no lock.
+  if command -v flock >/dev/null && touch .cache/install.lock 2>/dev/null; then exec 9>.cache/install.lock && flock 9; fi
   local wanted=("$@")
   [ ${#wanted[@]} -gt 0 ] || wanted=(system npm peers)
   for part in "${wanted[@]}"; do
