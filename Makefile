@@ -48,7 +48,7 @@ bench:
 	@node bench/main.ts
 
 package: build
-	@node scripts/package.ts
+	@node scripts/package.ts $(PACKAGE_DIR)
 
 check: npm
 	@biome check . && tsc --noEmit && node scripts/check-layers.ts

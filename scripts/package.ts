@@ -1,5 +1,5 @@
 // Packs the program into hawser-VERSION.tgz: the bundles of packages/hawser/dist, the launcher, and the two
-// dependencies that bring machine code. `npm install -g hawser-VERSION.tgz` makes a working `hawser` of it.
+// dependencies that bring machine code. `package.ts [FOLDER]` says where to. `npm install -g hawser-VERSION.tgz` makes a working `hawser` of it.
 import { execFile } from "node:child_process";
 import { copyFile, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -34,5 +34,7 @@ await copyFile(join(root, "LICENSE"), join(stage, "LICENSE"));
 await copyFile(join(root, "README.md"), join(stage, "README.md"));
 const manifest = { name, version, description, license, engines, os: ["linux"], bin, dependencies };
 await writeFile(join(stage, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
-const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", root], { cwd: stage });
+const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", process.argv[2] ?? root], {
+  cwd: stage,
+});
 console.log(stdout.trim());
