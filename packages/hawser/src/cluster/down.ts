@@ -60,7 +60,7 @@ export async function takeDown(
     grace,
   );
   await terminate(await lostDaemons(paths), grace);
-  if (!settings?.runtimeEndpoint) await removeContainers(cluster, keepData);
+  if (!settings?.runtimeEndpoint) await removeContainers(cluster);
   await terminate(await markedProcesses(paths), grace); // helpers that outlived their hop
   await removeCgroups(paths);
   await unmountBelow(paths.dataDir);
@@ -84,12 +84,15 @@ async function markedProcesses(paths: ClusterPaths): Promise<ProcessIdentity[]> 
 }
 
 /** Where our runtime lived, it takes its containers away: from a process of its own, started as the runtime was. */
-async function removeContainers(
-  { paths, launcher = (_hop, command) => command }: { paths: ClusterPaths; launcher?: Launcher | undefined },
-  keepData: boolean,
-): Promise<void> {
+async function removeContainers({
+  paths,
+  launcher = (_hop, command) => command,
+}: {
+  paths: ClusterPaths;
+  launcher?: Launcher | undefined;
+}): Promise<void> {
   const command = [process.execPath, hawserProgram(), "remove-containers", "--root", paths.runtimeRoot];
-  const [program = "", ...args] = launcher("runtime", keepData ? [...command, "--keep-images"] : command);
+  const [program = "", ...args] = launcher("runtime", command);
   try {
     await run(program, args, { cwd: "/", maxBuffer: 1024 * 1024 });
   } catch (cause) {
