@@ -1,3 +1,4 @@
+import { checkPathSegment } from "@hawser/api";
 import type { RequestInfo } from "./request.ts";
 
 /** Below `namespaces/NAME/`, these belong to the namespace itself. */
@@ -86,5 +87,6 @@ function isTrue(value: string | null): boolean {
 
 function nameSelected(selector: string | null): string {
   const match = selector?.split(",").find((part) => /^metadata\.name==?[^=]/.test(part));
-  return match?.replace(/^metadata\.name==?/, "") ?? "";
+  const name = match?.replace(/^metadata\.name==?/, "") ?? "";
+  return checkPathSegment(name).length === 0 ? name : "";
 }

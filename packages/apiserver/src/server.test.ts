@@ -141,6 +141,13 @@ describe("API server", () => {
     });
     await assert.rejects(client.list({ resource: "things" }), { code: 404 });
     await assert.rejects(client.request({ method: "POST", path: "/api/v1/pods", body: {} }), { code: 404 });
+    for (const path of ["/api/v1/namespaces//pods/default%2Fdefaults", "/api/v1/namespaces/default%2Fdefaults/pods"]) {
+      await assert.rejects(
+        client.request({ method: "GET", path }),
+        { name: "StatusError" },
+        "no way around the namespace",
+      );
+    }
     await assert.rejects(client.request({ method: "PUT", path: "/api/v1/namespaces/default/pods", body: {} }), {
       code: 405,
     });

@@ -1,4 +1,4 @@
-import { badRequest, failure, methodNotAllowed } from "@hawser/api";
+import { badRequest, checkPathSegment, failure, methodNotAllowed } from "@hawser/api";
 import { negotiate, type Representation } from "../http/negotiate.ts";
 import { type Answer, pageNotFound } from "../http/respond.ts";
 import { pods } from "../registry/core/pod/pod.ts";
@@ -46,6 +46,11 @@ const connectSubresources = new Set(["exec", "attach", "portforward"]);
 export async function dispatch(deps: EndpointDeps, context: RequestContext): Promise<Answer | undefined> {
   const { info } = context;
   if (info.apiVersion !== "v1") return pageNotFound;
+  for (const part of [info.namespace, info.name]) {
+    // A slash that came percent-encoded would lead to another object's key.
+    const [wrong] = checkPathSegment(part);
+    if (wrong) throw badRequest(`invalid path: ${JSON.stringify(part)} ${wrong}`);
+  }
   const asked = reviewKinds.find(({ group, resource }) => group === info.apiGroup && resource === info.resource);
   if (asked) {
     if (info.verb !== "create" || info.subresource) throw methodNotAllowed();
@@ -71,7 +76,7 @@ function inScope(kind: ResourceKind, { info }: RequestContext): boolean {
   const byPath = info.path.includes("/namespaces/");
   if (kind.resource === "namespaces") return true;
   if (!kind.namespaced) return !byPath;
-  return byPath || info.verb === "list" || info.verb === "watch";
+  return byPath ? info.namespace !== "" : info.verb === "list" || info.verb === "watch";
 }
 
 async function startWatch(deps: EndpointDeps, context: RequestContext, kind: ResourceKind): Promise<undefined> {
