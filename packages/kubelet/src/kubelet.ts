@@ -101,7 +101,13 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const ready = Promise.withResolvers<void>();
   ready.promise.catch(() => undefined); // a caller may never ask
   const { signal } = stop;
-  const node = { facts, port: server.port, runtimeVersion: cri.runtimeVersion, signal, onReady: ready.resolve };
+  const self = { kind: "Node" as const, name: settings.nodeName, uid: settings.nodeName };
+  events.record(self, "Normal", "Starting", "Starting kubelet.");
+  const onReady = () => {
+    events.record(self, "Normal", "NodeReady", `Node ${settings.nodeName} status is now: NodeReady`);
+    ready.resolve();
+  };
+  const node = { facts, port: server.port, runtimeVersion: cri.runtimeVersion, signal, onReady };
   tasks.push(keepNode(context, node), keepLease(context, signal), keepLogsSmall(context, pods.workers, signal));
 
   const disposables = stack.move();

@@ -142,7 +142,10 @@ test("security: the container's word goes before the pod's; privileged has nothi
       seccompProfile: { type: "RuntimeDefault" },
     },
   });
-  const options = { imageUser: { username: "" }, seccompDefault: false };
+  const options = { imageUser: { username: "" }, seccompDefault: false, rootDir: "/r" };
+  const local = { type: "Localhost", localhostProfile: "a.json" };
+  const own = containerSecurity(both, { name: "c", securityContext: { seccompProfile: local } }, options);
+  assert.equal(own.seccomp?.localhostRef, "/r/seccomp/a.json");
   const plain = containerSecurity(both, { name: "c", securityContext: { runAsUser: 9 } }, options);
   assert.equal(plain.runAsUser?.value, 9n);
   assert.equal(plain.runAsGroup?.value, 2n);

@@ -34,6 +34,7 @@ export async function containerConfig(
     imageUser: image,
     targetId,
     seccompDefault: settings.seccompDefault,
+    rootDir: settings.rootDir,
   });
   return {
     metadata: { name: container.name, attempt },

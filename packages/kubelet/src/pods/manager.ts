@@ -1,6 +1,7 @@
 import type { Pod } from "@hawser/api";
 import { type Informer, informer } from "@hawser/client";
 import type { KubeletContext } from "../context.ts";
+import { hasEnded, reject, tellRejected } from "./admission.ts";
 import { ImagePuller } from "./images.ts";
 import { removeOrphan, removeOrphanedFolders } from "./orphans.ts";
 import { type BoundPod, boundPod } from "./pod.ts";
@@ -51,7 +52,18 @@ export async function startPodManager(context: KubeletContext): Promise<PodManag
       known.update(pod);
       return;
     }
-    const fresh = !inRuntime.pods.has(uid) && !removing.has(uid) && !pod.metadata.deletionTimestamp;
+    const going = pod.metadata.deletionTimestamp !== undefined;
+    if (!inRuntime.pods.has(uid) && !hasEnded(pod) && !going) {
+      const active = [...workers.values()].filter(
+        (one) => !one.ended && !hasEnded({ status: one.status ?? {} }),
+      ).length;
+      const rejection = reject(pod, { active, maxPods: settings.maxPods });
+      if (rejection) {
+        tellRejected(context, pod, rejection).catch((error: unknown) => log.error("pod rejection", { error }));
+        return;
+      }
+    }
+    const fresh = !inRuntime.pods.has(uid) && !removing.has(uid) && !going;
     // A worker that has ended stays until the API server says the pod is deleted: finalizers may keep the object.
     const onEnd = () => {
       if (names.get(name) !== uid || removed.has(uid)) forget(uid, name);
@@ -118,6 +130,9 @@ export async function startPodManager(context: KubeletContext): Promise<PodManag
   const runtime = watchRuntime(context, {
     onChange: (uid) => workers.get(uid)?.wake(),
     onSnapshot: adopt,
+    onRecovery: () => {
+      for (const worker of workers.values()) worker.wake();
+    },
     signal,
   });
 

@@ -265,3 +265,23 @@ test("environment: fields, expansion, ConfigMap and Secret", async () => {
   assert.equal(config?.linux?.resources?.cpuQuota, 25_000n);
   assert.equal(config?.linux?.resources?.cpuShares, 256n);
 });
+
+test("what this kubelet cannot do is refused by name, and so is one pod too many", async () => {
+  await using kubelet = await startTestKubelet();
+  kubelet.context.settings.maxPods = 1;
+  kubelet.api.put(
+    testPod("odd", {
+      hostUsers: false,
+      containers: [testContainer("c", { volumeDevices: [{ name: "d", devicePath: "/d" }] })],
+    }),
+  );
+  const odd = await kubelet.api.until("odd", ({ phase }) => phase === "Failed");
+  assert.equal(odd.reason, "PodFeatureUnsupported");
+  assert.match(odd.message ?? "", /spec\.hostUsers: false, container c: volumeDevices/);
+  kubelet.api.put(testPod("one"));
+  await kubelet.api.until("one", isRunning);
+  kubelet.api.put(testPod("two"));
+  assert.equal((await kubelet.api.until("two", ({ phase }) => phase === "Failed")).reason, "OutOfpods");
+  kubelet.api.delete("two", 0);
+  await kubelet.api.gone("two");
+});

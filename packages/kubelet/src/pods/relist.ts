@@ -36,6 +36,8 @@ export interface RelistOptions {
   onChange: (uid: string) => void;
   /** After each look. */
   onSnapshot: (snapshot: RuntimeSnapshot) => void;
+  /** The runtime did not answer, and does again. */
+  onRecovery: () => void;
   signal: AbortSignal;
 }
 
@@ -47,7 +49,7 @@ export interface RelistOptions {
  */
 export async function watchRuntime(
   context: Pick<KubeletContext, "runtime" | "log">,
-  { onChange, onSnapshot, signal }: RelistOptions,
+  { onChange, onSnapshot, onRecovery, signal }: RelistOptions,
 ): Promise<void> {
   const events = followEvents(context, { onChange, signal });
   let before: RuntimeSnapshot = { pods: new Map() };
@@ -60,7 +62,10 @@ export async function watchRuntime(
       }
       before = now;
       onSnapshot(now);
-      if (failing) context.log.info("runtime answers again");
+      if (failing) {
+        context.log.info("runtime answers again");
+        onRecovery();
+      }
       failing = false;
     } catch (error) {
       if (!signal.aborted && !failing) context.log.warn("runtime does not answer", { error });

@@ -1,3 +1,4 @@
+import path from "node:path";
 import type { Container } from "@hawser/api";
 import {
   type LinuxContainerSecurityContextSchema,
@@ -47,9 +48,16 @@ function namespaceOptions({ spec }: BoundPod): NamespaceOptions {
   };
 }
 
+/** How profiles are looked up and what stands in for a missing one. */
+export interface ProfileSettings {
+  seccompDefault: boolean;
+  /** Profiles of type Localhost lie in `<root>/seccomp`. */
+  rootDir: string;
+}
+
 export function sandboxSecurity(
   pod: BoundPod,
-  { seccompDefault }: { seccompDefault: boolean },
+  settings: ProfileSettings,
 ): MessageInitShape<typeof LinuxSandboxSecurityContextSchema> {
   const own = pod.spec.securityContext ?? {};
   const privileged = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].some(
@@ -59,21 +67,20 @@ export function sandboxSecurity(
     privileged,
     namespaceOptions: namespaceOptions(pod),
     // The pause process runs under the runtime's own profile unless the pod says otherwise.
-    seccomp: own.seccompProfile
-      ? profile(own.seccompProfile, seccompDefault)
-      : { profileType: ProfileType.RuntimeDefault },
+    seccomp: own.seccompProfile ? profile(own.seccompProfile, settings) : { profileType: ProfileType.RuntimeDefault },
     supplementalGroups: groups(pod),
+    ...appArmor(own.appArmorProfile),
+    ...seLinux(own.seLinuxOptions),
     ...(own.runAsUser !== undefined && { runAsUser: { value: BigInt(own.runAsUser) } }),
     ...(own.runAsGroup !== undefined && { runAsGroup: { value: BigInt(own.runAsGroup) } }),
   };
 }
 
-export interface ContainerSecurityOptions {
+export interface ContainerSecurityOptions extends ProfileSettings {
   /** What the image says it runs as. */
   imageUser: { uid?: bigint | undefined; username: string };
   /** For an ephemeral container: the id of the container whose processes it sees. */
   targetId?: string | undefined;
-  seccompDefault: boolean;
 }
 
 /**
@@ -110,7 +117,9 @@ export function containerSecurity(
     noNewPrivs: !privileged && own.allowPrivilegeEscalation === false && !own.capabilities?.add?.includes("SYS_ADMIN"),
     seccomp: privileged
       ? { profileType: ProfileType.Unconfined }
-      : profile(own.seccompProfile ?? ofPod.seccompProfile, options.seccompDefault),
+      : profile(own.seccompProfile ?? ofPod.seccompProfile, options),
+    ...appArmor(own.appArmorProfile ?? ofPod.appArmorProfile),
+    ...seLinux(own.seLinuxOptions ?? ofPod.seLinuxOptions),
     maskedPaths: unmasked ? [] : maskedPaths,
     readonlyPaths: unmasked ? [] : readonlyPaths,
   };
@@ -149,16 +158,32 @@ function groups({ spec }: BoundPod): bigint[] {
 
 function profile(
   given: { type: string; localhostProfile?: string } | undefined,
-  seccompDefault: boolean,
+  { seccompDefault, rootDir }: ProfileSettings,
 ): MessageInitShape<typeof SecurityProfileSchema> {
   switch (given?.type) {
     case "RuntimeDefault":
       return { profileType: ProfileType.RuntimeDefault };
-    case "Localhost":
-      return { profileType: ProfileType.Localhost, localhostRef: given.localhostProfile ?? "" };
+    case "Localhost": {
+      const place = path.join(rootDir, "seccomp", given.localhostProfile ?? "");
+      return { profileType: ProfileType.Localhost, localhostRef: place };
+    }
     case "Unconfined":
       return { profileType: ProfileType.Unconfined };
     default:
       return { profileType: seccompDefault ? ProfileType.RuntimeDefault : ProfileType.Unconfined };
   }
+}
+
+/** AppArmor's names are the kernel's own: no folder. Undefined leaves it to the runtime. */
+function appArmor(given: { type: string; localhostProfile?: string } | undefined): {
+  apparmor?: MessageInitShape<typeof SecurityProfileSchema>;
+} {
+  if (!given) return {};
+  const types: Record<string, ProfileType> = { Unconfined: ProfileType.Unconfined, Localhost: ProfileType.Localhost };
+  const profileType = types[given.type] ?? ProfileType.RuntimeDefault;
+  return { apparmor: { profileType, localhostRef: given.localhostProfile ?? "" } };
+}
+
+function seLinux(given: { user?: string; role?: string; type?: string; level?: string } | undefined) {
+  return given ? { selinuxOptions: given } : {};
 }

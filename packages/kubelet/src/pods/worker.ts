@@ -13,6 +13,7 @@ import { containerLogPath, podLogFolder } from "./paths.ts";
 import { type Kill, plan } from "./plan.ts";
 import { type BoundPod, type PodContainer, podContainers, podText } from "./pod.ts";
 import { removePodFiles, setUpPod, writeHosts } from "./pod-files.ts";
+import { runtimeHandler } from "./runtime-class.ts";
 import { sandboxConfig } from "./sandbox-config.ts";
 import { ContainerStarter, keptDead } from "./starter.ts";
 import { podStatus } from "./status.ts";
@@ -119,10 +120,11 @@ export class PodWorker implements AsyncDisposable {
   update(pod: BoundPod): void {
     const before = gracePeriod(this.#pod);
     const wasGoing = this.#going;
+    const newer = whatCounts(pod) !== whatCounts(this.#pod);
     this.#pod = pod;
     if (this.#going) this.#bringUp.abort(new Error("the pod is deleted"));
     if (wasGoing && gracePeriod(pod) < before) this.#shorten();
-    this.wake();
+    if (newer) this.wake(); // most updates are the echo of the status we sent
   }
 
   /** The API server has the pod no more: what is left of it has to go. */
@@ -272,7 +274,8 @@ export class PodWorker implements AsyncDisposable {
     this.#starter.prefetch(this.#pod);
     const config = sandboxConfig(this.#context, this.#pod, attempt);
     try {
-      const { podSandboxId } = await runtime.runPodSandbox({ config, runtimeHandler: "" }, { signal });
+      const handler = await runtimeHandler(this.#context, this.#pod);
+      const { podSandboxId } = await runtime.runPodSandbox({ config, runtimeHandler: handler }, { signal });
       const { status } = await runtime.podSandboxStatus({ podSandboxId }, { signal });
       if (status) this.#view = { ...this.#view, sandboxes: [status, ...this.#view.sandboxes] };
     } catch (cause) {
@@ -418,4 +421,13 @@ export class PodWorker implements AsyncDisposable {
   #containerOf(name: string): PodContainer | undefined {
     return podContainers(this.#pod).find(({ container }) => container.name === name);
   }
+}
+
+/** The parts of a pod that this worker acts on, as one comparable text. */
+function whatCounts({ metadata, spec, status }: BoundPod): string {
+  const { labels, annotations, deletionTimestamp, deletionGracePeriodSeconds } = metadata;
+  const gates = (spec.readinessGates ?? []).map(({ conditionType }) => {
+    return status?.conditions?.find(({ type }) => type === conditionType)?.status;
+  });
+  return JSON.stringify([spec, labels, annotations, deletionTimestamp, deletionGracePeriodSeconds, gates]);
 }

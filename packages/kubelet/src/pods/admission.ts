@@ -1,0 +1,70 @@
+import type { Pod } from "@hawser/api";
+import type { KubeletContext } from "../context.ts";
+import { type BoundPod, podContainers } from "./pod.ts";
+import { involved } from "./worker-events.ts";
+
+/** Why a pod is not taken; its status says so, and it has failed. */
+export interface Rejection {
+  reason: string;
+  message: string;
+}
+
+/**
+ * What this kubelet cannot do is refused by name before anything of the pod starts, rather than left out of it.
+ *
+ * Source: kubernetes pkg/kubelet/lifecycle/predicate.go, for the words of OutOfpods
+ */
+export function reject(pod: BoundPod, { active, maxPods }: { active: number; maxPods: number }): Rejection | undefined {
+  if (active >= maxPods) {
+    const message = `Node didn't have enough resource: pods, requested: 1, used: ${active}, capacity: ${maxPods}`;
+    return { reason: "OutOfpods", message };
+  }
+  const missing = unsupported(pod);
+  if (missing.length === 0) return undefined;
+  return { reason: "PodFeatureUnsupported", message: `Not supported by this kubelet: ${missing.join(", ")}` };
+}
+
+function unsupported(pod: BoundPod): string[] {
+  const { spec } = pod;
+  const found: string[] = [];
+  if (spec.hostUsers === false) found.push("spec.hostUsers: false");
+  if (spec.setHostnameAsFQDN) found.push("spec.setHostnameAsFQDN");
+  if ((spec.resourceClaims ?? []).length > 0) found.push("spec.resourceClaims");
+  if (spec.os?.name === "windows") found.push("spec.os.name: windows");
+  for (const { container } of podContainers(pod)) {
+    const where = `container ${container.name}:`;
+    if ((container.volumeDevices ?? []).length > 0) found.push(`${where} volumeDevices`);
+    const amounts = { ...container.resources?.limits, ...container.resources?.requests };
+    const known = ["cpu", "memory", "ephemeral-storage"];
+    for (const name of Object.keys(amounts)) if (!known.includes(name)) found.push(`${where} resource ${name}`);
+    const probes = [container.livenessProbe, container.readinessProbe, container.startupProbe];
+    if (probes.some((probe) => probe?.grpc)) found.push(`${where} gRPC probes`);
+  }
+  return found;
+}
+
+/** Tells the API server that the pod has failed, and why. */
+export async function tellRejected(
+  { client, events, log, now }: Pick<KubeletContext, "client" | "events" | "log" | "now">,
+  pod: BoundPod,
+  { reason, message }: Rejection,
+): Promise<void> {
+  const { namespace, name, uid } = pod.metadata;
+  const text = `Pod was rejected: ${message}`;
+  events.record(involved(pod), "Warning", reason, message);
+  const status = {
+    phase: "Failed",
+    reason,
+    message: text,
+    startTime: `${new Date(now()).toISOString().slice(0, 19)}Z`,
+  };
+  const ref = { resource: "pods", namespace, name, subresource: "status" };
+  await client.patch<Pod>(ref, { metadata: { uid }, status }, { type: "strategic" }).catch((error: unknown) => {
+    log.warn("rejection not told", { pod: name, reason, error });
+  });
+}
+
+/** Has this pod ended, by its own account in the API? */
+export function hasEnded({ status }: Pod): boolean {
+  return status?.phase === "Succeeded" || status?.phase === "Failed";
+}
