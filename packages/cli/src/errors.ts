@@ -96,6 +96,9 @@ function standardMessage(error: unknown): string | undefined {
       : `Error from server: ${error.message}`;
   }
   if (nameOf(error) === "ConnectionError") return messageOf(error);
+  if (nameOf(error) === "KubeconfigError" && (error as { configuration?: unknown }).configuration) {
+    return `Error in configuration: ${messageOf(error)}`;
+  }
   if (nameOf(error) === "CredentialError") return `Unable to connect to the server: ${messageOf(error)}`;
   return undefined;
 }

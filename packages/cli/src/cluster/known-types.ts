@@ -8,6 +8,8 @@ export interface ResourceType {
   namespaced: boolean;
   shortNames: readonly string[];
   categories: readonly string[];
+  /** The word it was asked for by. */
+  asked?: string;
 }
 
 function type(

@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { KubernetesObject } from "@hawser/api";
+import { type KubernetesObject, StatusError } from "@hawser/api";
 import { CommandError } from "../errors.ts";
 
 /** Bytes of one file, or of stdin. */
@@ -12,6 +12,16 @@ export interface Manifest extends KubernetesObject {
   kind: string;
   metadata: NonNullable<KubernetesObject["metadata"]>;
 }
+
+/** What an API error says when the object came from a file: which, and what was tried. */
+export function withSource(error: unknown, doing: string, manifest: Manifest): unknown {
+  const source = sources.get(manifest);
+  if (!(error instanceof StatusError) || !source) return error;
+  const message = `error when ${doing} ${JSON.stringify(source)}: ${error.message}`;
+  return new StatusError({ ...error.status, message }, { cause: error });
+}
+
+const sources = new WeakMap<Manifest, string>();
 
 export interface ManifestSources {
   filenames: readonly string[];
@@ -119,7 +129,9 @@ function flatten(value: unknown, file: string): Manifest[] {
   if (typeof kind !== "string" || !kind) throw invalid(file, "Object 'Kind' is missing");
   if (typeof apiVersion !== "string" || !apiVersion) throw invalid(file, "Object 'apiVersion' is missing");
   if (kind.endsWith("List") && Array.isArray(items)) return items.flatMap((item: unknown) => flatten(item, file));
-  return [{ ...(value as object), apiVersion, kind, metadata: metadata ?? {} }];
+  const manifest: Manifest = { ...(value as object), apiVersion, kind, metadata: metadata ?? {} };
+  sources.set(manifest, file);
+  return [manifest];
 }
 
 function invalid(file: string, why: string): CommandError {

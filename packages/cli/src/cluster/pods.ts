@@ -30,7 +30,7 @@ export async function findPods(client: KubeClient, query: PodQuery): Promise<Fou
   const object = await client
     .get<KubernetesObject>({ ...type, ...(namespace && { namespace }), name }, { signal: query.signal })
     .catch((error: unknown) => {
-      throw isUnservedPath(error) ? noSuchType(type.resource) : error;
+      throw isUnservedPath(error) ? noSuchType(type.asked ?? type.resource) : error;
     });
   if (type.kind === "Pod") return { object, type, pods: [object as Pod] };
   const labelSelector = selectorOf(object, type, query.purpose);

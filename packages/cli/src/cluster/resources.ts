@@ -18,11 +18,11 @@ interface TypeName {
  */
 export async function findType(client: Pick<KubeClient, "request">, word: string): Promise<ResourceType> {
   const known = knownTypes.find((type) => readings(word).some((reading) => matches(type, reading)));
-  if (known) return known;
+  if (known) return { ...known, asked: word };
   const types = await discover(client);
   for (const reading of readings(word)) {
     const found = types.find((type) => matches(type, reading));
-    if (found) return found;
+    if (found) return { ...found, asked: word };
   }
   throw noSuchType(word);
 }
@@ -46,11 +46,9 @@ export async function findKind(
   );
 }
 
+/** Names the type without its group, as kubectl does. */
 export function noSuchType(word: string): ExitError {
-  const [name = word, ...group] = word.split(".");
-  const within = group.length > 0 ? ` in group ${JSON.stringify(group.join("."))}` : "";
-  // kubectl lets this one text go without "group": it names the type as it was written.
-  return new ExitError(`error: the server doesn't have a resource type ${JSON.stringify(within ? word : name)}`);
+  return new ExitError(`error: the server doesn't have a resource type ${JSON.stringify(word.split(".")[0])}`);
 }
 
 /** True for the answer to a path that the server does not serve, unlike that to an object that is not there. */

@@ -60,7 +60,7 @@ async function applyOne(
   client: KubeClient,
   { target, manifest, options: { fieldManager, dryRun, signal } }: Application,
 ): Promise<KubernetesObject & { verb: string }> {
-  const wanted = annotated(manifest);
+  const wanted = annotated(manifest, target.namespace);
   const write = { fieldManager, ...(dryRun === "server" && { dryRun: "All" as const }), signal };
   const current = await client.get<KubernetesObject>(refOf(target), { signal }).catch((error: unknown) => {
     if (error instanceof StatusError && error.code === 404) return undefined;
@@ -90,11 +90,12 @@ function isBuiltIn(apiVersion: string): boolean {
 }
 
 /** With the annotation that says what was applied, as kubectl writes it: one line and a newline. */
-function annotated(manifest: Manifest): Manifest {
+function annotated(manifest: Manifest, namespace: string | undefined): Manifest {
   const { annotations = {}, ...metadata } = manifest.metadata;
   const { [lastApplied]: _, ...others } = annotations;
-  const plain = { ...manifest, metadata: { ...metadata, annotations: others } };
-  return { ...plain, metadata: { ...metadata, annotations: { ...others, [lastApplied]: `${goJSON(plain)}\n` } } };
+  const placed = { ...metadata, ...(namespace && { namespace }) };
+  const plain = { ...manifest, metadata: { ...placed, annotations: others } };
+  return { ...plain, metadata: { ...placed, annotations: { ...others, [lastApplied]: `${goJSON(plain)}\n` } } };
 }
 
 function previous({ metadata }: KubernetesObject): unknown {

@@ -1,5 +1,5 @@
 import type { KubernetesObject } from "@hawser/api";
-import { type Manifest, readManifests } from "../cluster/manifests.ts";
+import { type Manifest, readManifests, withSource } from "../cluster/manifests.ts";
 import { placeOf, refOf } from "../cluster/objects.ts";
 import { type Context, command } from "../command.ts";
 import { CommandError } from "../errors.ts";
@@ -91,7 +91,7 @@ export async function eachManifest(
       await context.out(printer ? printer.print(object) : `${nameOf(object)} ${own ?? verb}${dry}\n`);
     } catch (error) {
       if (context.signal.aborted) throw error;
-      errors.push(error);
+      errors.push(withSource(error, "creating", manifest));
     }
   }
   if (errors.length > 0) throw new AggregateError(errors);

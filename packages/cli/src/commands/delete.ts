@@ -116,7 +116,7 @@ async function runDelete(context: Context, { args, flags: given, changed }: Pars
     } catch (error) {
       if (plan.ignoreNotFound && isNotFound(error)) continue;
       if (context.signal.aborted) throw error;
-      errors.push(isUnservedPath(error) ? noSuchType(target.type.resource) : error);
+      errors.push(isUnservedPath(error) ? noSuchType(target.type.asked ?? target.type.resource) : error);
     }
   }
   if (deleted.length === 0 && errors.length === 0) await context.out("No resources found\n");

@@ -50,7 +50,8 @@ async function runExec(context: Context, line: Parsed<typeof streamFlags>): Prom
   if (isCompleted(pod)) {
     throw new CommandError(`cannot exec into a container in a completed pod; current phase is ${pod.status?.phase}`);
   }
-  const container = chooseContainer(pod, flags.container, flags.quiet ? undefined : context.warn);
+  // A name that was given is the server's to judge, as in kubectl 1.33.
+  const container = flags.container || chooseContainer(pod, "", flags.quiet ? undefined : context.warn).name;
   const { stdin, raw } = chooseTerminal(context, flags);
   const { io } = context;
   const { exec: run } = await import("@hawser/client");
@@ -58,7 +59,7 @@ async function runExec(context: Context, line: Parsed<typeof streamFlags>): Prom
   const { exitCode } = await run(client, {
     namespace,
     pod: pod.metadata?.name ?? word,
-    container: container.name,
+    container,
     command: remote,
     stdin: stdin ? io.stdin : undefined,
     stdout: io.stdout,

@@ -170,7 +170,7 @@ async function* pages({ client, flags, context }: GetRequest, query: Query, acce
         signal: context.signal,
       })
       .catch((error: unknown) => {
-        throw isUnservedPath(error) ? noSuchType(query.type.resource) : error;
+        throw isUnservedPath(error) ? noSuchType(query.type.asked ?? query.type.resource) : error;
       });
     yield answer;
     next = query.name ? undefined : (answer as { metadata?: { continue?: string } }).metadata?.continue || undefined; // Table and list alike
@@ -185,18 +185,22 @@ async function printTables(request: GetRequest): Promise<number> {
   let last: ResourceType | undefined;
   let printer = new TablePrinter();
   let wrote = false;
+  /** An empty line goes before the next table. */
+  let separate = false;
   for (const query of queries) {
-    if (last !== query.type) {
+    if (last?.resource !== query.type.resource || last.apiVersion !== query.type.apiVersion) {
       printer = tablePrinter(flags, query.type, withKind);
-      if (last && wrote && !flags["no-headers"]) wrote = await separate(context);
+      separate ||= wrote && !flags["no-headers"];
       last = query.type;
     }
     try {
       const tables: Table[] = [];
       for await (const answer of pages(request, query, tableAccept)) tables.push(asTable(answer));
       for (const text of sorted(tables, flags["sort-by"]).map((table) => printer.print(table))) {
-        wrote ||= text !== "";
-        await context.out(text);
+        if (text === "") continue;
+        await context.out(separate ? `\n${text}` : text);
+        wrote = true;
+        separate = false;
       }
     } catch (error) {
       if (context.signal.aborted) throw error;
@@ -210,12 +214,6 @@ async function printTables(request: GetRequest): Promise<number> {
     context.warn(within ? `No resources found in ${place.namespace} namespace.` : "No resources found");
   }
   return 0;
-}
-
-/** An empty line between types. The next table is then the first to have written. */
-async function separate(context: Context): Promise<false> {
-  await context.out("\n");
-  return false;
 }
 
 function tablePrinter(flags: GetFlags, type: ResourceType, withKind: boolean): TablePrinter {
@@ -301,7 +299,7 @@ async function watch(request: GetRequest): Promise<number> {
   const { context, client, flags } = request;
   const [query, ...more] = queriesOf(request);
   if (!query) throw new CommandError("no resource to watch");
-  if (more.some(({ type }) => type !== query.type))
+  if (more.some(({ type }) => type.resource !== query.type.resource))
     throw new CommandError("you may only specify a single resource type");
   if (more.length > 0) {
     throw new CommandError(

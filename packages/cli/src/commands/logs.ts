@@ -1,6 +1,6 @@
 import { type Pod, StatusError } from "@hawser/api";
 import type { KubeClient, LogsOptions } from "@hawser/client";
-import { annotatedContainer, chooseContainer, containersOf, defaulted } from "../cluster/containers.ts";
+import { annotatedContainer, containersOf, defaulted } from "../cluster/containers.ts";
 import { findPods } from "../cluster/pods.ts";
 import { type Context, command } from "../command.ts";
 import { CommandError, Interrupted, messageFor, UsageError } from "../errors.ts";
@@ -196,7 +196,10 @@ function sourcesOf(context: Context, pod: Pod, given: Flags): Source[] {
     wanted = first.name;
     if (others.length > 0 && !given["all-pods"]) context.warn(defaulted(pod, first.name));
   }
-  return [{ pod, container: chooseContainer(pod, wanted).name }];
+  if (!containersOf(pod).some(({ name }) => name === wanted)) {
+    throw new CommandError(`container ${wanted} is not valid for pod ${pod.metadata?.name}`);
+  }
+  return [{ pod, container: wanted }];
 }
 
 interface LogRequest {

@@ -43,8 +43,8 @@ hawser port-forward service/web 8443:https`,
 });
 
 async function runPortForward(context: Context, { args, flags: given }: Parsed<typeof flags>): Promise<number> {
-  const [word, ...specs] = args;
-  if (word === undefined || specs.length === 0) {
+  const [word, ...texts] = args;
+  if (word === undefined || texts.length === 0) {
     throw new UsageError("TYPE/NAME and list of ports are required for port-forward");
   }
   const { io, signal } = context;
@@ -52,7 +52,7 @@ async function runPortForward(context: Context, { args, flags: given }: Parsed<t
   const query = { word, namespace, timeoutMs: given["pod-running-timeout"], purpose: "attach to", signal };
   const { object, type, pods } = await findPods(client, query);
   const [pod] = pods;
-  const ports = type.kind === "Service" ? servicePorts(specs, object, pod) : podPorts(specs, pod);
+  const specs = type.kind === "Service" ? servicePorts(texts, object, pod) : podPorts(texts, pod);
   if (pod.status?.phase !== "Running") {
     throw new CommandError(`unable to forward port because pod is not running. Current status=${pod.status?.phase}`);
   }
@@ -64,7 +64,7 @@ async function runPortForward(context: Context, { args, flags: given }: Parsed<t
   await using forward = await open(client, {
     namespace,
     pod: pod.metadata?.name ?? "",
-    ports,
+    ports: specs.map(({ local, remote }) => ({ local: number(local, "local"), remote })),
     addresses,
     signal,
     onConnection: ({ local }) => {
@@ -104,6 +104,12 @@ interface Spec {
   remote: string;
 }
 
+/** The port of the pod is known; the local one is not checked yet. */
+interface Resolved {
+  local: string;
+  remote: number;
+}
+
 /** `80`, `8080:80`, `:80`, and names in place of the port of the pod. */
 function split(spec: string): Spec {
   const parts = spec.split(":");
@@ -125,7 +131,7 @@ function number(text: string, what: "local" | "remote"): number {
   return value;
 }
 
-function podPorts(specs: readonly string[], pod: Pod): ForwardedPort[] {
+function podPorts(specs: readonly string[], pod: Pod): Resolved[] {
   return specs.map((spec) => {
     const { local, remote } = split(spec);
     const port = /^\d+$/.test(remote) ? number(remote, "remote") : portNamed(pod, remote);
@@ -136,7 +142,7 @@ function podPorts(specs: readonly string[], pod: Pod): ForwardedPort[] {
       port,
       remote,
     );
-    return { local: local === remote ? port : number(local, "local"), remote: port };
+    return { local: local === remote ? String(port) : local, remote: port };
   });
 }
 
@@ -154,7 +160,7 @@ interface ServicePort {
   targetPort?: number | string;
 }
 
-function servicePorts(specs: readonly string[], service: KubernetesObject, pod: Pod): ForwardedPort[] {
+function servicePorts(specs: readonly string[], service: KubernetesObject, pod: Pod): Resolved[] {
   const { spec } = service as { spec?: { ports?: ServicePort[]; clusterIP?: string } }; // its type is Service
   const ports = spec?.ports ?? [];
   const name = service.metadata?.name ?? "";
@@ -172,7 +178,7 @@ function servicePorts(specs: readonly string[], service: KubernetesObject, pod: 
     refuseUDP(ports, found.port, remote);
     const target = spec?.clusterIP === "None" ? found.port : (found.targetPort ?? found.port);
     const port = typeof target === "number" ? target || found.port : portNamed(pod, target);
-    return { local: local === remote ? found.port : number(local, "local"), remote: port };
+    return { local: local === remote ? String(found.port) : local, remote: port };
   });
 }
 

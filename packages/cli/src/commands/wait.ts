@@ -1,4 +1,5 @@
-import type { KubernetesObject } from "@hawser/api";
+import { type KubernetesObject, StatusError } from "@hawser/api";
+import type { KubeClient } from "@hawser/client";
 import { awaitObject, TimedOut } from "../cluster/await.ts";
 import { type ObjectRef, refOf } from "../cluster/objects.ts";
 import { kindName } from "../cluster/resources.ts";
@@ -94,8 +95,10 @@ async function runWait(context: Context, { args, flags: given }: Parsed<typeof f
   for (const target of found) {
     const timeoutMs = Math.max(1, deadline - Date.now());
     const shown = `${kindName(target.type)}/${target.name}`;
-    if (!check) await awaitGone(client, { target, uid: undefined, timeoutMs, signal: context.signal });
-    else {
+    if (!check) {
+      if (!(await isThere(client, target, context.signal))) continue;
+      await awaitGone(client, { target, uid: undefined, timeoutMs, signal: context.signal });
+    } else {
       if (given.for.toLowerCase() !== "create") await client.get(refOf(target), { signal: context.signal });
       await awaitObject(client, { target, timeoutMs, check, signal: context.signal }).catch((error: unknown) => {
         if (!(error instanceof TimedOut)) throw error;
@@ -107,6 +110,16 @@ async function runWait(context: Context, { args, flags: given }: Parsed<typeof f
     await context.out(`${shown} condition met\n`);
   }
   return 0;
+}
+
+async function isThere(client: KubeClient, target: ObjectRef, signal: AbortSignal): Promise<boolean> {
+  try {
+    await client.get(refOf(target), { signal });
+    return true;
+  } catch (error) {
+    if (error instanceof StatusError && error.code === 404) return false;
+    throw error;
+  }
 }
 
 function readCondition(condition: string): Check {

@@ -111,7 +111,18 @@ describe("toYAML", () => {
       value: { a: "one\ntwo\n", b: "one\n\ntwo", c: { d: "x\n\n" } },
       want: "a: |\n  one\n  two\nb: |-\n  one\n\n  two\nc:\n  d: |+\n    x\n\n",
     },
-    { name: "control characters", value: "a\u001bb\tc", want: '"a\\eb\\tc"\n' },
+    {
+      name: "long lines fold at a space",
+      value: { k: `${"a".repeat(70)} ${"b".repeat(12)} cc`, q: `x: ${"a".repeat(90)} b` },
+      want: `k: ${"a".repeat(70)} ${"b".repeat(12)}\n  cc\nq: 'x: ${"a".repeat(90)}\n  b'\n`,
+    },
+    { name: "keys with numbers", value: { k10: 1, k9: 1, "k.": 1, ka: 1 }, want: "k.: 1\nk9: 1\nk10: 1\nka: 1\n" },
+    { name: "a first line that is indented", value: { a: " x\ny" }, want: "a: |2-\n   x\n  y\n" },
+    {
+      name: "control characters",
+      value: "a\u001bb\tc",
+      want: '"a\\eb\\tc"\n',
+    },
   ];
   for (const { name, value, want } of cases) it(name, () => assert.equal(toYAML(value), want));
 });

@@ -3,6 +3,13 @@ import { dirname, isAbsolute, join, resolve } from "node:path";
 /** Thrown when a kubeconfig cannot be read, is malformed, or names what is not there. The text is kubectl's. */
 export class KubeconfigError extends Error {
   override readonly name = "KubeconfigError";
+  /** The file could be read; what it says does not fit together. */
+  readonly configuration: boolean;
+
+  constructor(message: string, { configuration = false, cause }: { configuration?: boolean; cause?: unknown } = {}) {
+    super(message, { cause });
+    this.configuration = configuration;
+  }
 }
 
 export interface Cluster {

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { describe, it } from "node:test";
+import { authority } from "../testing/certificates.ts";
 import { inClusterConfig } from "./in-cluster.ts";
 import { type LoadOptions, loadKubeconfig } from "./kubeconfig.ts";
 
@@ -34,7 +35,7 @@ users:
 - name: u
   user: ${user}
 `;
-const server = "{server: 'https://192.0.2.1:6443', certificate-authority-data: Q0E=}";
+const server = `{server: 'https://192.0.2.1:6443', certificate-authority-data: ${Buffer.from(authority).toString("base64")}}`;
 
 const load = (path: string, options: LoadOptions = {}) => loadKubeconfig({ path, env: {}, ...options });
 
@@ -45,7 +46,7 @@ describe("loadKubeconfig", () => {
     const config = await load(dir.path("config"));
     assert.equal(config.server.href, "https://192.0.2.1:6443/");
     assert.equal(config.namespace, "apps");
-    assert.deepEqual(config.tls, { ca: "CA", cert: "data", key: "the key" });
+    assert.deepEqual(config.tls, { ca: authority, cert: "data", key: "the key" });
     assert.deepEqual(await config.headers(), {});
     assert.deepEqual([config.user, config.context, config.cluster], ["u", "main", "c"]);
   });
@@ -145,7 +146,7 @@ echo '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","s
       name: "an unknown context",
       text: one(server, "{}"),
       options: { context: "x" },
-      want: 'context "x" does not exist',
+      want: "context was not found for specified context: x",
     },
     { name: "broken YAML", text: "a: [", want: /^error loading config file ".*": yaml: / },
     { name: "a list", text: "- a", want: /is not a mapping$/ },
@@ -168,7 +169,7 @@ echo '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","s
     {
       name: "a missing authority",
       text: one("{server: 'https://h', certificate-authority: no/such}", "{}"),
-      want: /unable to read certificate-authority .*no such file or directory$/,
+      want: /^unable to read certificate-authority .* for c due to open .*: no such file or directory$/,
     },
     {
       name: "trust and distrust at once",

@@ -49,7 +49,7 @@ export async function loadKubeconfig(options: LoadOptions = {}): Promise<Cluster
 /** The cluster of one context of a kubeconfig that was read before. */
 export async function clusterConfig(file: Kubeconfig, overrides: ConfigOverrides = {}): Promise<ClusterConfig> {
   const contextName = overrides.context || file.currentContext;
-  const context = findContext(file, contextName, overrides.context !== undefined && overrides.context !== "");
+  const context = findContext(file, contextName);
   const clusterName = overrides.cluster || context.cluster;
   const userName = overrides.user || context.user;
   const cluster = withClusterOverrides(found(file.clusters, clusterName, "cluster", overrides.cluster), overrides);
@@ -59,7 +59,7 @@ export async function clusterConfig(file: Kubeconfig, overrides: ConfigOverrides
     throw new KubeconfigError(`cluster "${clusterName}": proxy-url is not supported`);
   }
   const server = serverURL(cluster.server);
-  const tls = await tlsOptions(cluster, user);
+  const tls = await tlsOptions({ cluster, user }, { cluster: clusterName ?? "", user: userName ?? "" });
   return {
     server,
     namespace: overrides.namespace || context.namespace || "default",
@@ -71,12 +71,11 @@ export async function clusterConfig(file: Kubeconfig, overrides: ConfigOverrides
   };
 }
 
-function findContext(file: Kubeconfig, name: string, explicit: boolean): Context {
+function findContext(file: Kubeconfig, name: string): Context {
   if (!name) return {};
   const context = file.contexts.get(name);
   if (context) return context;
-  if (explicit) throw new KubeconfigError(`context "${name}" does not exist`);
-  throw new KubeconfigError(`context was not found for specified context: ${name}`);
+  throw new KubeconfigError(`context was not found for specified context: ${name}`, { configuration: true });
 }
 
 function found<T extends object>(
@@ -158,18 +157,26 @@ function serverURL(text: string | undefined): URL {
   return url;
 }
 
-async function tlsOptions(cluster: Cluster, user: User): Promise<ConnectionOptions> {
+async function tlsOptions(
+  { cluster, user }: { cluster: Cluster; user: User },
+  names: { cluster: string; user: string },
+): Promise<ConnectionOptions> {
   const insecure = cluster["insecure-skip-tls-verify"] === true;
-  const ca = await dataOrFile(
-    cluster["certificate-authority-data"],
-    cluster["certificate-authority"],
-    "certificate-authority",
-  );
+  const ca = await dataOrFile(cluster["certificate-authority-data"], cluster["certificate-authority"], {
+    what: "certificate-authority",
+    owner: names.cluster,
+  });
   if (insecure && ca) {
     throw new KubeconfigError("specifying a root certificates file with the insecure flag is not allowed");
   }
-  const cert = await dataOrFile(user["client-certificate-data"], user["client-certificate"], "client-cert");
-  const key = await dataOrFile(user["client-key-data"], user["client-key"], "client-key");
+  if (ca && !ca.includes("-----BEGIN CERTIFICATE-----")) {
+    throw new KubeconfigError("unable to load root certificates: unable to parse bytes as PEM block");
+  }
+  const cert = await dataOrFile(user["client-certificate-data"], user["client-certificate"], {
+    what: "client-cert",
+    owner: names.user,
+  });
+  const key = await dataOrFile(user["client-key-data"], user["client-key"], { what: "client-key", owner: names.user });
   if (cert && !key)
     throw new KubeconfigError(
       "invalid configuration: client-key-data or client-key must be specified to use the clientCert authentication method",
@@ -189,7 +196,7 @@ async function tlsOptions(cluster: Cluster, user: User): Promise<ConnectionOptio
 async function dataOrFile(
   data: string | undefined,
   file: string | undefined,
-  what: string,
+  { what, owner }: { what: string; owner: string },
 ): Promise<string | undefined> {
   if (data) return Buffer.from(data, "base64").toString("utf8");
   if (!file) return undefined;
@@ -200,7 +207,7 @@ async function dataOrFile(
     const code = (cause as NodeJS.ErrnoException).code;
     const why =
       code === "ENOENT" ? "no such file or directory" : code === "EACCES" ? "permission denied" : String(code);
-    throw new KubeconfigError(`invalid configuration: unable to read ${what} ${file}: open ${file}: ${why}`, { cause });
+    throw new KubeconfigError(`unable to read ${what} ${file} for ${owner} due to open ${file}: ${why}`, { cause });
   }
 }
 
