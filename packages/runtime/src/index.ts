@@ -1,1 +1,206 @@
-export {};
+import { chmod, mkdir } from "node:fs/promises";
+import { type ContainerEventType, createStreamingServer, serveCRI } from "@hawser/cri";
+import { createLogger, type Logger, Metrics } from "@hawser/trace";
+import { openExecGroups } from "./cgroup/open-exec-groups.ts";
+import { Usage } from "./cgroup/usage.ts";
+import { completeConfig, type PartialConfig } from "./config.ts";
+import type { Context } from "./context.ts";
+import { imageService, imagesAdminService, openImageStore } from "./images/index.ts";
+import { lockFile } from "./native/lock.ts";
+import { Reaper } from "./native/reaper.ts";
+import { addRules } from "./network/rules.ts";
+import { readHost } from "./oci/host.ts";
+import { makePauseRoot } from "./oci/pause-spec.ts";
+import { chooseRuntime, needProgram, cgroupMode as readCgroupMode } from "./oci/probe.ts";
+import type { OCIRuntimeName } from "./oci/runtime.ts";
+import { type Paths, pathsOf } from "./paths.ts";
+import { recover } from "./recover.ts";
+import { recordExit } from "./server/container-end.ts";
+import { containerName } from "./server/container-name.ts";
+import { describeContainerStatus, describeSandboxStatus } from "./server/describe.ts";
+import { type ContainerEvent, Events } from "./server/events.ts";
+import { sandboxName } from "./server/sandbox-name.ts";
+import { runtimeService } from "./service.ts";
+import { Exits } from "./store/exits.ts";
+import { writeJSON } from "./store/json-file.ts";
+import type { ContainerRecord, SandboxRecord } from "./store/records.ts";
+import { Store } from "./store/store.ts";
+import { streamingRuntime } from "./streaming-runtime.ts";
+
+export type { PartialConfig, RuntimeConfig } from "./config.ts";
+export type { OCIRuntimeName } from "./oci/runtime.ts";
+export { removeEverything } from "./remove-everything.ts";
+
+export interface RuntimeOptions {
+  /** Where its state is. One runtime at a time per root. */
+  root: string;
+  /** The CRI's Unix socket. */
+  socketPath: string;
+  /** crun where installed, else runc. */
+  ociRuntime?: OCIRuntimeName | undefined;
+  config?: PartialConfig;
+  log?: Logger;
+}
+
+/** A running CRI runtime. Disposing it leaves its containers running. */
+export interface Runtime extends AsyncDisposable {
+  socketPath: string;
+  ociRuntime: { name: OCIRuntimeName; version: string; reason: string };
+  metrics: Metrics;
+}
+
+/**
+ * Starts the CRI runtime: finds what an earlier one has left, and serves. Resolves when it is ready.
+ * Throws when the root is in use, a program is missing, or the socket is taken.
+ */
+export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
+  const config = completeConfig(options.config ?? {});
+  const log = options.log ?? createLogger({ name: "runtime" });
+  const paths = pathsOf(options.root, config.stateDir);
+  await makeDirectories(paths);
+
+  await using started = new AsyncDisposableStack();
+  started.use(await lockFile(paths.lock, `runtime root ${paths.root}`));
+  const reaper = started.use(new Reaper());
+  const [cgroupMode, conmonPath, pauseProgram] = await Promise.all([
+    readCgroupMode(),
+    needProgram(config.conmonProgram, "conmon"),
+    needProgram(config.pauseProgram, "catatonit"),
+  ]);
+  const bridge = `hawser${paths.hash}`;
+  const rules = { hash: paths.hash, bridge, podCIDR: config.podCIDR };
+  await writeJSON(paths.places, {
+    stateDir: paths.stateDir,
+    bridge,
+    podCIDR: config.podCIDR,
+    cniBinDir: config.cniBinDir,
+    cgroupMode,
+  });
+  const [oci, host, groups, images] = await Promise.all([
+    chooseRuntime({
+      reaper,
+      wanted: options.ociRuntime,
+      root: paths.ociRoot,
+      mode: cgroupMode,
+      hidden: [paths.containers, paths.sandboxes, paths.netns],
+    }),
+    readHost(cgroupMode === "v2" ? "v2" : "v1"),
+    openExecGroups({ mode: cgroupMode, paths }),
+    openImageStore({ root: paths.root, log: log.named("images"), config: config.images }),
+    makePauseRoot(paths.pauseRoot, pauseProgram),
+  ]);
+  started.use(oci.view);
+  started.use(images);
+  const metrics = new Metrics("hawser_runtime");
+  const now = () => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
+  const sandboxes = new Store<SandboxRecord>({
+    directory: paths.sandboxes,
+    kind: "sandbox",
+    nameOf: ({ metadata }) => sandboxName(metadata),
+  });
+  const containers = new Store<ContainerRecord>({
+    directory: paths.containers,
+    kind: "container",
+    nameOf: containerName,
+  });
+
+  let networkReady: Promise<void> | undefined;
+  const partial: Omit<Context, "streaming"> = {
+    config,
+    paths,
+    log,
+    metrics,
+    reaper,
+    oci,
+    conmonPath,
+    host,
+    cgroupMode,
+    network: {
+      cni: { reaper, binDir: config.cniBinDir },
+      name: bridge,
+      podCIDR: config.podCIDR,
+      ipamDir: paths.ipam,
+      netnsDir: paths.netns,
+      ready() {
+        networkReady ??= addRules(reaper, rules);
+        networkReady.catch(() => {
+          networkReady = undefined; // the next pod tries again
+        });
+        return networkReady;
+      },
+    },
+    groups,
+    usage: new Usage({ mode: cgroupMode, now }),
+    images,
+    sandboxes,
+    containers,
+    events: new Events((id, type) => describeEvent({ sandboxes, containers, now }, id, type)),
+    now,
+  };
+  const exits: Exits = started.use(
+    new Exits({ directory: paths.exits, log, onExit: (id, exit) => recordExit(partial, id, exit) }),
+  );
+  await recover({ ...partial, exits });
+
+  const streaming = started.use(
+    createStreamingServer({
+      runtime: streamingRuntime(partial),
+      address: config.streaming.address,
+      port: config.streaming.port,
+      idleTimeoutMs: config.streaming.idleTimeoutSeconds * 1000,
+      log: log.named("streaming"),
+    }),
+  );
+  await streaming.start();
+  started.use(
+    await serveCRI({
+      socketPath: options.socketPath,
+      runtime: runtimeService({ ...partial, streaming, exits }),
+      images: imageService(images),
+      uploads: imagesAdminService(images),
+      onCall({ method, durationMs, error }) {
+        metrics.record(method, durationMs / 1000, error !== undefined);
+        if (error !== undefined) log.at(2, "call failed", { method, error });
+        else log.at(5, "call", { method, milliseconds: Math.round(durationMs) });
+      },
+    }),
+  );
+  const running = started.move();
+  return {
+    socketPath: options.socketPath,
+    ociRuntime: { name: oci.name, version: oci.version, reason: oci.reason },
+    metrics,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+async function makeDirectories(paths: Paths): Promise<void> {
+  const { root, stateDir, sandboxes, containers, ociRoot, exits, sockets, netns, ipam } = paths;
+  for (const directory of [root, stateDir]) {
+    await mkdir(directory, { recursive: true, mode: 0o711 });
+    await chmod(directory, 0o711); // not for others to list, but a container's user passes through to its root
+  }
+  for (const directory of [sandboxes, containers]) await mkdir(directory, { recursive: true, mode: 0o711 });
+  for (const directory of [ociRoot, exits, sockets, netns, ipam])
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+}
+
+function describeEvent(
+  { sandboxes, containers, now }: Pick<Context, "sandboxes" | "containers" | "now">,
+  id: string,
+  type: ContainerEventType,
+): ContainerEvent | undefined {
+  const sandboxId = containers.find(id)?.sandboxId ?? id;
+  const sandbox = sandboxes.find(sandboxId);
+  if (!sandbox) return undefined;
+  return {
+    containerId: id,
+    containerEventType: type,
+    createdAt: now(),
+    podSandboxStatus: describeSandboxStatus(sandbox),
+    containersStatuses: containers
+      .list()
+      .filter((record) => record.sandboxId === sandboxId)
+      .map(describeContainerStatus),
+  };
+}

@@ -1,0 +1,11 @@
+// Removes what interrupted runs of these tests have left: node conformance/crun/support/clean.ts
+import { glob, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { removeEverything } from "@hawser/runtime";
+
+for await (const root of glob(path.join(tmpdir(), "hawser-crun-*"))) {
+  await removeEverything(root);
+  await rm(root, { recursive: true, force: true });
+  process.stdout.write(`removed ${root}\n`);
+}

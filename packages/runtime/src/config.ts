@@ -1,0 +1,84 @@
+import { readFile } from "node:fs/promises";
+import { parse } from "yaml";
+import type { ImageStoreConfig } from "./images/index.ts";
+
+/** What can be set in the file given with --config, and by startRuntime. Everything has a default. */
+export interface RuntimeConfig {
+  /** Addresses of pods, IPv4. */
+  podCIDR: string;
+  /** Where the CNI plugins are. */
+  cniBinDir: string;
+  /** Where the OCI runtime's state, sockets and network namespaces are; should not survive a reboot. Empty: /run/hawser/<hash of the root>. */
+  stateDir: string;
+  /** The static pause program: a name to look up in PATH, or a path. */
+  pauseProgram: string;
+  /** conmon: a name to look up in PATH, or a path. */
+  conmonProgram: string;
+  /** cgroup of pods for which none is given. Empty: /hawser-<hash of the root>. */
+  cgroupParent: string;
+  streaming: {
+    address: string;
+    /** 0: any free one. */
+    port: number;
+    /** Seconds without a byte until a session is ended; 0 for never. */
+    idleTimeoutSeconds: number;
+  };
+  exec: {
+    /** Seconds between SIGHUP and SIGKILL when the client is gone. */
+    graceSeconds: number;
+    /** Seconds an output may stay open and silent after its command has ended. */
+    drainSeconds: number;
+  };
+  images: ImageStoreConfig;
+}
+
+export const defaultConfig: RuntimeConfig = {
+  podCIDR: "10.88.0.0/16",
+  cniBinDir: "/usr/lib/cni",
+  stateDir: "",
+  pauseProgram: "catatonit",
+  conmonProgram: "conmon",
+  cgroupParent: "",
+  streaming: { address: "127.0.0.1", port: 0, idleTimeoutSeconds: 4 * 3600 },
+  exec: { graceSeconds: 2, drainSeconds: 0.25 },
+  images: {},
+};
+
+export type PartialConfig = {
+  [K in keyof RuntimeConfig]?: RuntimeConfig[K] extends object ? Partial<RuntimeConfig[K]> : RuntimeConfig[K];
+};
+
+/** The defaults with what is given over them. Throws for a name that does not exist or a value of another type. */
+export function completeConfig(given: PartialConfig): RuntimeConfig {
+  return merge(defaultConfig, given, "") as RuntimeConfig; // merge() has checked names and types
+}
+
+/** Reads a YAML file. Throws with its path for what it cannot take. */
+export async function readConfigFile(file: string): Promise<PartialConfig> {
+  try {
+    const value: unknown = parse(await readFile(file, "utf8")) ?? {};
+    if (typeof value !== "object" || Array.isArray(value)) throw new Error("not a mapping");
+    merge(defaultConfig, value as object, "");
+    return value as PartialConfig;
+  } catch (cause) {
+    throw new Error(`config file ${file}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+}
+
+function merge(base: object, given: object, path: string): object {
+  const result: Record<string, unknown> = { ...base };
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined) continue;
+    const known = result[name];
+    const full = `${path}${name}`;
+    if (full === "images") {
+      result[name] = value; // checked by the image store
+      continue;
+    }
+    if (known === undefined) throw new Error(`unknown setting "${full}"`);
+    if (typeof known !== typeof value || value === null)
+      throw new Error(`setting "${full}" has to be a ${typeof known}`);
+    result[name] = typeof known === "object" && known ? merge(known, value as object, `${full}.`) : value;
+  }
+  return result;
+}

@@ -1,0 +1,38 @@
+import type { StreamingServer } from "@hawser/cri";
+import type { Logger, Metrics } from "@hawser/trace";
+import type { ExecGroups } from "./cgroup/exec-groups.ts";
+import type { Usage } from "./cgroup/usage.ts";
+import type { RuntimeConfig } from "./config.ts";
+import type { ImageStore } from "./images/index.ts";
+import type { Reaper } from "./native/reaper.ts";
+import type { Network } from "./network/bridge.ts";
+import type { Host } from "./oci/host.ts";
+import type { CgroupMode } from "./oci/probe.ts";
+import type { OCIRuntime } from "./oci/runtime.ts";
+import type { Paths } from "./paths.ts";
+import type { Events } from "./server/events.ts";
+import type { ContainerRecord, SandboxRecord } from "./store/records.ts";
+import type { Store } from "./store/store.ts";
+
+/** What the CRI methods work with. Each takes the members it uses. */
+export interface Context {
+  config: RuntimeConfig;
+  paths: Paths;
+  log: Logger;
+  metrics: Metrics;
+  reaper: Reaper;
+  oci: OCIRuntime;
+  conmonPath: string;
+  host: Host;
+  cgroupMode: CgroupMode;
+  network: Network;
+  groups: ExecGroups;
+  usage: Usage;
+  images: ImageStore;
+  sandboxes: Store<SandboxRecord>;
+  containers: Store<ContainerRecord>;
+  streaming: StreamingServer;
+  events: Events;
+  /** Nanoseconds since 1970. */
+  now: () => bigint;
+}

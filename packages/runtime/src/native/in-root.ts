@@ -1,0 +1,64 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { closeQuietly, errno, lastError, libc } from "./libc.ts";
+
+const SYS_openat2 = 437;
+const O_RDONLY = 0;
+const O_NONBLOCK = 0o4000;
+const O_PATH = 0o10000000;
+const O_DIRECTORY = 0o200000;
+const O_CLOEXEC = 0o2000000;
+const RESOLVE_NO_MAGICLINKS = 0x02;
+const RESOLVE_IN_ROOT = 0x10;
+const ENOENT = 2;
+const EEXIST = 17;
+
+/**
+ * Reads a file of a root filesystem as a process inside would see it: links are followed, but never out of the root.
+ * Undefined when it is not there. Throws for what is not a regular file, or is larger than `maxBytes`.
+ */
+export async function readInRoot(root: string, path: string, maxBytes: number): Promise<string | undefined> {
+  const fd = openInRoot(root, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (fd === undefined) return undefined;
+  let file: FileHandle;
+  try {
+    file = await open(`/proc/self/fd/${fd}`, "r");
+  } finally {
+    closeQuietly(fd);
+  }
+  await using handle = file;
+  const stat = await handle.stat();
+  if (!stat.isFile()) throw new Error(`${path} of the image is not a file`);
+  if (stat.size > maxBytes) throw new Error(`${path} of the image is larger than ${maxBytes} bytes`);
+  return await handle.readFile("utf8");
+}
+
+/** Makes a directory and its parents in a root filesystem, links followed but never out of it. */
+export function makeDirectoryInRoot(root: string, path: string): void {
+  const parts = path.split("/").filter(Boolean);
+  for (let depth = 1; depth <= parts.length; depth++) {
+    const parent = openInRoot(root, `/${parts.slice(0, depth - 1).join("/")}`, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (parent === undefined) throw new Error(`${path} is in the way of the working directory`);
+    try {
+      const name = parts[depth - 1] ?? "";
+      if (name === ".." || name === ".") throw new Error(`working directory ${path} is not plain`);
+      if (libc.mkdirat(parent, name, 0o755) < 0 && errno() !== EEXIST) throw lastError("mkdir", path);
+    } finally {
+      closeQuietly(parent);
+    }
+  }
+}
+
+/** A descriptor of a path inside `root`; undefined when there is nothing. */
+function openInRoot(root: string, path: string, flags: number): number | undefined {
+  const rootFd = libc.open(root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  if (rootFd < 0) throw lastError("open", root);
+  try {
+    const how = new BigUint64Array([BigInt(flags), 0n, BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)]);
+    const fd = libc.openat2(SYS_openat2, rootFd, path, new Uint8Array(how.buffer), how.byteLength);
+    if (fd >= 0) return fd;
+    if (errno() === ENOENT) return undefined;
+    throw lastError("openat2", path);
+  } finally {
+    closeQuietly(rootFd);
+  }
+}

@@ -1,0 +1,159 @@
+import { getSystemErrorName } from "node:util";
+import koffi from "koffi";
+
+// Every declaration below is libc's; the casts give koffi's untyped functions the types of their C prototypes.
+const library = koffi.load("libc.so.6");
+
+/** Bytes of a C object that only libc looks into. */
+export type Opaque = Uint8Array;
+
+export const libc = {
+  pipe2: library.func("int pipe2(_Out_ int *fds, int flags)") as (fds: [number, number], flags: number) => number,
+  fcntl: library.func("int fcntl(int fd, int command, long argument)") as (
+    fd: number,
+    command: number,
+    argument: number,
+  ) => number,
+  ioctl: library.func("int ioctl(int fd, unsigned long request, void *argument)") as (
+    fd: number,
+    request: number,
+    argument: Opaque,
+  ) => number,
+  close: library.func("int close(int fd)") as (fd: number) => number,
+  open: library.func("int open(const char *path, int flags, int mode)") as (
+    path: string,
+    flags: number,
+    mode: number,
+  ) => number,
+  flock: library.func("int flock(int fd, int operation)") as (fd: number, operation: number) => number,
+  posixSpawn: library.func(
+    "int posix_spawn(_Out_ int *pid, const char *path, void *actions, void *attributes, const char **argv, const char **envp)",
+  ) as (
+    pid: [number],
+    path: string,
+    actions: Opaque,
+    attributes: Opaque,
+    argv: (string | null)[],
+    envp: (string | null)[],
+  ) => number,
+  actionsInit: library.func("int posix_spawn_file_actions_init(void *actions)") as (actions: Opaque) => number,
+  actionsDup2: library.func("int posix_spawn_file_actions_adddup2(void *actions, int from, int to)") as (
+    actions: Opaque,
+    from: number,
+    to: number,
+  ) => number,
+  actionsChdir: library.func("int posix_spawn_file_actions_addchdir_np(void *actions, const char *path)") as (
+    actions: Opaque,
+    path: string,
+  ) => number,
+  actionsCloseFrom: library.func("int posix_spawn_file_actions_addclosefrom_np(void *actions, int from)") as (
+    actions: Opaque,
+    from: number,
+  ) => number,
+  actionsDestroy: library.func("int posix_spawn_file_actions_destroy(void *actions)") as (actions: Opaque) => number,
+  attributesInit: library.func("int posix_spawnattr_init(void *attributes)") as (attributes: Opaque) => number,
+  attributesFlags: library.func("int posix_spawnattr_setflags(void *attributes, short flags)") as (
+    attributes: Opaque,
+    flags: number,
+  ) => number,
+  attributesDefaults: library.func("int posix_spawnattr_setsigdefault(void *attributes, void *signals)") as (
+    attributes: Opaque,
+    signals: Opaque,
+  ) => number,
+  attributesMask: library.func("int posix_spawnattr_setsigmask(void *attributes, void *signals)") as (
+    attributes: Opaque,
+    signals: Opaque,
+  ) => number,
+  sigfillset: library.func("int sigfillset(void *signals)") as (signals: Opaque) => number,
+  waitpid: library.func("int waitpid(int pid, _Out_ int *status, int options)") as (
+    pid: number,
+    status: [number],
+    options: number,
+  ) => number,
+  waitid: library.func("int waitid(int type, unsigned int id, _Out_ void *info, int options)") as (
+    type: number,
+    id: number,
+    info: Opaque,
+    options: number,
+  ) => number,
+  mount: library.func(
+    "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)",
+  ) as (source: string, target: string, type: string | null, flags: number, data: string | null) => number,
+  umount2: library.func("int umount2(const char *target, int flags)") as (target: string, flags: number) => number,
+  chdir: library.func("int chdir(const char *path)") as (path: string) => number,
+  unshare: library.func("int unshare(int flags)") as (flags: number) => number,
+  setns: library.func("int setns(int fd, int type)") as (fd: number, type: number) => number,
+  socket: library.func("int socket(int domain, int type, int protocol)") as (
+    domain: number,
+    type: number,
+    protocol: number,
+  ) => number,
+  connect: library.func("int connect(int fd, void *address, unsigned int length)") as (
+    fd: number,
+    address: Opaque,
+    length: number,
+  ) => number,
+  getsockopt: library.func("int getsockopt(int fd, int level, int name, void *value, void *length)") as (
+    fd: number,
+    level: number,
+    name: number,
+    value: Opaque,
+    length: Opaque,
+  ) => number,
+  poll: library.func("int poll(void *fds, unsigned long count, int timeout)") as (
+    fds: Opaque,
+    count: number,
+    timeout: number,
+  ) => number,
+  recvmsg: library.func("long recvmsg(int fd, void *message, int flags)") as (
+    fd: number,
+    message: Opaque,
+    flags: number,
+  ) => number,
+  prctl: library.func("int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)") as (
+    option: number,
+    a: number,
+    b: number,
+    c: number,
+    d: number,
+  ) => number,
+  syscall3: library.func("long syscall(long number, long a, long b, long c, long d)") as (
+    number: number,
+    a: number,
+    b: number,
+    c: number,
+    d: number,
+  ) => number,
+  openat2: library.func(
+    "long syscall(long number, int directory, const char *path, void *how, unsigned long size)",
+  ) as (number: number, directory: number, path: string, how: Opaque, size: number) => number,
+  mkdirat: library.func("int mkdirat(int directory, const char *path, unsigned int mode)") as (
+    directory: number,
+    path: string,
+    mode: number,
+  ) => number,
+};
+
+/** The address of a buffer, for C structures that point to another. The buffer must stay referenced by the caller. */
+export function addressOf(buffer: Opaque): bigint {
+  return koffi.address(buffer);
+}
+
+/** errno of the last failed call. Read it before anything else is called. */
+export function errno(): number {
+  return koffi.errno();
+}
+
+/** errno of the last failed call, as the error Node would throw: `code`, `errno`, `syscall`. */
+export function lastError(syscall: string, what: string): NodeJS.ErrnoException {
+  return systemError(koffi.errno(), syscall, what);
+}
+
+export function systemError(errno: number, syscall: string, what: string): NodeJS.ErrnoException {
+  const code = getSystemErrorName(-errno);
+  return Object.assign(new Error(`${syscall} ${what}: ${code}`), { code, errno: -errno, syscall });
+}
+
+export function closeQuietly(...fds: (number | undefined)[]): void {
+  for (const fd of fds) if (fd !== undefined && fd >= 0) libc.close(fd);
+}

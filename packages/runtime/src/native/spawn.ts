@@ -1,0 +1,173 @@
+import { openSync, writeSync } from "node:fs";
+import { closeQuietly, libc, systemError } from "./libc.ts";
+import { openPipe, readable } from "./pipe.ts";
+import type { Reaper } from "./reaper.ts";
+
+const POSIX_SPAWN_SETSIGDEF = 0x04;
+const POSIX_SPAWN_SETSIGMASK = 0x08;
+/** Larger than any of libc's spawn objects and signal sets, bytes. */
+const objectBytes = 512;
+/** What is kept of each output of a helper program, bytes; the rest is read and dropped. */
+const maxCaptured = 1024 * 1024;
+/** What fits into a fresh pipe without its reader, bytes. */
+export const pipeBytes = 60 * 1024;
+
+export interface Command {
+  /** Absolute path of the program. */
+  path: string;
+  /** Without the program's own name. */
+  args: string[];
+  env?: Record<string, string>;
+  /** Our descriptors that become 0, 1, 2, …; -1 for /dev/null. */
+  stdio: number[];
+  cwd?: string | undefined;
+}
+
+export interface Child {
+  pid: number;
+  /** The exit code; 128 + n after signal n. */
+  exited: Promise<number>;
+}
+
+const defaultEnv = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
+
+/**
+ * Starts a program by posix_spawn: in 0.1 ms however large this process is, where node:child_process
+ * forks and copies page tables. Signals are at their defaults in it (Node ignores SIGPIPE), and it gets no
+ * descriptor but `stdio`. The caller keeps, and closes, its own copies of those.
+ *
+ * Throws the system's error (ENOENT, EACCES, EAGAIN) when it cannot be started.
+ */
+export function spawn({ reaper }: { reaper: Reaper }, command: Command): Child {
+  const actions = new Uint8Array(objectBytes);
+  libc.actionsInit(actions);
+  const pid: [number] = [0];
+  try {
+    command.stdio.forEach((fd, target) => {
+      libc.actionsDup2(actions, fd < 0 ? devNull() : fd, target);
+    });
+    // Descriptors we ourselves were started with may lack close-on-exec (CVE-2024-21626).
+    libc.actionsCloseFrom(actions, command.stdio.length);
+    if (command.cwd) libc.actionsChdir(actions, command.cwd);
+    const env = Object.entries({ ...defaultEnv, ...command.env }).map(([name, value]) => `${name}=${value}`);
+    const argv = [command.path, ...command.args, null];
+    const errno = libc.posixSpawn(pid, command.path, actions, plainSignals(), argv, [...env, null]);
+    if (errno !== 0) throw systemError(errno, "posix_spawn", command.path);
+  } finally {
+    libc.actionsDestroy(actions);
+  }
+  return { pid: pid[0], exited: reaper.wait(pid[0]) };
+}
+
+export interface Result {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/**
+ * Runs a program to its end. A non-zero exit is a result. Of each output at most 1 MiB is kept.
+ *
+ * `input` (at most 60 KiB) becomes its standard input. Aborting `signal` kills it and throws the reason.
+ */
+export async function run(
+  dependencies: { reaper: Reaper },
+  command: Omit<Command, "stdio"> & { input?: string; signal?: AbortSignal | undefined },
+): Promise<Result> {
+  command.signal?.throwIfAborted();
+  const own: number[] = [];
+  const theirs: number[] = [];
+  try {
+    const stdin = command.input === undefined ? -1 : inputPipe(command.input);
+    theirs.push(stdin);
+    const outputs = [openPipe(), openPipe()];
+    own.push(...outputs.map(({ read }) => read));
+    theirs.push(...outputs.map(({ write }) => write));
+    const child = spawn(dependencies, { ...command, stdio: theirs });
+    closeQuietly(...theirs.splice(0));
+    const [stdout, stderr] = own.splice(0).map(capture);
+    using _kill = killOnAbort(child, command.signal);
+    const [code, out, err] = await Promise.all([child.exited, stdout ?? "", stderr ?? ""]);
+    command.signal?.throwIfAborted();
+    return { code, stdout: out, stderr: err };
+  } finally {
+    closeQuietly(...own, ...theirs);
+  }
+}
+
+/** run(), and an exit other than 0 is an Error with the program's own words. */
+export async function runOrThrow(
+  dependencies: { reaper: Reaper },
+  command: Parameters<typeof run>[1],
+): Promise<string> {
+  const { code, stdout, stderr } = await run(dependencies, command);
+  if (code === 0) return stdout;
+  const words = stderr.trim() || stdout.trim() || `exit status ${code}`;
+  throw new Error(`${command.path} ${command.args.join(" ")}: ${words}`);
+}
+
+function killOnAbort(child: Child, signal: AbortSignal | undefined): Disposable {
+  const kill = () => killQuietly(child.pid, "SIGKILL");
+  signal?.addEventListener("abort", kill, { once: true });
+  return { [Symbol.dispose]: () => signal?.removeEventListener("abort", kill) };
+}
+
+/** Sends a signal; a process that is gone already is no error. */
+export function killQuietly(pid: number, signal: NodeJS.Signals | number): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+async function capture(fd: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let kept = 0;
+  for await (const chunk of readable(fd) as AsyncIterable<Buffer>) {
+    if (kept < maxCaptured) chunks.push(chunk);
+    kept += chunk.length;
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+/** A pipe that holds `input` and then its end: the reading end. */
+export function inputPipe(input: string): number {
+  const bytes = Buffer.from(input);
+  if (bytes.length > pipeBytes) throw new Error(`${bytes.length} bytes of input do not fit into a pipe`);
+  const { read, write } = openPipe();
+  try {
+    writeAll(write, bytes);
+    return read;
+  } catch (error) {
+    closeQuietly(read);
+    throw error;
+  } finally {
+    closeQuietly(write);
+  }
+}
+
+/** Writes what is known to fit: never blocks on an empty pipe. */
+export function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+}
+
+let nullDevice: number | undefined;
+function devNull(): number {
+  nullDevice ??= openSync("/dev/null", "r+");
+  return nullDevice;
+}
+
+let signals: Uint8Array | undefined;
+function plainSignals(): Uint8Array {
+  if (signals) return signals;
+  const attributes = new Uint8Array(objectBytes);
+  const all = new Uint8Array(objectBytes);
+  libc.sigfillset(all);
+  libc.attributesInit(attributes);
+  libc.attributesDefaults(attributes, all);
+  libc.attributesMask(attributes, new Uint8Array(objectBytes));
+  libc.attributesFlags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  signals = attributes;
+  return attributes;
+}

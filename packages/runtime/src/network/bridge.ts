@@ -1,0 +1,108 @@
+import path from "node:path";
+import type { NetworkRecord } from "../store/records.ts";
+import { type Attachment, type CNI, type PluginConfig, plugin } from "./cni.ts";
+import { createNetns, removeNetns } from "./netns.ts";
+
+const cniVersion = "1.0.0";
+
+/** The pods' network of this node. */
+export interface Network {
+  cni: CNI;
+  /** Name of the CNI network and of its bridge: at most 15 bytes, as interfaces are named. */
+  name: string;
+  podCIDR: string;
+  /** Where host-local keeps the addresses it gave out. */
+  ipamDir: string;
+  /** Where network namespaces are pinned. */
+  netnsDir: string;
+  /** Resolves when the node's own rules (masquerade, forwarding) are in place. */
+  ready: () => Promise<void>;
+}
+
+export interface Connection {
+  id: string;
+  podName: string;
+  podNamespace: string;
+  podUID: string;
+  portMappings: NetworkRecord["portMappings"];
+}
+
+/** Makes the pod's network namespace. Fast, and enough for the pause process to start. */
+export async function openNetns(network: Network, id: string): Promise<string> {
+  const file = path.join(network.netnsDir, id);
+  await createNetns(file);
+  return file;
+}
+
+/**
+ * Connects a pod's namespace: loopback and bridge side by side, portmap after them when host ports are asked for.
+ * Returns the addresses, the first one first. Throws CNIError; the caller then disconnects.
+ */
+export async function connect(network: Network, netns: string, connection: Connection): Promise<NetworkRecord> {
+  const { cni } = network;
+  const to = (ifName: string) => attachment(connection, netns, ifName);
+  const [result] = await Promise.all([
+    plugin(cni, "ADD", bridge(network), to("eth0")),
+    plugin(cni, "ADD", loopback(), to("lo")),
+    network.ready(),
+  ]);
+  if (connection.portMappings.length > 0) {
+    await plugin(cni, "ADD", { ...portmap(network, connection), prevResult: result }, to("eth0"));
+  }
+  const ips = (result.ips ?? []).map(({ address }) => address.split("/")[0] ?? address);
+  if (ips.length === 0) throw new Error(`the bridge plugin gave "${connection.id}" no address`);
+  return { netns, ips, portMappings: connection.portMappings };
+}
+
+/** Gives back addresses, ports and the namespace. Idempotent: what is gone is gone. */
+export async function disconnect(network: Network, netns: string, connection: Connection): Promise<void> {
+  const to = attachment(connection, netns, "eth0");
+  if (connection.portMappings.length > 0) await plugin(network.cni, "DEL", portmap(network, connection), to);
+  await plugin(network.cni, "DEL", bridge(network), to);
+  await removeNetns(netns); // with it goes the loopback interface
+}
+
+function attachment({ id, podName, podNamespace, podUID }: Connection, netns: string, ifName: string): Attachment {
+  return {
+    containerId: id,
+    netns,
+    ifName,
+    args: {
+      K8S_POD_NAMESPACE: podNamespace,
+      K8S_POD_NAME: podName,
+      K8S_POD_INFRA_CONTAINER_ID: id,
+      K8S_POD_UID: podUID,
+    },
+  };
+}
+
+function loopback(): PluginConfig {
+  return { cniVersion, name: "cni-loopback", type: "loopback" };
+}
+
+/** Masquerading is one rule for the whole network (rules.ts), so that no pod pays for calls of iptables. */
+export function bridge({ name, podCIDR, ipamDir }: Network): PluginConfig {
+  return {
+    cniVersion,
+    name,
+    type: "bridge",
+    bridge: name,
+    isGateway: true,
+    hairpinMode: true,
+    ipMasq: false,
+    ipam: {
+      type: "host-local",
+      ranges: [[{ subnet: podCIDR }]],
+      routes: [{ dst: "0.0.0.0/0" }],
+      dataDir: ipamDir,
+    },
+  };
+}
+
+/** `snat` lets the node reach host ports by 127.0.0.1 too; rules.ts keeps pods from misusing route_localnet. */
+export function portmap(
+  { name }: Pick<Network, "name">,
+  { portMappings }: Pick<Connection, "portMappings">,
+): PluginConfig {
+  return { cniVersion, name, type: "portmap", snat: true, runtimeConfig: { portMappings } };
+}

@@ -1,0 +1,87 @@
+import path from "node:path";
+import type { Reaper } from "../native/reaper.ts";
+import { run } from "../native/spawn.ts";
+
+/** How long a plugin may take, milliseconds. */
+const pluginTimeout = 60_000;
+
+export interface CNI {
+  reaper: Reaper;
+  /** Where the plugins are: /usr/lib/cni on Debian. */
+  binDir: string;
+}
+
+/** A plugin's configuration: one object of a network's list, with name and cniVersion. */
+export interface PluginConfig {
+  cniVersion: string;
+  name: string;
+  type: string;
+  [key: string]: unknown;
+}
+
+export interface CNIResult {
+  ips?: { address: string; gateway?: string; interface?: number }[];
+  interfaces?: { name: string; mac?: string; sandbox?: string }[];
+  [key: string]: unknown;
+}
+
+export interface Attachment {
+  containerId: string;
+  netns: string;
+  ifName: string;
+  /** CNI_ARGS, as containerd gives it. */
+  args?: Record<string, string>;
+}
+
+/** A plugin's refusal, in its own words. Source: containernetworking/cni SPEC.md, section 5 */
+export class CNIError extends Error {
+  override readonly name = "CNIError";
+}
+
+/**
+ * Runs one CNI plugin. ADD gives its result; DEL succeeds too when there is nothing left.
+ *
+ * Source: containernetworking/cni SPEC.md, section 2
+ */
+export async function plugin(
+  { reaper, binDir }: CNI,
+  command: "ADD" | "DEL",
+  config: PluginConfig,
+  attachment: Attachment,
+): Promise<CNIResult> {
+  const { code, stdout, stderr } = await run(
+    { reaper },
+    {
+      path: path.join(binDir, config.type),
+      args: [],
+      env: {
+        CNI_COMMAND: command,
+        CNI_CONTAINERID: attachment.containerId,
+        CNI_NETNS: attachment.netns,
+        CNI_IFNAME: attachment.ifName,
+        CNI_PATH: binDir,
+        ...(attachment.args && {
+          CNI_ARGS: Object.entries({ IgnoreUnknown: "1", ...attachment.args })
+            .map(([name, value]) => `${name}=${value.replaceAll(/[;=]/g, "_")}`)
+            .join(";"),
+        }),
+      },
+      input: JSON.stringify(config),
+      signal: AbortSignal.timeout(pluginTimeout),
+    },
+  );
+  if (code !== 0)
+    throw new CNIError(
+      `CNI plugin ${config.type}, ${command}: ${words(stdout) ?? (stderr.trim() || `exit status ${code}`)}`,
+    );
+  return stdout.trim() ? (JSON.parse(stdout) as CNIResult) : {};
+}
+
+function words(stdout: string): string | undefined {
+  try {
+    const { msg, details } = JSON.parse(stdout) as { msg?: string; details?: string };
+    return msg && details ? `${msg}: ${details}` : msg;
+  } catch {
+    return undefined;
+  }
+}

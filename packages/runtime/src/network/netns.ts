@@ -1,0 +1,57 @@
+import { openSync } from "node:fs";
+import { open, rm } from "node:fs/promises";
+import { closeQuietly, lastError, libc } from "../native/libc.ts";
+import { MS, mount, unmount } from "../native/mount.ts";
+
+const CLONE_NEWNET = 0x40000000;
+
+let home: number | undefined;
+
+/**
+ * Runs `body` with this thread in the network namespace `entered` leads to. It must not wait: everything else
+ * this process does would happen there too. When the way back is barred the process ends, since no socket
+ * it opens from then on could be trusted.
+ */
+function elsewhere<T>(enter: () => void, body: () => T): T {
+  home ??= openSync("/proc/self/ns/net", "r");
+  enter();
+  try {
+    return body();
+  } finally {
+    if (libc.setns(home, CLONE_NEWNET) < 0) process.abort();
+  }
+}
+
+/** Makes a network namespace and pins it to `file`, which keeps it alive without a process. */
+export async function createNetns(file: string): Promise<void> {
+  await (await open(file, "wx", 0o444)).close();
+  try {
+    elsewhere(
+      () => {
+        if (libc.unshare(CLONE_NEWNET) < 0) throw lastError("unshare", "of the network");
+      },
+      () => mount({ source: "/proc/thread-self/ns/net", target: file, flags: MS.bind }),
+    );
+  } catch (error) {
+    await rm(file, { force: true });
+    throw error;
+  }
+}
+
+/** Lets a network namespace go. Idempotent. */
+export async function removeNetns(file: string): Promise<void> {
+  unmount(file);
+  await rm(file, { force: true });
+}
+
+/** Runs `body`, which must not wait, inside a pinned network namespace: a socket made there stays there. */
+export function inNetns<T>(file: string, body: () => T): T {
+  const fd = openSync(file, "r");
+  try {
+    return elsewhere(() => {
+      if (libc.setns(fd, CLONE_NEWNET) < 0) throw lastError("setns", file);
+    }, body);
+  } finally {
+    closeQuietly(fd);
+  }
+}

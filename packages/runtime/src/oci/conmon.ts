@@ -1,0 +1,145 @@
+import { open, readFile, unlink } from "node:fs/promises";
+import path from "node:path";
+import { closeQuietly } from "../native/libc.ts";
+import { openPipe, readable } from "../native/pipe.ts";
+import type { Reaper } from "../native/reaper.ts";
+import { killQuietly, spawn } from "../native/spawn.ts";
+import { OCIError, type OCIRuntime } from "./runtime.ts";
+
+/** What conmon may say on its sync pipe, bytes: one line of JSON with the OCI runtime's error. */
+const maxAnswerBytes = 64 * 1024;
+
+export interface ConmonOptions {
+  /** The conmon program. */
+  conmonPath: string;
+  id: string;
+  /** The bundle: config.json, and conmon's own fifos and files. */
+  bundle: string;
+  /** A CRI log file; undefined for none. */
+  logPath?: string | undefined;
+  /** One file per ended container, named by its id, holding the exit code. */
+  exitDir: string;
+  /** Short: `<socketDir>/<id>/attach` must fit into 107 bytes. */
+  socketDir: string;
+  stdin: boolean;
+  stdinOnce: boolean;
+  terminal: boolean;
+}
+
+export interface Conmon {
+  conmonPid: number;
+  /** The container's first process. */
+  pid: number;
+  /** When conmon itself has ended; only its parent can tell. */
+  exited: Promise<number>;
+}
+
+/**
+ * Creates a container under a conmon of its own, which outlives us: it logs, keeps stdin and the terminal,
+ * and leaves the exit code. Throws OCIError with the OCI runtime's words when the container cannot be created.
+ *
+ * Source: containers/conmon docs/conmon.8.md, src/conmon.c
+ */
+export async function createUnderConmon(
+  { reaper, oci }: { reaper: Reaper; oci: OCIRuntime },
+  options: ConmonOptions,
+): Promise<Conmon> {
+  const { id, bundle } = options;
+  using snapshot = oci.view.snapshot();
+  // `-r` and `--runtime-arg` make the beginning of the command line that conmon runs.
+  const [runtimePath = oci.path, ...prefix] = [...snapshot.prefix, oci.path];
+  const sync = openPipe();
+  let child: { pid: number; exited: Promise<number> };
+  try {
+    child = spawn(
+      { reaper },
+      {
+        path: options.conmonPath,
+        args: [
+          "--sync", // stays our child, one fork less
+          "--api-version=1",
+          "--no-sync-log",
+          ...["-c", id, "-n", id, "-u", id, "-r", runtimePath, "-b", bundle],
+          ...["-p", path.join(bundle, "pid"), "-l", options.logPath ? `k8s-file:${options.logPath}` : "none"],
+          ...["--persist-dir", bundle, "--exit-dir", options.exitDir, "--socket-dir-path", options.socketDir],
+          ...[...prefix, `--root=${oci.root}`].map((argument) => `--runtime-arg=${argument}`),
+          ...(options.terminal ? ["-t"] : []),
+          ...(options.stdin ? ["-i"] : []),
+          ...(options.stdin && !options.stdinOnce ? ["--leave-stdin-open"] : []),
+        ],
+        env: { _OCI_SYNCPIPE: "3" },
+        stdio: [-1, -1, -1, sync.write],
+      },
+    );
+  } catch (error) {
+    closeQuietly(sync.read);
+    throw error;
+  } finally {
+    closeQuietly(sync.write);
+  }
+  const answer = await firstLine(sync.read);
+  if (answer === undefined) {
+    killQuietly(child.pid, "SIGKILL");
+    throw new Error(`conmon ended without an answer: exit status ${await child.exited}`);
+  }
+  const { data: pid, message } = answer;
+  if (pid > 0) return { conmonPid: child.pid, pid, exited: child.exited };
+  await child.exited;
+  throw new OCIError("create", cleaned(message ?? "conmon gave no reason"));
+}
+
+interface SyncAnswer {
+  /** The container's first process; negative when there is none. */
+  data: number;
+  message?: string;
+}
+
+async function firstLine(fd: number): Promise<SyncAnswer | undefined> {
+  let text = "";
+  for await (const chunk of readable(fd) as AsyncIterable<Buffer>) {
+    text += chunk.toString();
+    const end = text.indexOf("\n");
+    if (end >= 0) return JSON.parse(text.slice(0, end)) as SyncAnswer;
+    if (text.length > maxAnswerBytes) break;
+  }
+  return undefined;
+}
+
+/** The runtime's error as one line, without crun's timestamps. */
+function cleaned(message: string): string {
+  return message
+    .split("\n")
+    .map((line) => line.replace(/^\d{4}-\d\d-\d\dT[\d:.]+Z: /, "").trim())
+    .filter(Boolean)
+    .join("; ");
+}
+
+/** The exit code conmon has left for a container; undefined while it runs. */
+export async function readExit(exitDir: string, id: string): Promise<{ exitCode: number; at: bigint } | undefined> {
+  try {
+    await using file = await open(path.join(exitDir, id), "r");
+    const { mtimeNs } = await file.stat({ bigint: true });
+    const exitCode = Number.parseInt(await file.readFile("utf8"), 10);
+    return Number.isNaN(exitCode) ? undefined : { exitCode, at: mtimeNs };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Did the kernel's OOM killer end it? conmon leaves a file that says so. */
+export async function wasOOMKilled(bundle: string): Promise<boolean> {
+  return await readFile(path.join(bundle, "oom")).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Takes away what conmon leaves outside of the bundle. */
+export async function removeConmonFiles({ exitDir, socketDir }: { exitDir: string; socketDir: string }, id: string) {
+  for (const file of [path.join(exitDir, id), path.join(socketDir, id)]) {
+    await unlink(file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+    });
+  }
+}

@@ -1,0 +1,258 @@
+// Step 8 of 8. Before: cri/src/streaming/server.ts (a client's streams). After: the kernel.
+import type { Socket } from "node:net";
+import { type ByteSink, type ByteSource, discard, sinkOf, type TerminalSize } from "@hawser/streaming";
+import type { ExecGroup, ExecGroups } from "../cgroup/exec-groups.ts";
+import { readable, streamPipeBytes, writable } from "../native/pipe.ts";
+import type { Reaper } from "../native/reaper.ts";
+import type { ContainerRecord } from "../store/records.ts";
+import { openConsoleSocket, setTerminalSize, terminalStream } from "./console.ts";
+import { startExecProcess } from "./exec-process.ts";
+import { pump } from "./pump.ts";
+import type { OCIRuntime } from "./runtime.ts";
+import type { Process } from "./types.ts";
+
+/** How long a terminal's command waits for the client's first size, milliseconds. */
+const firstSizePatience = 100;
+
+export interface ExecDependencies {
+  reaper: Reaper;
+  oci: OCIRuntime;
+  groups: ExecGroups;
+  /** Short directory for console sockets. */
+  socketDir: string;
+  /** Between SIGHUP and SIGKILL when the client is gone, milliseconds. */
+  graceMs: number;
+  /** How long output may stay open, and silent, after the command has ended, milliseconds. */
+  drainMs: number;
+}
+
+export interface ExecOptions {
+  container: Pick<ContainerRecord, "id" | "process" | "cgroupPath">;
+  command: string[];
+  tty: boolean;
+  stdin?: ByteSource | undefined;
+  stdout?: ByteSink | undefined;
+  stderr?: ByteSink | undefined;
+  resize?: AsyncIterable<TerminalSize> | undefined;
+  /** Fires when the client is gone or its time is up. */
+  signal: AbortSignal;
+  /** Instead of the configured grace. */
+  graceMs?: number;
+}
+
+/**
+ * Runs one command in a running container. Resolves with its exit code once the last byte of output was taken: 127 when there
+ * is no such command, 126 when it cannot be executed, 128 + n after signal n; the OCI runtime's words are then on stderr.
+ *
+ * When `signal` fires, the command loses its stdin, gets SIGHUP, and SIGKILL after the grace, it and all it has started;
+ * the promise then rejects with the signal's reason. Rejects with OCIError when the container cannot run commands.
+ */
+export async function execInContainer(dependencies: ExecDependencies, options: ExecOptions): Promise<number> {
+  options.signal.throwIfAborted();
+  const { container, tty } = options;
+  const group = await dependencies.groups.open(container.id, container.cgroupPath);
+  try {
+    return tty ? await execOnTerminal(dependencies, options, group) : await execOnPipes(dependencies, options, group);
+  } finally {
+    group.remove().catch(() => undefined); // what is still running keeps it; it goes with the container
+  }
+}
+
+async function execOnPipes(dependencies: ExecDependencies, options: ExecOptions, group: ExecGroup): Promise<number> {
+  const { container, stdin, stdout, stderr, signal } = options;
+  const started = await startExecProcess(dependencies, {
+    containerId: container.id,
+    process: processOf(options),
+    group,
+    stdin: stdin !== undefined,
+    stdout: stdout !== undefined,
+    stderr: stderr !== undefined,
+    outputBytes: streamPipeBytes,
+  });
+  const input = started.stdin === undefined ? undefined : writable(started.stdin);
+  using ender = endOnAbort({
+    signal,
+    group,
+    pid: started.pid,
+    graceMs: options.graceMs ?? dependencies.graceMs,
+    input,
+  });
+  if (stdin && input) feed(stdin, input);
+  const exited = started.exited.finally(() => input?.destroy());
+  const pumped = [
+    pumpFrom(started.stdout, stdout, exited, dependencies.drainMs),
+    pumpFrom(started.stderr, stderr, exited, dependencies.drainMs),
+  ];
+  const [end] = await Promise.all([exited, ...pumped.map((output) => ender.guard(output))]);
+  await ender.ended();
+  signal.throwIfAborted();
+  return end.code;
+}
+
+async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptions, group: ExecGroup): Promise<number> {
+  const { container, stdin, stdout = discard, signal } = options;
+  await using socket = await openConsoleSocket(dependencies.socketDir);
+  const sizes = options.resize?.[Symbol.asyncIterator]();
+  let pending = sizes?.next();
+  const started = await startExecProcess(dependencies, {
+    containerId: container.id,
+    process: processOf(options),
+    group,
+    stdin: false,
+    stdout: false,
+    stderr: false,
+    consoleSocket: socket.path,
+    async finishProcess(process) {
+      const first = await within(pending, firstSizePatience);
+      if (!first?.value) return process;
+      pending = sizes?.next();
+      return { ...process, consoleSize: first.value };
+    },
+  });
+  const over = new AbortController();
+  const exited = started.exited.finally(() => over.abort(new Error("the command has ended")));
+  exited.catch(() => undefined); // awaited below
+  using ender = endOnAbort({ signal, group, pid: started.pid, graceMs: options.graceMs ?? dependencies.graceMs });
+  const master = await masterOrNothing(socket, exited);
+  if (master === undefined) {
+    const { code, failure } = await exited;
+    if (failure) await ender.guard(stdout.write(Buffer.from(`${failure}\r\n`)));
+    await ender.ended();
+    signal.throwIfAborted();
+    return code;
+  }
+  const terminal = terminalStream(master);
+  try {
+    const follow = async () => {
+      for (let next = await pending; next && !next.done && !terminal.destroyed; next = await sizes?.next()) {
+        setTerminalSize(master, next.value);
+      }
+    };
+    follow().catch(() => undefined); // the session's end, or a size the kernel does not take
+    if (stdin) feed(stdin, terminal, { close: false }); // a terminal has no half-close
+    const output = pump({ stream: terminal, sink: stdout, exited, drainMs: dependencies.drainMs });
+    const [end] = await Promise.all([exited, ender.guard(output)]);
+    if (end.failure) await ender.guard(stdout.write(Buffer.from(`${end.failure}\r\n`)));
+    await ender.ended();
+    signal.throwIfAborted();
+    return end.code;
+  } finally {
+    terminal.destroy();
+    sizes?.return?.().catch(() => undefined); // nobody reads sizes any more
+  }
+}
+
+/** The master, or undefined when the command has ended without one; a short command may end before its master comes. */
+async function masterOrNothing(
+  socket: { master(signal: AbortSignal): Promise<number> },
+  exited: Promise<unknown>,
+): Promise<number | undefined> {
+  const giveUp = new AbortController();
+  const late = exited.then(
+    () => setTimeout(() => giveUp.abort(new Error("no terminal")), 50),
+    () => giveUp.abort(new Error("no terminal")),
+  );
+  try {
+    return await socket.master(giveUp.signal);
+  } catch (error) {
+    if (giveUp.signal.aborted) return undefined;
+    await Promise.race([exited, late]);
+    if (giveUp.signal.aborted) return undefined;
+    throw error;
+  }
+}
+
+/** What the container's own process has, with another command. */
+function processOf({ container, command, tty }: ExecOptions): Process {
+  const { process } = container;
+  const { capabilities, consoleSize: _, oomScoreAdj: __, ...rest } = process;
+  return {
+    ...rest,
+    terminal: tty,
+    args: command,
+    env: tty && !process.env.some((entry) => entry.startsWith("TERM=")) ? [...process.env, "TERM=xterm"] : process.env,
+    ...(capabilities && { capabilities }),
+  };
+}
+
+function pumpFrom(fd: number | undefined, sink: ByteSink | undefined, exited: Promise<unknown>, drainMs: number) {
+  if (fd === undefined) return Promise.resolve();
+  return pump({ stream: readable(fd), sink: sink ?? discard, exited, drainMs });
+}
+
+/**
+ * Moves a client's input into the command, in the background: a command may leave its input unread, and ends the exec
+ * when it ends. When it has closed its stdin, the rest of the input is dropped, so that the client is not held up.
+ */
+function feed(source: ByteSource, target: Socket, { close } = { close: true }): void {
+  const sink = sinkOf(target);
+  const move = async () => {
+    let open = true;
+    for await (const chunk of source) {
+      if (open) await sink.write(chunk).catch(() => (open = false));
+    }
+    if (open && close && !target.destroyed) await sink.close();
+  };
+  move().catch(() => target.destroySoon()); // the client is gone (endOnAbort does the rest), or the command is
+}
+
+interface Ender extends Disposable {
+  /** A failure of the client's own streams is no more than its going away. */
+  guard<T>(output: Promise<T>): Promise<T | undefined>;
+  /** Resolves when nothing has to be ended, or all has ended. */
+  ended(): Promise<void>;
+}
+
+/** Ends the command when its client is gone: no more input, hang-up, grace, kill. Nothing of it is left then. */
+function endOnAbort(options: {
+  signal: AbortSignal;
+  group: ExecGroup;
+  pid: number;
+  graceMs: number;
+  input?: Socket | undefined;
+}): Ender {
+  const { signal, group, pid, graceMs, input } = options;
+  const lost = new AbortController();
+  let ending: Promise<void> | undefined;
+  const end = async () => {
+    input?.destroy();
+    if (graceMs > 0) {
+      await group.signal("SIGHUP", pid);
+      const deadline = performance.now() + graceMs;
+      while (performance.now() < deadline && (await group.count(pid)) > 0) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+    await group.kill(pid);
+  };
+  const start = () => {
+    ending ??= end();
+    ending.catch(() => undefined); // ended() has the rejection
+  };
+  if (signal.aborted) start();
+  signal.addEventListener("abort", start, { once: true });
+  return {
+    async guard(output) {
+      try {
+        return await output;
+      } catch (error) {
+        lost.abort(error);
+        start();
+        return undefined;
+      }
+    },
+    async ended() {
+      await ending;
+      if (lost.signal.aborted) throw lost.signal.reason;
+    },
+    [Symbol.dispose]: () => signal.removeEventListener("abort", start),
+  };
+}
+
+/** The promise's value if it comes in time. */
+function within<T>(promise: Promise<T> | undefined, milliseconds: number): Promise<T | undefined> {
+  if (!promise) return Promise.resolve(undefined);
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => resolve(undefined), milliseconds);
+  return Promise.race([promise.catch(() => undefined), late]).finally(() => clearTimeout(timer));
+}

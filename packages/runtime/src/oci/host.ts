@@ -1,0 +1,54 @@
+import { readFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { capabilityNames } from "./capabilities.ts";
+
+/** What this process itself may do; nobody can be granted more. */
+export interface Host {
+  /** Capabilities of our own bounding set. */
+  capabilities: ReadonlySet<string>;
+  /** Our own oom_score_adj: the lowest we can give without CAP_SYS_RESOURCE. */
+  oomScoreAdj: number;
+  /** Our own hard limits, by RLIMIT_ name; absent for unlimited. */
+  rlimits: ReadonlyMap<string, number>;
+  hostname: string;
+  cgroup: "v1" | "v2";
+  appArmor: boolean;
+}
+
+/** Reads what the kernel says of this process. */
+export async function readHost(cgroup: "v1" | "v2"): Promise<Host> {
+  const [status, oom, limits, appArmor] = await Promise.all([
+    readFile("/proc/self/status", "utf8"),
+    readFile("/proc/self/oom_score_adj", "utf8"),
+    readFile("/proc/self/limits", "utf8"),
+    readFile("/sys/module/apparmor/parameters/enabled", "utf8").catch(() => "N"),
+  ]);
+  const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`);
+  return {
+    capabilities: new Set(capabilityNames.filter((_, bit) => (bounding >> BigInt(bit)) & 1n)),
+    oomScoreAdj: Number.parseInt(oom, 10),
+    rlimits: new Map(limits.split("\n").flatMap(hardLimit)),
+    hostname: hostname(),
+    cgroup,
+    appArmor: appArmor.startsWith("Y"),
+  };
+}
+
+/** /proc/self/limits' own words for the limits. */
+const limitNames: Record<string, string> = {
+  "Max open files": "RLIMIT_NOFILE",
+  "Max processes": "RLIMIT_NPROC",
+  "Max locked memory": "RLIMIT_MEMLOCK",
+};
+
+function hardLimit(line: string): [string, number][] {
+  const [, name = "", hard = ""] = /^(.{1,25}?)\s{2,}\S+\s+(\S+)/.exec(line) ?? [];
+  const limit = limitNames[name];
+  return limit && hard !== "unlimited" ? [[limit, Number(hard)]] : [];
+}
+
+/** The nearest oom_score_adj we are able to give. */
+export function clampOOMScore(host: Pick<Host, "oomScoreAdj" | "capabilities">, wanted: number): number {
+  const score = Math.min(1000, Math.max(-1000, wanted));
+  return host.capabilities.has("CAP_SYS_RESOURCE") ? score : Math.max(host.oomScoreAdj, score);
+}

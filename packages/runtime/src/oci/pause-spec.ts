@@ -1,0 +1,81 @@
+import { constants, copyFile, mkdir } from "node:fs/promises";
+import path from "node:path";
+import type { LinuxPodSandboxConfig } from "@hawser/cri";
+import { Code, CRIError, NamespaceMode } from "@hawser/cri";
+import { clampOOMScore, type Host } from "./host.ts";
+import { type Linux, ociVersion, type Spec } from "./types.ts";
+
+/** Who the pause process is when nothing is said: nobody. */
+const pauseUser = 65534;
+/** The pod's anchor is the last the OOM killer should take. Source: kubernetes pkg/kubelet/qos/policy.go */
+const pauseOOMScore = -998;
+
+/** Makes the one small root filesystem that all pause processes share: the static program and mount points. */
+export async function makePauseRoot(directory: string, program: string): Promise<string> {
+  for (const name of ["proc", "sys", "dev"]) await mkdir(path.join(directory, name), { recursive: true, mode: 0o755 });
+  await copyFile(program, path.join(directory, "pause"), constants.COPYFILE_FICLONE).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code !== "ETXTBSY") throw error; // a pod of a former run is using it
+    },
+  );
+  return directory;
+}
+
+export interface PauseSpecOptions {
+  host: Host;
+  root: string;
+  cgroupsPath: string;
+  hostname: string;
+  netns: string | undefined;
+  linux: LinuxPodSandboxConfig | undefined;
+}
+
+/** config.json of a sandbox' pause process: it holds the pod's namespaces, and reaps when it is their first process. */
+export function pauseSpec(options: PauseSpecOptions): Spec {
+  const { host, root, netns, linux, cgroupsPath, hostname } = options;
+  const security = linux?.securityContext;
+  const modes = security?.namespaceOptions;
+  const namespaces: Linux["namespaces"] = [{ type: "mount" }];
+  if (netns) namespaces.push({ type: "network", path: netns }, { type: "uts" });
+  if (modes?.ipc !== NamespaceMode.NODE) namespaces.push({ type: "ipc" });
+  if (modes?.pid !== NamespaceMode.NODE) namespaces.push({ type: "pid" });
+  const uid = Number(security?.runAsUser?.value ?? pauseUser);
+  const gid = Number(security?.runAsGroup?.value ?? uid);
+  return {
+    ociVersion,
+    process: {
+      terminal: false,
+      user: { uid, gid },
+      args: ["/pause", "-P"],
+      env: ["PATH=/"],
+      cwd: "/",
+      noNewPrivileges: true,
+      oomScoreAdj: clampOOMScore(host, pauseOOMScore),
+      capabilities: { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] },
+    },
+    root: { path: root, readonly: true },
+    ...(netns && { hostname }),
+    mounts: [{ destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] }],
+    linux: { namespaces, cgroupsPath, ...sysctls(linux, { net: !!netns, ipc: modes?.ipc !== NamespaceMode.NODE }) },
+  };
+}
+
+const ipcSysctls = ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax"];
+ipcSysctls.push("kernel.shmmni", "kernel.shm_rmid_forced", "fs.mqueue.");
+
+/**
+ * Only what belongs to a namespace the pod has for itself, spelled plainly (CVE-2022-0811).
+ * Throws InvalidArgument for any other.
+ */
+function sysctls(linux: LinuxPodSandboxConfig | undefined, own: { net: boolean; ipc: boolean }): Pick<Linux, "sysctl"> {
+  const entries = Object.entries(linux?.sysctls ?? {});
+  for (const [name, value] of entries) {
+    const plain = name.replaceAll("/", ".");
+    const isIPC = ipcSysctls.some((known) => plain === known || (known.endsWith(".") && plain.startsWith(known)));
+    const allowed = (own.net && plain.startsWith("net.")) || (own.ipc && isIPC);
+    if (!/^[A-Za-z0-9_.-]+$/.test(plain) || /[\n\0]/.test(value) || !allowed) {
+      throw new CRIError(Code.InvalidArgument, `sysctl "${name}" is not allowed in this pod`);
+    }
+  }
+  return entries.length > 0 ? { sysctl: Object.fromEntries(entries) } : {};
+}

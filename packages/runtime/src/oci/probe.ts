@@ -1,0 +1,81 @@
+import { access, constants } from "node:fs/promises";
+import path from "node:path";
+import { fsType, typeOf } from "../native/mount.ts";
+import type { Reaper } from "../native/reaper.ts";
+import { runOrThrow } from "../native/spawn.ts";
+import type { OCIRuntime, OCIRuntimeName } from "./runtime.ts";
+import { openHybridView, plainView, unifiedMount, type View } from "./view.ts";
+
+/** The first executable of this name in PATH or among `extra` directories. */
+export async function findProgram(name: string, extra: string[] = []): Promise<string | undefined> {
+  if (path.isAbsolute(name)) return (await executable(name)) ? name : undefined;
+  const directories = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/usr/bin", "/sbin", "/bin", ...extra];
+  for (const directory of directories) {
+    const candidate = path.join(directory, name);
+    if (directory && (await executable(candidate))) return candidate;
+  }
+  return undefined;
+}
+
+/** findProgram, or an Error that says what to install. */
+export async function needProgram(name: string, debianPackage: string, extra: string[] = []): Promise<string> {
+  const found = await findProgram(name, extra);
+  if (!found) throw new Error(`${name} not found; on Debian: apt-get install ${debianPackage}`);
+  return found;
+}
+
+async function executable(file: string): Promise<boolean> {
+  return await access(file, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+export type CgroupMode = "v1" | "hybrid" | "v2";
+
+/** How this host has its cgroups. Source: systemd.io/CGROUP_DELEGATION */
+export async function cgroupMode(): Promise<CgroupMode> {
+  if ((await typeOf("/sys/fs/cgroup")) === fsType.cgroup2) return "v2";
+  return (await typeOf(unifiedMount)) === fsType.cgroup2 ? "hybrid" : "v1";
+}
+
+/**
+ * Chooses the OCI runtime: the one asked for, else crun, else runc; and how it has to see the host.
+ * Throws when it is not installed or does not answer.
+ */
+export async function chooseRuntime(options: {
+  reaper: Reaper;
+  wanted: OCIRuntimeName | undefined;
+  root: string;
+  mode: CgroupMode;
+  /** Directories whose mounts come and go. */
+  hidden: string[];
+}): Promise<OCIRuntime> {
+  const { reaper, wanted, root, mode, hidden } = options;
+  const candidates: OCIRuntimeName[] = wanted ? [wanted] : ["crun", "runc"];
+  for (const name of candidates) {
+    const program = await findProgram(name);
+    if (!program) continue;
+    const version = await versionOf(reaper, program);
+    const why = wanted ? "asked for" : name === "crun" ? "the default" : "crun is not installed";
+    const { view, note } = await viewFor(name, mode, hidden);
+    return { name, path: program, version, root, view, reason: `${why}; ${note}` };
+  }
+  throw new Error(`no OCI runtime: on Debian: apt-get install ${candidates.join(" or ")}`);
+}
+
+async function versionOf(reaper: Reaper, program: string): Promise<string> {
+  const text = await runOrThrow({ reaper }, { path: program, args: ["--version"] });
+  return /version (\S+)/.exec(text)?.[1] ?? "unknown";
+}
+
+async function viewFor(
+  name: OCIRuntimeName,
+  mode: CgroupMode,
+  hidden: string[],
+): Promise<{ view: View; note: string }> {
+  if (mode !== "hybrid" || name !== "crun") return { view: plainView, note: `cgroup ${mode} as it is` };
+  const nsenterPath = await needProgram("nsenter", "util-linux");
+  const view = await openHybridView({ nsenterPath, hidden });
+  return { view, note: `cgroup hybrid, which crun refuses: it runs in a mount namespace without ${unifiedMount}` };
+}

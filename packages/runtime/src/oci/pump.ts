@@ -1,0 +1,53 @@
+import type { Readable } from "node:stream";
+import type { ByteSink } from "@hawser/streaming";
+
+/** How often a silent output is looked at after its command has ended, milliseconds. */
+const lookInterval = 25;
+/** The longest time an output is read on after its command has ended, while its reader keeps up, milliseconds. */
+const maxDrain = 5000;
+
+/**
+ * Moves an output to its reader: all of it, at the reader's pace. Resolves at the output's end.
+ *
+ * A child left in the background may hold the output open for ever (containerd#9568), so that once `exited` has settled,
+ * `drainMs` of silence, or 5 s of chatter, count as the end. Time the reader takes does not count.
+ * A terminal's EIO is its end. Rejects when the sink does; the output is closed then.
+ */
+export async function pump(options: {
+  stream: Readable;
+  sink: ByteSink;
+  exited: Promise<unknown>;
+  drainMs: number;
+}): Promise<void> {
+  const { stream, sink, exited, drainMs } = options;
+  let writing = false;
+  let silentSince = performance.now();
+  let timer: NodeJS.Timeout | undefined;
+  let over = false;
+  const watch = () => {
+    if (over) return;
+    let readingFor = 0;
+    silentSince = performance.now();
+    timer = setInterval(() => {
+      if (writing) return;
+      readingFor += lookInterval;
+      if (performance.now() - silentSince >= drainMs || readingFor >= maxDrain) stream.destroy();
+    }, lookInterval);
+  };
+  exited.then(watch, watch);
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      writing = true;
+      await sink.write(chunk);
+      writing = false;
+      silentSince = performance.now();
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (writing || (code !== "EIO" && code !== "ERR_STREAM_PREMATURE_CLOSE" && code !== "ABORT_ERR")) throw error;
+  } finally {
+    over = true;
+    clearInterval(timer);
+    stream.destroy();
+  }
+}

@@ -1,0 +1,57 @@
+import type { LinuxContainerResources } from "@hawser/cri";
+import type { ResourceRecord } from "../store/records.ts";
+import type { Resources } from "./types.ts";
+
+/** CRI resources in numbers; what was not given is left out. */
+export function resourceRecord(resources: LinuxContainerResources | undefined): ResourceRecord {
+  if (!resources) return {};
+  const number = (value: bigint) => (value === 0n ? undefined : Number(value));
+  return compact({
+    cpuPeriod: number(resources.cpuPeriod),
+    cpuQuota: number(resources.cpuQuota),
+    cpuShares: number(resources.cpuShares),
+    memoryLimitInBytes: number(resources.memoryLimitInBytes),
+    memorySwapLimitInBytes: number(resources.memorySwapLimitInBytes),
+    oomScoreAdj: number(resources.oomScoreAdj),
+    cpusetCpus: resources.cpusetCpus || undefined,
+    cpusetMems: resources.cpusetMems || undefined,
+    hugepageLimits: resources.hugepageLimits.length
+      ? resources.hugepageLimits.map(({ pageSize, limit }) => ({ pageSize, limit: Number(limit) }))
+      : undefined,
+    unified: Object.keys(resources.unified).length ? { ...resources.unified } : undefined,
+  });
+}
+
+/** An update over what was before: only what the update gives changes. */
+export function mergeResources(before: ResourceRecord, update: ResourceRecord): ResourceRecord {
+  return { ...before, ...update, ...(update.unified && { unified: { ...before.unified, ...update.unified } }) };
+}
+
+/** As the OCI has them. A quota of -1 (no limit) is left out: crun 1.8 refuses it on cgroup v1. */
+export function ociResources(record: ResourceRecord, cgroup: "v1" | "v2"): Omit<Resources, "devices"> {
+  const cpu = compact({
+    shares: record.cpuShares,
+    quota: record.cpuQuota !== undefined && record.cpuQuota > 0 ? record.cpuQuota : undefined,
+    period: record.cpuPeriod,
+    cpus: record.cpusetCpus,
+    mems: record.cpusetMems,
+  });
+  const memory = compact({
+    limit: record.memoryLimitInBytes,
+    swap: record.memorySwapLimitInBytes,
+  });
+  return compact({
+    cpu: Object.keys(cpu).length ? cpu : undefined,
+    memory: Object.keys(memory).length ? memory : undefined,
+    hugepageLimits: record.hugepageLimits,
+    unified: cgroup === "v2" ? record.unified : undefined,
+  });
+}
+
+type Compact<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** The object without its undefined members. */
+export function compact<T extends object>(object: T): Compact<T> {
+  // The entries are the object's own, less the undefined ones: what the type says.
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Compact<T>;
+}

@@ -1,0 +1,122 @@
+import { readSync } from "node:fs";
+import { closeQuietly, libc } from "../native/libc.ts";
+import { openPipe } from "../native/pipe.ts";
+import type { Reaper } from "../native/reaper.ts";
+import { spawn } from "../native/spawn.ts";
+import type { View } from "./view.ts";
+
+export type OCIRuntimeName = "crun" | "runc";
+
+/** The low-level runtime that was chosen at start. */
+export interface OCIRuntime {
+  name: OCIRuntimeName;
+  /** Absolute path of the program. */
+  path: string;
+  version: string;
+  /** Where it keeps its own state: its --root. */
+  root: string;
+  /** Why this one, in words for the status. */
+  reason: string;
+  /** How it sees the host. */
+  view: View;
+}
+
+/** What the OCI runtime itself could not do; `message` is its own line. */
+export class OCIError extends Error {
+  override readonly name = "OCIError";
+  readonly command: string;
+
+  constructor(command: string, message: string) {
+    super(message);
+    this.command = command;
+  }
+}
+
+const F_SETFL = 4;
+const O_NONBLOCK = 0o4000;
+/** What is read of an OCI runtime's log after a failure, bytes. */
+const maxLogBytes = 16 * 1024;
+
+/**
+ * The log of one call, on a pipe: the only place where the runtime's own failure can be told from
+ * what the container's process wrote. Read it after the process has ended.
+ */
+export class CallLog implements Disposable {
+  readonly #read: number;
+  #write: number;
+
+  constructor() {
+    const { read, write } = openPipe();
+    this.#read = read;
+    this.#write = write;
+    libc.fcntl(read, F_SETFL, O_NONBLOCK);
+  }
+
+  /** The end the program gets. */
+  get fd(): number {
+    return this.#write;
+  }
+
+  /** After the spawn: our copy of the program's end goes. */
+  started(): void {
+    closeQuietly(this.#write);
+    this.#write = -1;
+  }
+
+  /** The messages so far, without levels and times; empty when it logged nothing. */
+  messages(): string[] {
+    const buffer = Buffer.alloc(maxLogBytes);
+    let length = 0;
+    try {
+      while (length < buffer.length) {
+        const count = readSync(this.#read, buffer, length, buffer.length - length, null);
+        if (count === 0) break;
+        length += count;
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+    }
+    return buffer.toString("utf8", 0, length).split("\n").flatMap(messageOf);
+  }
+
+  [Symbol.dispose](): void {
+    closeQuietly(this.#read, this.#write);
+    this.#write = -1;
+  }
+}
+
+/** A line of `--log-format json`; a line that is none is a message itself. */
+function messageOf(line: string): string[] {
+  if (!line) return [];
+  try {
+    const { level, msg } = JSON.parse(line) as { level?: string; msg?: string };
+    return msg && level !== "warning" && level !== "debug" && level !== "info" ? [msg] : [];
+  } catch {
+    return [line];
+  }
+}
+
+/** The arguments before the command: root, and the log on descriptor `logFd`. */
+export function globalArgs(runtime: OCIRuntime, logFd: number): string[] {
+  return ["--root", runtime.root, "--log", `/proc/self/fd/${logFd}`, "--log-format", "json"];
+}
+
+/**
+ * Runs one command of the OCI runtime to its end, with /dev/null for stdio, since a container may inherit it.
+ * Throws OCIError with the runtime's own message when it fails.
+ */
+export async function call(
+  { reaper, oci }: { reaper: Reaper; oci: OCIRuntime },
+  command: string,
+  args: string[],
+): Promise<void> {
+  using log = new CallLog();
+  const full = { path: oci.path, args: [...globalArgs(oci, 3), command, ...args], stdio: [-1, -1, -1, log.fd] };
+  // What makes a container has to see the mounts of this moment.
+  using snapshot = command === "run" ? oci.view.snapshot() : undefined;
+  const child = (snapshot ?? oci.view).within(() => spawn({ reaper }, full));
+  log.started();
+  const code = await child.exited;
+  if (code !== 0)
+    throw new OCIError(command, log.messages().join("; ") || `${oci.name} ${command}: exit status ${code}`);
+}

@@ -1,0 +1,124 @@
+import { readdir, rm, rmdir } from "node:fs/promises";
+import path from "node:path";
+import { pidsIn } from "./cgroup/exec-groups.ts";
+import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
+import { processes } from "./half-made.ts";
+import { lockFile } from "./native/lock.ts";
+import { mountsBelow, unmount } from "./native/mount.ts";
+import { Reaper } from "./native/reaper.ts";
+import { killQuietly } from "./native/spawn.ts";
+import { disconnect } from "./network/bridge.ts";
+import { removeBridge, removeRules } from "./network/rules.ts";
+import { type CgroupMode, cgroupMode } from "./oci/probe.ts";
+import { unifiedMount } from "./oci/view.ts";
+import { type Paths, pathsOf } from "./paths.ts";
+import { readJSON } from "./store/json-file.ts";
+import type { SandboxRecord } from "./store/records.ts";
+
+/** How long killed processes may take to go, milliseconds. */
+const killPatience = 5000;
+
+/** What startRuntime has noted of a root. */
+interface Places {
+  stateDir: string;
+  bridge: string;
+  podCIDR: string;
+  cniBinDir: string;
+}
+
+/**
+ * Removes all that a runtime of this root has made on the node, also after a crash: processes, the OCI runtime's state,
+ * network, bridge, rules, mounts and cgroups. Sandboxes and containers are forgotten; images stay. Idempotent.
+ * Throws when a live runtime has the root.
+ */
+export async function removeEverything(root: string): Promise<void> {
+  const places = await readJSON<Places>(pathsOf(root, "").places);
+  if (!places) return; // no runtime was ever started here, or all is removed
+  const paths = pathsOf(root, places.stateDir);
+  await using _lock = await lockFile(paths.lock, `runtime root ${paths.root}`);
+  using reaper = new Reaper();
+  const mode = await cgroupMode();
+  const records = await sandboxRecords(paths);
+
+  await killAll(mode, paths, records);
+  const network = {
+    cni: { reaper, binDir: places.cniBinDir },
+    name: places.bridge,
+    podCIDR: places.podCIDR,
+    ipamDir: paths.ipam,
+    netnsDir: paths.netns,
+    ready: async () => {},
+  };
+  const known = new Map(records.map((record) => [record.id, record]));
+  for (const id of await names(paths.netns)) {
+    const record = known.get(id);
+    await disconnect(network, path.join(paths.netns, id), {
+      id,
+      podName: record?.metadata.name ?? "",
+      podNamespace: record?.metadata.namespace ?? "",
+      podUID: record?.metadata.uid ?? "",
+      portMappings: record?.network?.portMappings ?? [],
+    });
+  }
+  await removeRules(reaper, { hash: paths.hash, bridge: places.bridge, podCIDR: places.podCIDR });
+  await removeBridge(reaper, places.bridge);
+  for (const directory of [paths.containers, paths.sandboxes, paths.stateDir]) {
+    for (const target of await mountsBelow(directory)) unmount(target);
+  }
+  for (const cgroup of cgroupsOf(paths, records)) await removeCgroup(mode, cgroup);
+  await removeTree(path.join(unifiedMount, `hawser-${paths.hash}`));
+  for (const directory of [paths.sandboxes, paths.containers, paths.pauseRoot, paths.stateDir]) {
+    await rm(directory, { recursive: true, force: true });
+  }
+  await rmdir(path.dirname(paths.stateDir)).catch(() => undefined); // /run/hawser, when no other runtime is below it
+  await rm(paths.places, { force: true });
+}
+
+async function sandboxRecords(paths: Paths): Promise<SandboxRecord[]> {
+  const ids = await names(paths.sandboxes);
+  const records = await Promise.all(
+    ids.map((id) => readJSON<SandboxRecord>(path.join(paths.sandboxes, id, "state.json"))),
+  );
+  return records.filter((record) => record !== undefined);
+}
+
+function cgroupsOf(paths: Paths, records: SandboxRecord[]): string[] {
+  const parents = records.filter(({ ownsCgroup }) => ownsCgroup).map(({ cgroupParent }) => cgroupParent);
+  return [...new Set([...parents, `/hawser-${paths.hash}`])];
+}
+
+/** conmon first, so that no end is recorded any more; then whatever is in the pods' cgroups. */
+async function killAll(mode: CgroupMode, paths: Paths, records: SandboxRecord[]): Promise<void> {
+  const conmons = (await processes()).filter(
+    ({ args }) => args[0]?.endsWith("conmon") && args.some((arg) => arg.startsWith(`${paths.containers}/`)),
+  );
+  for (const { pid } of conmons) killQuietly(pid, "SIGKILL");
+  const deadline = performance.now() + killPatience;
+  const directories = (await hierarchies(mode)).flatMap((hierarchy) =>
+    cgroupsOf(paths, records).map((cgroup) => path.join(hierarchy, cgroup)),
+  );
+  for (;;) {
+    const pids = (await Promise.all(directories.map(pidsBelow))).flat();
+    if (pids.length === 0) return;
+    if (performance.now() > deadline) throw new Error(`processes ${pids.join(", ")} do not end`);
+    for (const pid of new Set(pids)) killQuietly(pid, "SIGKILL");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+async function pidsBelow(directory: string): Promise<number[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+  const below = entries.filter((entry) => entry.isDirectory()).map(({ name }) => pidsBelow(path.join(directory, name)));
+  return [...(await pidsIn(directory)), ...(await Promise.all(below)).flat()];
+}
+
+async function removeTree(directory: string): Promise<void> {
+  for (const entry of await readdir(directory, { withFileTypes: true }).catch(() => [])) {
+    if (entry.isDirectory()) await removeTree(path.join(directory, entry.name));
+  }
+  await rmdir(directory).catch(() => undefined); // on a host without it, or with processes that were never ours
+}
+
+async function names(directory: string): Promise<string[]> {
+  return await readdir(directory).catch(() => []);
+}

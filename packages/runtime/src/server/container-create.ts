@@ -1,0 +1,171 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import type {
+  ContainerConfig,
+  CreateContainerRequest,
+  CreateContainerResponseSchema,
+  MessageInitShape,
+} from "@hawser/cri";
+import { Code, ContainerEventType, CRIError, NamespaceMode } from "@hawser/cri";
+import type { Context } from "../context.ts";
+import { identify, isAlive } from "../native/process-id.ts";
+import { createUnderConmon, removeConmonFiles } from "../oci/conmon.ts";
+import { containerNamespaces, containerSpec } from "../oci/container-spec.ts";
+import { resourceRecord } from "../oci/resources.ts";
+import { call } from "../oci/runtime.ts";
+import { stopSignal } from "../oci/signals.ts";
+import { requestedMounts } from "../oci/spec-mounts.ts";
+import type { ContainerRecord, SandboxRecord } from "../store/records.ts";
+import { containerMetadata, containerName } from "./container-name.ts";
+import { sandboxFiles, shmPath } from "./sandbox-files.ts";
+import { newId } from "./sandbox-name.ts";
+
+type Dependencies = Pick<
+  Context,
+  "paths" | "reaper" | "oci" | "host" | "conmonPath" | "images" | "sandboxes" | "containers" | "now" | "events"
+>;
+
+/**
+ * CRI CreateContainer: root filesystem, config.json, and a conmon that has the OCI runtime create it.
+ * On disk when it returns; when it fails, nothing is left.
+ *
+ * Throws NotFound (sandbox, image), FailedPrecondition (sandbox not ready), InvalidArgument, AlreadyExists.
+ */
+export async function createContainer(
+  dependencies: Dependencies,
+  { podSandboxId, config }: CreateContainerRequest,
+): Promise<MessageInitShape<typeof CreateContainerResponseSchema>> {
+  const { sandboxes, containers, events } = dependencies;
+  if (!config) throw new CRIError(Code.InvalidArgument, "container config is missing");
+  const sandbox = sandboxes.get(podSandboxId);
+  if (sandbox.state !== "ready" || !sandbox.pause || !(await isAlive(sandbox.pause))) {
+    throw new CRIError(Code.FailedPrecondition, `sandbox "${sandbox.id}" is not running`);
+  }
+  const id = newId();
+  const name = containerName({ metadata: containerMetadata(config), sandboxId: sandbox.id });
+  containers.reserve(name, id);
+  try {
+    await make(dependencies, { id, config, sandbox });
+  } catch (error) {
+    containers.release(name);
+    throw error;
+  }
+  events.emit(id, ContainerEventType.CONTAINER_CREATED_EVENT);
+  return { containerId: id };
+}
+
+interface Order {
+  id: string;
+  config: ContainerConfig;
+  sandbox: SandboxRecord;
+}
+
+async function make(dependencies: Dependencies, { id, config, sandbox }: Order): Promise<void> {
+  const { containers, sandboxes, images, host, paths, oci } = dependencies;
+  const image = images.status(config.image?.image ?? "");
+  if (!image) throw new CRIError(Code.NotFound, `image "${config.image?.image ?? ""}" not found`);
+  const resources = resourceRecord(config.linux?.resources);
+  const namespaces = namespacesOf(dependencies, sandbox, config);
+  const mounts = await requestedMounts(config.mounts);
+  const logPath = sandbox.logDirectory && config.logPath ? path.join(sandbox.logDirectory, config.logPath) : "";
+
+  await using undo = new AsyncDisposableStack();
+  const directory = await containers.prepare(id);
+  undo.defer(() => containers.remove(id));
+  const { rootfs, config: imageConfig } = await images.prepareRootfs({ imageId: image.id, containerId: id });
+  undo.defer(() => images.releaseRootfs(id));
+  const sandboxDirectory = sandboxes.directoryOf(sandbox.id);
+  const cgroupPath = path.posix.join(sandbox.cgroupParent, id);
+  const spec = await containerSpec({
+    host,
+    config,
+    image: imageConfig.config ?? {},
+    rootfs,
+    cgroupsPath: cgroupPath,
+    resources,
+    mounts,
+    namespaces,
+    hostname: sandbox.hostname,
+    shm: sandbox.namespaces.ipc === NamespaceMode.NODE ? "/dev/shm" : shmPath(sandboxDirectory),
+    files: sandboxFiles(sandboxDirectory),
+  });
+  await Promise.all([
+    writeFile(path.join(directory, "config.json"), JSON.stringify(spec), { mode: 0o600 }),
+    logPath ? mkdir(path.dirname(logPath), { recursive: true, mode: 0o755 }) : undefined,
+  ]);
+  undo.defer(() => removeConmonFiles({ exitDir: paths.exits, socketDir: paths.sockets }, id));
+  const created = await createUnderConmon(dependencies, {
+    conmonPath: dependencies.conmonPath,
+    id,
+    bundle: directory,
+    logPath: logPath || undefined,
+    exitDir: paths.exits,
+    socketDir: paths.sockets,
+    stdin: config.stdin,
+    stdinOnce: config.stdinOnce,
+    terminal: config.tty,
+  });
+  undo.defer(() => call(dependencies, "delete", ["--force", id]));
+  const [init, conmon] = await Promise.all([identify(created.pid), identify(created.conmonPid)]);
+  if (!init || !conmon) throw new Error(`container "${id}" ended while ${oci.name} created it`);
+  await containers.save({
+    id,
+    sandboxId: sandbox.id,
+    metadata: containerMetadata(config),
+    image: {
+      image: config.image?.image ?? "",
+      userSpecified: config.image?.userSpecifiedImage ?? "",
+      annotations: { ...config.image?.annotations },
+    },
+    imageId: image.id,
+    imageRef: image.repoDigests[0] ?? image.id,
+    labels: { ...config.labels },
+    annotations: { ...config.annotations },
+    createdAt: String(dependencies.now()),
+    startedAt: "0",
+    finishedAt: "0",
+    exitCode: 0,
+    state: "created",
+    reason: "",
+    message: "",
+    logPath,
+    mounts: mounts.records,
+    process: spec.process,
+    stdin: config.stdin,
+    stdinOnce: config.stdinOnce,
+    tty: config.tty,
+    stopSignal: stopSignal(config.stopSignal, imageConfig.config?.StopSignal),
+    cgroupPath,
+    resources,
+    init,
+    conmon,
+  });
+  undo.move(); // it stands
+}
+
+function namespacesOf({ containers, host }: Dependencies, sandbox: SandboxRecord, config: ContainerConfig) {
+  const asked = config.linux?.securityContext?.namespaceOptions;
+  const pid = asked?.pid ?? sandbox.namespaces.pid;
+  return containerNamespaces({
+    pausePid: sandbox.pause?.pid ?? 0,
+    network: sandbox.namespaces.network,
+    ipc: sandbox.namespaces.ipc,
+    pid,
+    netns: sandbox.network?.netns,
+    targetPid: pid === NamespaceMode.TARGET ? targetPid(containers.get(asked?.targetId ?? ""), sandbox) : undefined,
+    cgroup: host.cgroup,
+  });
+}
+
+function targetPid(target: ContainerRecord, sandbox: SandboxRecord): number {
+  if (target.sandboxId !== sandbox.id) {
+    throw new CRIError(Code.InvalidArgument, `container "${target.id}" is not in sandbox "${sandbox.id}"`);
+  }
+  if (target.state !== "running") {
+    throw new CRIError(
+      Code.FailedPrecondition,
+      `container "${target.id}" is not running: its processes cannot be shared`,
+    );
+  }
+  return target.init.pid;
+}

@@ -1,0 +1,54 @@
+import { constants } from "node:os";
+import { ContainerEventType } from "@hawser/cri";
+import type { Context } from "../context.ts";
+import { signalProcess } from "../native/process-id.ts";
+import { wasOOMKilled } from "../oci/conmon.ts";
+import { call } from "../oci/runtime.ts";
+import type { Exit, Exits } from "../store/exits.ts";
+import type { ContainerRecord } from "../store/records.ts";
+
+/** How long a killed container may take to be gone, milliseconds. */
+const killPatience = 10_000;
+
+type RecordDependencies = Pick<Context, "containers" | "reaper" | "oci" | "groups" | "events" | "log">;
+
+/** Records a container's end, and gives its cgroups and the OCI runtime's state back. */
+export async function recordExit(dependencies: RecordDependencies, id: string, { exitCode, at }: Exit): Promise<void> {
+  const { containers, groups, events, log } = dependencies;
+  const known = containers.find(id);
+  if (!known || known.state === "exited") return;
+  const oom = await wasOOMKilled(containers.directoryOf(id));
+  await containers.update(id, (record) => ({
+    ...record,
+    state: "exited",
+    exitCode,
+    finishedAt: String(at),
+    reason: oom ? "OOMKilled" : exitCode === 0 ? "Completed" : "Error",
+  }));
+  log.at(2, "container has ended", { id, exitCode, oom });
+  events.emit(id, ContainerEventType.CONTAINER_STOPPED_EVENT);
+  await call(dependencies, "delete", ["--force", id]).catch((error: unknown) => {
+    log.warn("cannot delete an ended container", { id, error });
+  });
+  await groups.forget(id);
+}
+
+/**
+ * Ends a container: its stop signal, then SIGKILL after `graceMs`. Resolves when its end is recorded.
+ * One that does not run is left alone.
+ */
+export async function endContainer(
+  { exits, signal }: { exits: Exits; signal?: AbortSignal | undefined },
+  { id, state, init, stopSignal }: ContainerRecord,
+  graceMs: number,
+): Promise<void> {
+  if (state === "exited") return;
+  await exits.look(id);
+  if (graceMs > 0) {
+    const alive = await signalProcess(init, stopSignal);
+    if (await exits.wait(id, alive ? graceMs : killPatience, signal)) return;
+    signal?.throwIfAborted();
+  }
+  await signalProcess(init, constants.signals.SIGKILL);
+  if (!(await exits.wait(id, killPatience))) throw new Error(`container "${id}" does not end`);
+}

@@ -1,0 +1,32 @@
+import type { MessageInitShape, RemoveContainerRequest, RemoveContainerResponseSchema } from "@hawser/cri";
+import { ContainerEventType } from "@hawser/cri";
+import type { Context } from "../context.ts";
+import { removeConmonFiles } from "../oci/conmon.ts";
+import type { Exits } from "../store/exits.ts";
+import { endContainer } from "./container-end.ts";
+
+export type RemoveDependencies = Pick<Context, "containers" | "images" | "paths" | "events" | "groups"> & {
+  exits: Exits;
+};
+
+/** CRI RemoveContainer: kills it if need be, and removes all there is of it. Idempotent. */
+export async function removeContainer(
+  dependencies: RemoveDependencies,
+  { containerId }: Pick<RemoveContainerRequest, "containerId">,
+): Promise<MessageInitShape<typeof RemoveContainerResponseSchema>> {
+  const { containers, images, paths, exits, events } = dependencies;
+  const id = containers.find(containerId)?.id;
+  if (id === undefined) return {};
+  await containers.lock.run(id, async () => {
+    const container = containers.find(id);
+    if (!container) return; // another call was first
+    await endContainer({ exits }, container, 0);
+    await exits.look(id); // its end is fully dealt with
+    await images.releaseRootfs(id);
+    await removeConmonFiles({ exitDir: paths.exits, socketDir: paths.sockets }, id);
+    events.emit(id, ContainerEventType.CONTAINER_DELETED_EVENT);
+    await containers.remove(id);
+    exits.forget(id);
+  });
+  return {};
+}

@@ -1,0 +1,93 @@
+import type {
+  ContainerStatsFilter,
+  ContainerStatsRequest,
+  ContainerStatsResponseSchema,
+  ContainerStatsSchema,
+  ListContainerStatsRequest,
+  ListContainerStatsResponseSchema,
+  MessageInitShape,
+  StreamContainerStatsRequest,
+  StreamContainerStatsResponseSchema,
+} from "@hawser/cri";
+import type { CgroupUsage } from "../cgroup/usage.ts";
+import type { Context } from "../context.ts";
+import type { ContainerRecord } from "../store/records.ts";
+import { labelsMatch, parts } from "./filters.ts";
+
+type Dependencies = Pick<Context, "containers" | "usage">;
+type Stats = MessageInitShape<typeof ContainerStatsSchema>;
+
+/** CRI ContainerStats. Throws NotFound. What the kernel does not tell is left out. */
+export async function containerStats(
+  { containers, usage }: Dependencies,
+  { containerId }: ContainerStatsRequest,
+): Promise<MessageInitShape<typeof ContainerStatsResponseSchema>> {
+  return { stats: await statsOf({ usage }, containers.get(containerId)) };
+}
+
+/** CRI ListContainerStats: of the running containers that pass the filter. */
+export async function listContainerStats(
+  dependencies: Dependencies,
+  { filter }: Pick<ListContainerStatsRequest, "filter">,
+): Promise<MessageInitShape<typeof ListContainerStatsResponseSchema>> {
+  return { stats: await Promise.all(matching(dependencies, filter).map((record) => statsOf(dependencies, record))) };
+}
+
+/** CRI StreamContainerStats: the same in parts. */
+export async function* streamContainerStats(
+  dependencies: Dependencies,
+  { filter }: StreamContainerStatsRequest,
+): AsyncGenerator<MessageInitShape<typeof StreamContainerStatsResponseSchema>> {
+  for (const part of parts(matching(dependencies, filter))) {
+    yield { containerStats: await Promise.all(part.map((record) => statsOf(dependencies, record))) };
+  }
+}
+
+function matching({ containers }: Dependencies, filter: ContainerStatsFilter | undefined): ContainerRecord[] {
+  return containers
+    .list()
+    .filter(
+      (record) =>
+        record.state === "running" &&
+        record.id.startsWith(filter?.id ?? "") &&
+        record.sandboxId.startsWith(filter?.podSandboxId ?? "") &&
+        labelsMatch(filter?.labelSelector ?? {}, record.labels),
+    );
+}
+
+export async function statsOf({ usage }: Pick<Context, "usage">, record: ContainerRecord): Promise<Stats> {
+  const { id, metadata, labels, annotations } = record;
+  const read = await usage.read(record.cgroupPath);
+  return { attributes: { id, metadata, labels, annotations }, ...describeUsage(read) };
+}
+
+/** A cgroup's usage in the CRI's words. */
+export function describeUsage(usage: CgroupUsage): Pick<Stats, "cpu" | "memory" | "swap"> {
+  const { timestamp, memoryBytes, memoryLimitBytes, workingSetBytes } = usage;
+  const available =
+    memoryLimitBytes !== undefined && workingSetBytes !== undefined && memoryLimitBytes > workingSetBytes
+      ? memoryLimitBytes - workingSetBytes
+      : undefined;
+  return {
+    cpu: {
+      timestamp,
+      ...value("usageCoreNanoSeconds", usage.cpuNanoseconds),
+      ...value("usageNanoCores", usage.nanoCores),
+    },
+    memory: {
+      timestamp,
+      ...value("workingSetBytes", workingSetBytes),
+      ...value("availableBytes", available),
+      ...value("usageBytes", memoryBytes),
+      ...value("rssBytes", usage.rssBytes),
+      ...value("pageFaults", usage.pageFaults),
+      ...value("majorPageFaults", usage.majorPageFaults),
+    },
+    ...(usage.swapBytes !== undefined && { swap: { timestamp, swapUsageBytes: { value: usage.swapBytes } } }),
+  };
+}
+
+function value<Name extends string>(name: Name, number: bigint | undefined): { [K in Name]?: { value: bigint } } {
+  // One member of this name, or none: what the type says.
+  return (number === undefined ? {} : { [name]: { value: number } }) as { [K in Name]?: { value: bigint } };
+}

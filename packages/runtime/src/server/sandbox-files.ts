@@ -1,0 +1,73 @@
+import { copyFile, mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import type { DNSConfig } from "@hawser/cri";
+import { MS, mount, unmount } from "../native/mount.ts";
+
+/** Size of a pod's /dev/shm. Source: containerd/containerd internal/cri/server/podsandbox (64 MiB as Docker's) */
+const shmBytes = 64 * 1024 * 1024;
+
+/** Where the files of a sandbox are that its containers get. */
+export function sandboxFiles(directory: string): Record<string, string> {
+  return {
+    "/etc/hostname": path.join(directory, "hostname"),
+    "/etc/hosts": path.join(directory, "hosts"),
+    "/etc/resolv.conf": path.join(directory, "resolv.conf"),
+  };
+}
+
+export function shmPath(directory: string): string {
+  return path.join(directory, "shm");
+}
+
+/** Writes a pod's hostname, hosts and resolv.conf; without a DNS config it has the node's resolv.conf. */
+export async function writeSandboxFiles(
+  directory: string,
+  { hostname, dns }: { hostname: string; dns: DNSConfig | undefined },
+): Promise<void> {
+  const files = sandboxFiles(directory);
+  const resolv = files["/etc/resolv.conf"] ?? "";
+  await Promise.all([
+    writeFile(files["/etc/hostname"] ?? "", `${hostname}\n`, { mode: 0o644 }),
+    copyOr("/etc/hosts", files["/etc/hosts"] ?? "", "127.0.0.1\tlocalhost\n::1\tlocalhost\n"),
+    dns ? writeFile(resolv, resolvConf(dns), { mode: 0o644 }) : copyOr("/etc/resolv.conf", resolv, ""),
+  ]);
+}
+
+async function copyOr(from: string, to: string, otherwise: string): Promise<void> {
+  await copyFile(from, to).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    await writeFile(to, otherwise, { mode: 0o644 });
+  });
+}
+
+/** Source: resolv.conf(5). No value can end its own line. */
+export function resolvConf({
+  servers,
+  searches,
+  options,
+}: Pick<DNSConfig, "servers" | "searches" | "options">): string {
+  const plain = (values: string[]) => values.map((value) => value.replaceAll(/\s+/g, ""));
+  return [
+    ...(searches.length > 0 ? [`search ${plain(searches).join(" ")}`] : []),
+    ...plain(servers).map((server) => `nameserver ${server}`),
+    ...(options.length > 0 ? [`options ${plain(options).join(" ")}`] : []),
+    "",
+  ].join("\n");
+}
+
+/** Mounts the /dev/shm that a pod's containers share. */
+export async function mountShm(directory: string): Promise<void> {
+  const target = shmPath(directory);
+  await mkdir(target, { recursive: true, mode: 0o1777 });
+  mount({
+    source: "shm",
+    target,
+    type: "tmpfs",
+    flags: MS.nosuid | MS.nodev | MS.noexec,
+    data: `mode=1777,size=${shmBytes}`,
+  });
+}
+
+export function unmountShm(directory: string): void {
+  unmount(shmPath(directory));
+}

@@ -1,0 +1,33 @@
+import {
+  ContainerEventType,
+  type MessageInitShape,
+  type RemovePodSandboxRequest,
+  type RemovePodSandboxResponseSchema,
+} from "@hawser/cri";
+import { removeCgroup } from "../cgroup/paths.ts";
+import type { Context } from "../context.ts";
+import { type RemoveDependencies, removeContainer } from "./container-remove.ts";
+import { type StopDependencies, stopPodSandbox } from "./sandbox-stop.ts";
+
+type Dependencies = StopDependencies & RemoveDependencies & Pick<Context, "cgroupMode">;
+
+/** CRI RemovePodSandbox: stops it if need be, and removes it with its containers. Idempotent. */
+export async function removePodSandbox(
+  dependencies: Dependencies,
+  { podSandboxId }: Pick<RemovePodSandboxRequest, "podSandboxId">,
+): Promise<MessageInitShape<typeof RemovePodSandboxResponseSchema>> {
+  const { sandboxes, containers, events, cgroupMode } = dependencies;
+  const sandbox = sandboxes.find(podSandboxId);
+  if (!sandbox) return {};
+  const { id } = sandbox;
+  await stopPodSandbox(dependencies, { podSandboxId: id });
+  const inside = containers.list().filter(({ sandboxId }) => sandboxId === id);
+  await Promise.all(inside.map((container) => removeContainer(dependencies, { containerId: container.id })));
+  await sandboxes.lock.run(id, async () => {
+    if (!sandboxes.find(id)) return; // another call was first
+    if (sandbox.ownsCgroup) await removeCgroup(cgroupMode, sandbox.cgroupParent);
+    events.emit(id, ContainerEventType.CONTAINER_DELETED_EVENT);
+    await sandboxes.remove(id);
+  });
+  return {};
+}

@@ -1,0 +1,210 @@
+import { readFile, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import type { CallContext, PodSandboxConfig, RunPodSandboxRequest } from "@hawser/cri";
+import {
+  Code,
+  CRIError,
+  type MessageInitShape,
+  NamespaceMode,
+  Protocol,
+  type RunPodSandboxResponseSchema,
+} from "@hawser/cri";
+import { controllerPath } from "../cgroup/paths.ts";
+import type { Context } from "../context.ts";
+import { identify, type ProcessId } from "../native/process-id.ts";
+import { type Connection, connect, disconnect, openNetns } from "../network/bridge.ts";
+import { pauseSpec } from "../oci/pause-spec.ts";
+import { call } from "../oci/runtime.ts";
+import type { NetworkRecord, SandboxRecord } from "../store/records.ts";
+import { mountShm, unmountShm, writeSandboxFiles } from "./sandbox-files.ts";
+import { newId, sandboxMetadata, sandboxName } from "./sandbox-name.ts";
+
+type Dependencies = Pick<
+  Context,
+  "config" | "paths" | "reaper" | "oci" | "host" | "network" | "sandboxes" | "now" | "log" | "cgroupMode"
+>;
+
+/**
+ * CRI RunPodSandbox: network and pause process are made side by side. On disk, and ready, when it returns;
+ * when it fails, or the caller goes away, nothing is left.
+ */
+export async function runPodSandbox(
+  dependencies: Dependencies,
+  request: RunPodSandboxRequest,
+  { signal }: CallContext,
+): Promise<MessageInitShape<typeof RunPodSandboxResponseSchema>> {
+  const { config, runtimeHandler } = request;
+  const { sandboxes, oci } = dependencies;
+  if (!config) throw new CRIError(Code.InvalidArgument, "sandbox config is missing");
+  if (runtimeHandler && runtimeHandler !== oci.name) {
+    throw new CRIError(Code.InvalidArgument, `no runtime for "${runtimeHandler}" is configured`);
+  }
+  const id = newId();
+  const metadata = sandboxMetadata(config);
+  const name = sandboxName(metadata);
+  sandboxes.reserve(name, id);
+  try {
+    const record = await make(dependencies, { id, config, runtimeHandler, signal });
+    return { podSandboxId: record.id };
+  } catch (error) {
+    sandboxes.release(name);
+    throw error;
+  }
+}
+
+interface Order {
+  id: string;
+  config: PodSandboxConfig;
+  runtimeHandler: string;
+  signal: AbortSignal;
+}
+
+async function make(dependencies: Dependencies, { id, config, runtimeHandler, signal }: Order): Promise<SandboxRecord> {
+  const { sandboxes, network, host, paths } = dependencies;
+  const modes = config.linux?.securityContext?.namespaceOptions;
+  refuse(config);
+  const ownNetwork = modes?.network !== NamespaceMode.NODE;
+  const ownIPC = modes?.ipc !== NamespaceMode.NODE;
+  const hostname = (ownNetwork && (config.hostname || config.metadata?.name)) || host.hostname;
+  const cgroupParent = config.linux?.cgroupParent || path.posix.join(cgroupRoot(dependencies), `pod-${id}`);
+  const ownsCgroup = !(await exists(controllerPath(dependencies.cgroupMode, cgroupParent)));
+
+  await using undo = new AsyncDisposableStack();
+  const directory = await sandboxes.prepare(id);
+  undo.defer(() => sandboxes.remove(id));
+  const connection = connectionOf(id, config);
+  let netns: string | undefined;
+  if (ownNetwork) {
+    netns = await openNetns(network, id);
+    undo.defer(() => disconnect(network, netns ?? "", connection));
+  }
+  if (ownIPC) {
+    await mountShm(directory);
+    undo.defer(() => unmountShm(directory));
+  }
+  const spec = pauseSpec({
+    host,
+    root: paths.pauseRoot,
+    cgroupsPath: path.posix.join(cgroupParent, id),
+    hostname,
+    netns,
+    linux: config.linux,
+  });
+  const startPause = async (): Promise<ProcessId> => {
+    await writeFile(path.join(directory, "config.json"), JSON.stringify(spec), { mode: 0o600 });
+    return await runPause(dependencies, id, directory);
+  };
+  // Side by side; both are waited for, so that what one has made can be undone when the other fails.
+  const [pause, connected] = await Promise.allSettled([
+    startPause(),
+    netns ? connect(network, netns, connection) : undefined,
+    writeSandboxFiles(directory, { hostname, dns: config.dnsConfig }),
+  ]).then(async (results) => {
+    if (results[0].status === "fulfilled") undo.defer(() => call(dependencies, "delete", ["--force", id]));
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+    return results.map((result) => (result.status === "fulfilled" ? result.value : undefined)) as [
+      ProcessId,
+      NetworkRecord | undefined,
+      unknown,
+    ]; // all are fulfilled here
+  });
+  signal.throwIfAborted();
+  const record = await sandboxes.save({
+    id,
+    metadata: sandboxMetadata(config),
+    labels: { ...config.labels },
+    annotations: { ...config.annotations },
+    runtimeHandler,
+    state: "ready",
+    createdAt: String(dependencies.now()),
+    logDirectory: config.logDirectory,
+    hostname,
+    cgroupParent,
+    ownsCgroup,
+    privileged: config.linux?.securityContext?.privileged ?? false,
+    namespaces: {
+      network: modes?.network ?? NamespaceMode.POD,
+      pid: modes?.pid ?? NamespaceMode.POD,
+      ipc: modes?.ipc ?? NamespaceMode.POD,
+    },
+    pause,
+    network: connected,
+  });
+  undo.move(); // it stands
+  return record;
+}
+
+async function runPause(dependencies: Dependencies, id: string, directory: string): Promise<ProcessId> {
+  const pidFile = path.join(directory, "pid");
+  await call(dependencies, "run", ["--detach", "--bundle", directory, "--pid-file", pidFile, id]);
+  const pid = Number.parseInt(await readFile(pidFile, "utf8"), 10);
+  const pause = await identify(pid);
+  if (!pause) throw new Error(`the pause process of sandbox "${id}" ended at once`);
+  return pause;
+}
+
+/** What this runtime does not do is refused by name. */
+function refuse(config: PodSandboxConfig): void {
+  const security = config.linux?.securityContext;
+  const userns = security?.namespaceOptions?.usernsOptions;
+  if (userns && userns.mode === NamespaceMode.POD) {
+    throw new CRIError(Code.Unimplemented, "user namespaces are not implemented");
+  }
+  if (security?.selinuxOptions?.type && !security.privileged) {
+    throw new CRIError(Code.Unimplemented, "SELinux is not implemented");
+  }
+  if (config.windows) throw new CRIError(Code.Unimplemented, "Windows pods are not implemented");
+}
+
+export function cgroupRoot({ config, paths }: Pick<Context, "config" | "paths">): string {
+  return config.cgroupParent || `/hawser-${paths.hash}`;
+}
+
+function connectionOf(id: string, config: PodSandboxConfig): Connection {
+  const { name, namespace, uid } = sandboxMetadata(config);
+  return {
+    id,
+    podName: name,
+    podNamespace: namespace,
+    podUID: uid,
+    portMappings: config.portMappings
+      .filter(({ hostPort }) => hostPort > 0)
+      .map(({ protocol, containerPort, hostPort, hostIp }) => ({
+        protocol: protocolName(protocol),
+        containerPort,
+        hostPort,
+        hostIP: hostIp,
+      })),
+  };
+}
+
+function protocolName(protocol: Protocol): "tcp" | "udp" | "sctp" {
+  switch (protocol) {
+    case Protocol.TCP:
+      return "tcp";
+    case Protocol.UDP:
+      return "udp";
+    case Protocol.SCTP:
+      return "sctp";
+    default:
+      throw new CRIError(Code.InvalidArgument, `unknown protocol ${protocol} of a port mapping`);
+  }
+}
+
+/** The connection of a sandbox that exists. */
+export function connectionOfRecord({ id, metadata, network }: SandboxRecord): Connection {
+  return {
+    id,
+    podName: metadata.name,
+    podNamespace: metadata.namespace,
+    podUID: metadata.uid,
+    portMappings: network?.portMappings ?? [],
+  };
+}
+
+async function exists(file: string): Promise<boolean> {
+  return await stat(file).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,99 @@
+import { readFile } from "node:fs/promises";
+import type {
+  ListPodSandboxStatsRequest,
+  ListPodSandboxStatsResponseSchema,
+  MessageInitShape,
+  NetworkUsageSchema,
+  PodSandboxStatsFilter,
+  PodSandboxStatsRequest,
+  PodSandboxStatsResponseSchema,
+  PodSandboxStatsSchema,
+  StreamPodSandboxStatsRequest,
+  StreamPodSandboxStatsResponseSchema,
+} from "@hawser/cri";
+import type { Context } from "../context.ts";
+import type { SandboxRecord } from "../store/records.ts";
+import { describeUsage, statsOf } from "./container-stats.ts";
+import { labelsMatch, parts } from "./filters.ts";
+
+type Dependencies = Pick<Context, "sandboxes" | "containers" | "usage" | "now">;
+type Stats = MessageInitShape<typeof PodSandboxStatsSchema>;
+
+/** CRI PodSandboxStats: the pod's cgroup, its interfaces, and its running containers. Throws NotFound. */
+export async function podSandboxStats(
+  dependencies: Dependencies,
+  { podSandboxId }: PodSandboxStatsRequest,
+): Promise<MessageInitShape<typeof PodSandboxStatsResponseSchema>> {
+  return { stats: await sandboxStats(dependencies, dependencies.sandboxes.get(podSandboxId)) };
+}
+
+/** CRI ListPodSandboxStats: of the ready sandboxes that pass the filter. */
+export async function listPodSandboxStats(
+  dependencies: Dependencies,
+  { filter }: ListPodSandboxStatsRequest,
+): Promise<MessageInitShape<typeof ListPodSandboxStatsResponseSchema>> {
+  return {
+    stats: await Promise.all(matching(dependencies, filter).map((record) => sandboxStats(dependencies, record))),
+  };
+}
+
+/** CRI StreamPodSandboxStats: the same in parts. */
+export async function* streamPodSandboxStats(
+  dependencies: Dependencies,
+  { filter }: StreamPodSandboxStatsRequest,
+): AsyncGenerator<MessageInitShape<typeof StreamPodSandboxStatsResponseSchema>> {
+  for (const part of parts(matching(dependencies, filter))) {
+    yield { podSandboxStats: await Promise.all(part.map((record) => sandboxStats(dependencies, record))) };
+  }
+}
+
+function matching({ sandboxes }: Dependencies, filter: PodSandboxStatsFilter | undefined): SandboxRecord[] {
+  return sandboxes
+    .list()
+    .filter(
+      (record) =>
+        record.state === "ready" &&
+        record.id.startsWith(filter?.id ?? "") &&
+        labelsMatch(filter?.labelSelector ?? {}, record.labels),
+    );
+}
+
+async function sandboxStats(dependencies: Dependencies, record: SandboxRecord): Promise<Stats> {
+  const { containers, usage, now } = dependencies;
+  const { id, metadata, labels, annotations } = record;
+  const inside = containers.list().filter(({ sandboxId, state }) => sandboxId === id && state === "running");
+  const [own, network, stats] = await Promise.all([
+    usage.read(record.cgroupParent),
+    record.network && record.pause ? networkUsage(record.pause.pid, now()) : undefined,
+    Promise.all(inside.map((container) => statsOf(dependencies, container))),
+  ]);
+  return {
+    attributes: { id, metadata, labels, annotations },
+    linux: {
+      ...describeUsage(own),
+      ...(network && { network }),
+      ...(own.processes !== undefined && {
+        process: { timestamp: own.timestamp, processCount: { value: own.processes } },
+      }),
+      containers: stats,
+    },
+  };
+}
+
+/** The interfaces of a process' network namespace. Source: proc(5), /proc/PID/net/dev */
+async function networkUsage(
+  pid: number,
+  timestamp: bigint,
+): Promise<MessageInitShape<typeof NetworkUsageSchema> | undefined> {
+  const text = await readFile(`/proc/${pid}/net/dev`, "utf8").catch(() => "");
+  const interfaces = text.split("\n").flatMap((line) => {
+    const [name, numbers] = line.split(":");
+    const fields = numbers?.trim().split(/\s+/) ?? [];
+    if (!name || fields.length < 16) return [];
+    const field = (index: number) => ({ value: BigInt(fields[index] ?? 0) });
+    return [{ name: name.trim(), rxBytes: field(0), rxErrors: field(2), txBytes: field(8), txErrors: field(10) }];
+  });
+  const defaultInterface = interfaces.find(({ name }) => name === "eth0");
+  if (!defaultInterface) return undefined;
+  return { timestamp, defaultInterface, interfaces: interfaces.filter(({ name }) => name !== "eth0" && name !== "lo") };
+}

@@ -1,0 +1,26 @@
+import type { MessageInitShape, PodSandboxStatusRequest, PodSandboxStatusResponseSchema } from "@hawser/cri";
+import type { Context } from "../context.ts";
+import { describeContainerStatus, describeSandboxStatus } from "./describe.ts";
+
+/** CRI PodSandboxStatus, with the statuses of its containers. Throws NotFound. Verbose: `info` is JSON. */
+export async function podSandboxStatus(
+  { sandboxes, containers, oci, now }: Pick<Context, "sandboxes" | "containers" | "oci" | "now">,
+  { podSandboxId, verbose }: PodSandboxStatusRequest,
+): Promise<MessageInitShape<typeof PodSandboxStatusResponseSchema>> {
+  const record = sandboxes.get(podSandboxId);
+  const inside = containers.list().filter(({ sandboxId }) => sandboxId === record.id);
+  const answer = {
+    status: describeSandboxStatus(record),
+    containersStatuses: inside.map(describeContainerStatus),
+    timestamp: now(),
+  };
+  if (!verbose) return answer;
+  const info = {
+    pid: record.state === "ready" ? record.pause?.pid : 0,
+    netns: record.network?.netns ?? "",
+    ociRuntime: { name: oci.name, version: oci.version, root: oci.root },
+    cgroupParent: record.cgroupParent,
+    portMappings: record.network?.portMappings ?? [],
+  };
+  return { ...answer, info: { info: JSON.stringify(info) } };
+}

@@ -1,0 +1,52 @@
+import {
+  ContainerEventType,
+  type MessageInitShape,
+  type StopPodSandboxRequest,
+  type StopPodSandboxResponseSchema,
+} from "@hawser/cri";
+import type { Context } from "../context.ts";
+import { disconnect } from "../network/bridge.ts";
+import { call } from "../oci/runtime.ts";
+import type { Exits } from "../store/exits.ts";
+import type { SandboxRecord } from "../store/records.ts";
+import { endContainer } from "./container-end.ts";
+import { unmountShm } from "./sandbox-files.ts";
+import { connectionOfRecord } from "./sandbox-run.ts";
+
+export type StopDependencies = Pick<
+  Context,
+  "sandboxes" | "containers" | "network" | "reaper" | "oci" | "events" | "log"
+> & { exits: Exits };
+
+/**
+ * CRI StopPodSandbox: kills its containers and its pause process, and gives the network back. Idempotent: what is
+ * unknown, or stopped already, is fine.
+ */
+export async function stopPodSandbox(
+  dependencies: StopDependencies,
+  { podSandboxId }: Pick<StopPodSandboxRequest, "podSandboxId">,
+): Promise<MessageInitShape<typeof StopPodSandboxResponseSchema>> {
+  const { sandboxes } = dependencies;
+  const id = sandboxes.find(podSandboxId)?.id;
+  if (id === undefined) return {};
+  await sandboxes.lock.run(id, async () => {
+    const sandbox = sandboxes.find(id);
+    if (sandbox) await stop(dependencies, sandbox);
+  });
+  return {};
+}
+
+async function stop(dependencies: StopDependencies, sandbox: SandboxRecord): Promise<void> {
+  const { sandboxes, containers, exits, events, network } = dependencies;
+  const { id } = sandbox;
+  const inside = containers.list().filter(({ sandboxId }) => sandboxId === id);
+  await Promise.all(inside.map((container) => endContainer({ exits }, container, 0)));
+  if (sandbox.released) return;
+  await Promise.all([
+    call(dependencies, "delete", ["--force", id]),
+    sandbox.network ? disconnect(network, sandbox.network.netns, connectionOfRecord(sandbox)) : undefined,
+  ]);
+  unmountShm(sandboxes.directoryOf(id));
+  await sandboxes.update(id, (record) => ({ ...record, state: "notready", released: true }));
+  events.emit(id, ContainerEventType.CONTAINER_STOPPED_EVENT);
+}

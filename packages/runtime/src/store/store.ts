@@ -1,0 +1,123 @@
+import { mkdir, rm } from "node:fs/promises";
+import path from "node:path";
+import { Code, CRIError } from "@hawser/cri";
+import { namesIn, readJSON, recordPath, writeJSON } from "./json-file.ts";
+import { KeyedLock } from "./lock.ts";
+
+interface Record {
+  id: string;
+}
+
+/**
+ * The sandboxes, or the containers, by id: in memory, and one JSON file each.
+ *
+ * A name (what the CRI's metadata spell) belongs to one id at a time; an id may be shortened
+ * to any unique beginning, as the CRI's tools do.
+ */
+export class Store<T extends Record> {
+  readonly #directory: string;
+  readonly #kind: string;
+  readonly #byId = new Map<string, T>();
+  readonly #names = new Map<string, string>();
+  readonly #nameOf: (record: T) => string;
+  readonly #writes = new KeyedLock();
+  /** Serialises what is done to one object. */
+  readonly lock = new KeyedLock();
+
+  constructor(options: { directory: string; kind: string; nameOf: (record: T) => string }) {
+    this.#directory = options.directory;
+    this.#kind = options.kind;
+    this.#nameOf = options.nameOf;
+  }
+
+  /** Where an object may keep files of its own. */
+  directoryOf(id: string): string {
+    return path.join(this.#directory, id);
+  }
+
+  /** Reads what an earlier process has left. Returns the ids of directories without a record: half-made things. */
+  async load(): Promise<{ halfMade: string[] }> {
+    const halfMade: string[] = [];
+    for (const id of await namesIn(this.#directory)) {
+      const record = await readJSON<T>(recordPath(this.#directory, id));
+      if (record?.id === id) this.#keep(record);
+      else halfMade.push(id);
+    }
+    return { halfMade };
+  }
+
+  /** Takes `name` for `id` before anything is made. Throws AlreadyExists. */
+  reserve(name: string, id: string): void {
+    const holder = this.#names.get(name);
+    if (holder && holder !== id) {
+      throw new CRIError(Code.AlreadyExists, `${this.#kind} name "${name}" is reserved for "${holder}"`);
+    }
+    this.#names.set(name, id);
+  }
+
+  /** Gives a reserved name back when making the object failed. */
+  release(name: string): void {
+    this.#names.delete(name);
+  }
+
+  /** Makes the object's directory. */
+  async prepare(id: string): Promise<string> {
+    const directory = this.directoryOf(id);
+    await mkdir(directory, { recursive: true, mode: 0o711 });
+    return directory;
+  }
+
+  /** Keeps a record: in memory at once, on disk when the promise resolves. */
+  async save(record: T): Promise<T> {
+    this.#keep(record);
+    await this.#write(record.id);
+    return record;
+  }
+
+  /**
+   * Changes a record. `change` sees the latest state and must not wait: two changes at a time both count.
+   * Throws NotFound when the object is gone meanwhile.
+   */
+  async update(id: string, change: (record: T) => T): Promise<T> {
+    return await this.save(change(this.get(id)));
+  }
+
+  /** One writer per object at a time; each writes what is in memory by then. */
+  async #write(id: string): Promise<void> {
+    await this.#writes.run(id, async () => {
+      const latest = this.#byId.get(id);
+      if (latest) await writeJSON(recordPath(this.#directory, id), latest);
+    });
+  }
+
+  /** Removes the record and the object's directory. */
+  async remove(id: string): Promise<void> {
+    const record = this.#byId.get(id);
+    this.#byId.delete(id);
+    if (record) this.#names.delete(this.#nameOf(record));
+    await this.#writes.run(id, () => rm(this.directoryOf(id), { recursive: true, force: true }));
+  }
+
+  find(idOrPrefix: string): T | undefined {
+    const exact = this.#byId.get(idOrPrefix);
+    if (exact || !idOrPrefix) return exact;
+    const matches = [...this.#byId.values()].filter(({ id }) => id.startsWith(idOrPrefix));
+    return matches.length === 1 ? matches[0] : undefined;
+  }
+
+  /** Throws CRIError NotFound. */
+  get(idOrPrefix: string): T {
+    const record = this.find(idOrPrefix);
+    if (!record) throw new CRIError(Code.NotFound, `${this.#kind} "${idOrPrefix}" not found`);
+    return record;
+  }
+
+  list(): T[] {
+    return [...this.#byId.values()];
+  }
+
+  #keep(record: T) {
+    this.#byId.set(record.id, record);
+    this.#names.set(this.#nameOf(record), record.id);
+  }
+}
