@@ -20,8 +20,11 @@ export interface Transport {
   write(parts: readonly Uint8Array[]): void;
   /** Undefined when there is room for a write; else what to wait for before asking again. Rejects when the transport is gone. */
   room(): Promise<void> | undefined;
-  /** Sends our end after all that was written, however long the peer takes for that, and closes up to 5 s later. */
-  end(): void;
+  /**
+   * Sends our end after all that was written, however long the peer takes for that (or, with `withinMs`, no longer than so
+   * many milliseconds), and closes up to 5 s later.
+   */
+  end(withinMs?: number): void;
   destroy(): void;
   readonly closed: Promise<void>;
   /** Bytes written that the peer's side has not taken yet. */
@@ -74,7 +77,7 @@ export function socketTransport(socket: Duplex, head: Buffer): Transport {
     resume: () => void socket.resume(),
     write: (parts) => writeParts(socket, parts),
     room: () => roomToWrite(socket, drained),
-    end: () => endSocket(socket),
+    end: (withinMs) => endSocket(socket, withinMs),
     destroy: () => void socket.destroy(),
     closed,
     get backlog() {
@@ -87,12 +90,15 @@ export function socketTransport(socket: Duplex, head: Buffer): Transport {
 const lingerMs = 5000;
 
 /** Half-closes, and closes when the peer does, or some time after our last byte has left. Never before: it may be the status. */
-export function endSocket(socket: Duplex): void {
-  if (socket.writableEnded || socket.destroyed) return;
-  socket.end(() => {
-    const timer = setTimeout(() => socket.destroy(), lingerMs);
-    socket.once("close", () => clearTimeout(timer));
-  });
+export function endSocket(socket: Duplex, withinMs?: number): void {
+  if (withinMs !== undefined) destroyAfter(socket, withinMs);
+  if (!socket.writableEnded && !socket.destroyed) socket.end(() => destroyAfter(socket, lingerMs));
+}
+
+function destroyAfter(socket: Duplex, milliseconds: number) {
+  if (socket.destroyed) return;
+  const timer = setTimeout(() => socket.destroy(), milliseconds);
+  socket.once("close", () => clearTimeout(timer));
 }
 
 /** Writes the parts together (one writev), without joining them. */

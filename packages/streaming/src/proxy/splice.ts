@@ -1,17 +1,23 @@
 import type { Transport } from "../transport.ts";
 
+/** Milliseconds a backend may take for what its client sent before it went. */
+const goneMs = 1000;
+
 /**
- * Joins two connections: every byte of one is written to the other, as it comes, and nothing is looked at. A side that does
- * not take its bytes stops the reading of the other. When one side ends, the other gets all that was read and then its end.
- * Resolves when both are closed.
+ * Joins a client with its backend: every byte of one is written to the other, as it comes, and nothing is looked at. A side
+ * that does not take its bytes stops the reading of the other.
+ *
+ * When the backend ends, the client gets all that was read and then the end, however slowly it reads. When the client ends,
+ * the backend gets the same, for 1 s; when it broke off, the backend's connection is dropped at once, since what waits there
+ * may wait for a process that reads nothing. Resolves when both are closed.
  */
-export async function splice(left: Transport, right: Transport): Promise<void> {
-  pump(left, right);
-  pump(right, left);
-  await Promise.all([left.closed, right.closed]);
+export async function splice(client: Transport, backend: Transport): Promise<void> {
+  pump(client, backend, (error) => (error ? backend.destroy() : backend.end(goneMs)));
+  pump(backend, client, () => client.end());
+  await Promise.all([client.closed, backend.closed]);
 }
 
-function pump(from: Transport, to: Transport) {
+function pump(from: Transport, to: Transport, end: (error?: Error) => void) {
   let waiting = false;
   from.start({
     data(chunk) {
@@ -26,6 +32,6 @@ function pump(from: Transport, to: Transport) {
       };
       wait.then(resume, resume); // a side that is gone takes nothing: what comes is dropped until this side ends too
     },
-    end: () => to.end(),
+    end,
   });
 }

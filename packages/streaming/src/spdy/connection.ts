@@ -33,6 +33,8 @@ export interface SpdyConnectionOptions {
 
 /** Bytes of answers (pings, resets, replies) and data the peer may leave untaken before it is given up: a flood. */
 const maxBacklog = 4 * 1024 * 1024;
+/** Milliseconds until a connection whose peer has ended is closed. */
+const goneMs = 5000;
 
 /**
  * SPDY/3.1 over a transport, as Kubernetes speaks it: no windows, no settings; a stream that nobody reads holds up the others
@@ -230,7 +232,7 @@ export class SpdyConnection {
 
   #end(error: Error | undefined) {
     this.#left = true;
-    if (!error) this.#transport.end();
+    if (!error) this.#transport.end(goneMs); // nobody is there to take what still waits
     this.#finish(error ?? new StreamError("lost", "the peer closed the connection"));
   }
 

@@ -17,7 +17,12 @@ export function tunnelTransport(connection: WebSocketConnection): Transport {
       }
     },
     room: () => connection.room(),
-    end: () => connection.close(1000),
+    end(withinMs) {
+      connection.close(1000);
+      if (withinMs === undefined) return;
+      const timer = setTimeout(() => connection.destroy(), withinMs);
+      void connection.closed.then(() => clearTimeout(timer));
+    },
     destroy: () => connection.destroy(),
     closed: connection.closed,
     get backlog() {
