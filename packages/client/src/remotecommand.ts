@@ -1,4 +1,4 @@
-// Step 2 of 8. Before: cli/src/commands/exec.ts. After: apiserver/src/registry/core/pod/exec.ts (WebSocket, or SPDY where that is refused).
+// Step 2 of 8. Before: cli/src/commands/exec.ts. After: apiserver/src/registry/core/pod/exec.ts (TLS).
 import { exitCode, podAttachOptionsQuery, podExecOptionsQuery, type Status, StatusError } from "@hawser/api";
 import type { ByteSource, ClientSession, TerminalSize, UpgradeKind } from "@hawser/streaming";
 import type { KubeClient } from "./client.ts";

@@ -1,4 +1,4 @@
-// Step 1 of 8. After: client/src/remotecommand.ts (the request), streaming/src/remotecommand/client.ts (the streams).
+// Step 1 of 8. After: client/src/remotecommand.ts (the request).
 import { chooseContainer } from "../cluster/containers.ts";
 import { findPods } from "../cluster/pods.ts";
 import { type Context, command } from "../command.ts";

@@ -1,4 +1,4 @@
-// Step 7 of 8. Before: the kubelet, which splices its client to the URL it was given. After: the runtime's three functions.
+// Step 7 of 8, its second half: server.ts has taken the token back; here a session meets the runtime's three functions.
 import { exitStatus, internalError, type Status } from "@hawser/api";
 import { acceptPortForward, acceptRemoteCommand, type UpgradeRequest } from "@hawser/streaming";
 import type { AttachRequest, ExecRequest, PortForwardRequest } from "../gen/cri_pb.ts";

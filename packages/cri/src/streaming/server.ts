@@ -1,3 +1,4 @@
+// Step 7 of 8. Before: runtime/src/server/container-exec.ts. After: runtime/src/oci/exec.ts (a client's streams).
 import { once } from "node:events";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -1,4 +1,4 @@
-// Step 5 of 8. Before: apiserver/src/registry/core/pod/exec.ts (TLS). After: runtime/src/server/container-exec.ts (gRPC, then its URL).
+// Step 5 of 8. Before: streaming/src/proxy/proxy.ts. After: runtime/src/server/container-exec.ts (gRPC, then its URL).
 import type { RuntimeClient } from "@hawser/cri";
 import { proxyUpgrade, type UpgradeRequest } from "@hawser/streaming";
 import type { Logger } from "@hawser/trace";

@@ -1,3 +1,4 @@
+// Step 4 of 8. Before: apiserver/src/registry/core/pod/exec.ts. After: kubelet/src/server/exec.ts (TLS).
 import { tunnelled, tunnelProtocol } from "../portforward/protocols.ts";
 import { Protocol } from "../remotecommand/protocols.ts";
 import { socketTransport } from "../transport.ts";

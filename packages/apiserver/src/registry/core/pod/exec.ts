@@ -1,4 +1,4 @@
-// Step 3 of 8. Before: client/src/remotecommand.ts (the request). After: streaming/src/proxy (the bytes), then kubelet/src/server/exec.ts.
+// Step 3 of 8. Before: client/src/remotecommand.ts. After: streaming/src/proxy/proxy.ts (the bytes).
 import { parsePodExecOptions } from "@hawser/api";
 import type { UpgradeRequest } from "@hawser/streaming";
 import { type ConnectDependencies, connectKubelet, podOf, requireCreate } from "../../../proxy/connect.ts";
