@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { test } from "node:test";
+import { exitCode } from "@hawser/api";
+import { connectCRI } from "@hawser/cri";
+import { copy, openPortForward, openRemoteCommand, proxyUpgrade } from "@hawser/streaming";
+import { collect, listenUpgrades } from "@hawser/streaming/testing";
+import { silentLogger } from "@hawser/trace";
+import { startContainerd, whyNoContainerd } from "../containerd/containerd.ts";
+
+const skip = (await whyNoContainerd()) ?? false;
+const streams = { stdin: true, stdout: true, stderr: true, tty: false };
+
+test("our clients against containerd's streaming server", { skip }, async (t) => {
+  await using containerd = await startContainerd();
+  using cri = await connectCRI({ endpoint: containerd.endpoint });
+  const config = {
+    metadata: { name: "s", namespace: "default", uid: "u-s", attempt: 0 },
+    logDirectory: `${containerd.folder}/logs`,
+    linux: { cgroupParent: `${containerd.cgroupParent}/s`, securityContext: { namespaceOptions: {} } },
+  };
+  const { podSandboxId } = await cri.runtime.runPodSandbox({ config });
+  const { containerId } = await cri.runtime.createContainer({
+    podSandboxId,
+    config: {
+      metadata: { name: "c" },
+      image: { image: containerd.image },
+      command: ["sleep", "1000"],
+      logPath: "c.log",
+      linux: {},
+    },
+    sandboxConfig: config,
+  });
+  await cri.runtime.startContainer({ containerId });
+  const prepare = async (cmd: string[], tty = false) => {
+    const { url } = await cri.runtime.exec({ containerId, cmd, ...streams, stderr: !tty, tty });
+    return new URL(url);
+  };
+  const shell = (script: string) => ["sh", "-c", script];
+
+  await t
+    .test("outputs and the exit code", async () => {
+      await using session = await openRemoteCommand(
+        { url: await prepare(shell("echo out; echo err >&2; exit 3")) },
+        streams,
+      );
+      assert.equal(session.transport, "spdy", "containerd refuses v5 on a WebSocket");
+      assert.ok(session.stdout && session.stderr && session.stdin);
+      const [out, err, status] = await Promise.all([collect(session.stdout), collect(session.stderr), session.status]);
+      assert.deepEqual([out.toString(), err.toString(), exitCode(status)], ["out\n", "err\n", 3]);
+    })
+    .catch((error) => {
+      // A refusal uses up the token, as it does for crictl: the fallback needs a URL of its own.
+      assert.match(String(error), /404/);
+    });
+
+  const spdy = { transports: ["spdy"] as const };
+
+  await t.test("20 MB through cat, and its end", async () => {
+    await using session = await openRemoteCommand({ url: await prepare(["cat"]) }, { ...streams, ...spdy });
+    assert.ok(session.stdout && session.stderr && session.stdin);
+    const sent = randomBytes(20_000_000);
+    const pieces = (async function* () {
+      for (let at = 0; at < sent.byteLength; at += 60_000) yield sent.subarray(at, at + 60_000);
+    })();
+    const [out, status] = await Promise.all([
+      collect(session.stdout),
+      session.status,
+      collect(session.stderr),
+      copy(pieces, session.stdin),
+    ]);
+    const hash = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex");
+    assert.equal(hash(out), hash(sent));
+    assert.equal(exitCode(status), 0);
+  });
+
+  await t.test("a terminal and its size", async () => {
+    const tty = { ...streams, stderr: false, tty: true };
+    await using session = await openRemoteCommand(
+      { url: await prepare(shell("read x; stty size"), true) },
+      { ...tty, ...spdy },
+    );
+    assert.ok(session.stdout && session.stdin);
+    await session.resize({ width: 91, height: 33 });
+    await session.stdin.write(Buffer.from("go\n"));
+    const out = (await collect(session.stdout)).toString();
+    await session.status;
+    assert.match(out, /33 91|stty: not found/);
+  });
+
+  await t.test("through a hop that translates a v5 client", async () => {
+    const url = await prepare(shell("cat; exit 9"));
+    await using hop = await listenUpgrades((upgrade) =>
+      proxyUpgrade(upgrade, { target: { url }, kind: "remotecommand", streams, nextHop: "spdy", log: silentLogger }),
+    );
+    await using session = await openRemoteCommand({ url: hop.url }, { ...streams, transports: ["websocket"] });
+    assert.ok(session.stdout && session.stdin && session.stderr);
+    await session.stdin.write(Buffer.from("through"));
+    await session.stdin.close();
+    const [out, , status] = await Promise.all([collect(session.stdout), collect(session.stderr), session.status]);
+    assert.equal(out.toString(), "through");
+    assert.equal(exitCode(status), 9);
+  });
+
+  await t.test("a command that does not exist", async () => {
+    await using session = await openRemoteCommand({ url: await prepare(["/nothing"]) }, { ...streams, ...spdy });
+    const status = await session.status;
+    assert.equal(status.status, "Failure");
+    assert.match(status.message ?? "", /no such file/);
+  });
+
+  await t.test("port-forward: a port nobody listens on fails alone", async () => {
+    const { url } = await cri.runtime.portForward({ podSandboxId, port: [] });
+    await using session = await openPortForward({ url: new URL(url) }, spdy);
+    for (const port of [81, 82]) {
+      const connection = await session.connect(port);
+      connection.sink.write(Buffer.from("x")).catch(() => {});
+      assert.match((await connection.error) ?? "", new RegExp(`error forwarding port ${port} to pod`));
+    }
+  });
+});
