@@ -259,6 +259,57 @@ describe("pods over containerd", { skip }, () => {
     assert.equal(await logs("chatty"), `${expected.join("\n")}\nend\n`, "with its rotated files");
   });
 
+  test("the node's network and a place on it; hooks; kubectl debug", async () => {
+    const lifecycle = { postStart: { exec: { command: ["sh", "-c", "echo hooked > /proc/1/fd/1"] } } };
+    await create("host", {
+      hostNetwork: true,
+      containers: [
+        container("cat /h/hostname; exec sleep 1000", {
+          lifecycle,
+          volumeMounts: [{ name: "h", mountPath: "/h", readOnly: true }],
+        }),
+      ],
+      volumes: [{ name: "h", hostPath: { path: "/etc", type: "Directory" } }],
+    });
+    assert.equal((await running("host")).podIP, "127.0.0.1");
+    const hostname = await readFile("/etc/hostname", "utf8");
+    await eventually("both lines", async () => (await logs("host")) === `${hostname}hooked\n`);
+
+    await running("web");
+    const { image } = cluster.containerd;
+    const debug = ["debug", "web", "--image", image, "--image-pull-policy=IfNotPresent", "--target=c", "-c", "dbg"];
+    await must(kubectl(...debug, "--", "sh", "-c", "ps ax; sleep 100"));
+    await until("web", "the debugger", ({ ephemeralContainerStatuses }) =>
+      Boolean(ephemeralContainerStatuses?.[0]?.state?.running),
+    );
+    await eventually("the processes of the container", async () =>
+      (await logs("web", "-c", "dbg")).includes("sleep 1000"),
+    );
+  });
+
+  test("a sidecar starts first and goes last; a volume that cannot be is told", async () => {
+    const side = container("exec sleep 1000", { name: "side", restartPolicy: "Always" });
+    await create("sided", { restartPolicy: "Never", initContainers: [side], containers: [container("true")] });
+    await until(
+      "sided",
+      "Succeeded",
+      ({ phase, initContainerStatuses }) =>
+        phase === "Succeeded" && Boolean(initContainerStatuses?.[0]?.state?.terminated),
+    );
+    await create("badvolume", {
+      containers: [container("true")],
+      volumes: [{ name: "v", hostPath: { path: "/no/such", type: "Directory" } }],
+    });
+    await eventually("the event", async () => {
+      const { stdout } = await run(
+        kubectl("get", "events", "--field-selector", "involvedObject.name=badvolume,reason=FailedMount"),
+      );
+      return stdout.includes(
+        'MountVolume.SetUp failed for volume "v" : hostPath type check failed: /no/such is not a directory',
+      );
+    });
+  });
+
   test("containers outlive the kubelet; the next one finds them", async () => {
     const before = await running("web");
     await cluster.restartKubelet();

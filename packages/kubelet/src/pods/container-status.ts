@@ -44,7 +44,7 @@ export function containerStatus(
   const ended = (one: ViewContainer | undefined): APIState => (isExited(one) ? terminated(one, inputs) : {});
   if (isRunning(current)) {
     const started = inputs.startupPassed(current.status.id);
-    const ready = started && (kind === "init" ? false : inputs.isReady(current.status.id));
+    const ready = started && kind !== "init" && kind !== "ephemeral" && inputs.isReady(current.status.id);
     const state: APIState = { running: { startedAt: timeText(current.status.startedAt) } };
     return { ...base, state, lastState: ended(previous), started, ready };
   }

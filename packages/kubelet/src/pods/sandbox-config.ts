@@ -20,7 +20,8 @@ export function sandboxConfig(
   const sysctls = (spec.securityContext?.sysctls ?? []).map(({ name, value }) => [name.replaceAll("/", "."), value]);
   return {
     metadata: { name: metadata.name, namespace: metadata.namespace, uid: metadata.uid, attempt },
-    hostname: spec.hostNetwork ? settings.nodeName : podHostname(pod),
+    // On the host network it keeps the node's own: there is no UTS namespace to set it in.
+    hostname: spec.hostNetwork ? "" : podHostname(pod),
     logDirectory: podLogFolder(folders, pod),
     dnsConfig: podDNS(spec, metadata.namespace, dns),
     portMappings: portMappings(pod),

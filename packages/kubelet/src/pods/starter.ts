@@ -8,11 +8,9 @@ import type { ImagePuller, PulledImage } from "./images.ts";
 import type { Start } from "./plan.ts";
 import { type BoundPod, type PodContainer, podContainers, podText } from "./pod.ts";
 import { sandboxConfig } from "./sandbox-config.ts";
-import { type PodView, readySandbox, type ViewContainer } from "./view.ts";
+import { keptDead, type PodView, readySandbox, type ViewContainer } from "./view.ts";
 import { involved } from "./worker-events.ts";
 
-/** Ended starts of a container that are kept beside the current one: the last one's log can still be read. */
-export const keptDead = 1;
 /** Milliseconds until a start is tried again that failed for no known reason. */
 const retryAfter = 10_000;
 

@@ -1,14 +1,40 @@
 import { open } from "node:fs/promises";
+import path from "node:path";
 import type { Container } from "@hawser/api";
 import { parseLogLine } from "../logs/line.ts";
 import { tailFile } from "../logs/tail.ts";
 import { terminationMessagePath } from "./mounts.ts";
-import type { ViewContainer } from "./view.ts";
+import { containerLogPath } from "./paths.ts";
+import { attemptOf, isExited, keptDead, type PodView, type ViewContainer } from "./view.ts";
 
 /** Bytes of a message, and of a log that stands in for one. Source: kubernetes pkg/kubelet/container/runtime.go */
 const maxMessageBytes = 4096;
 const maxLogBytes = 2048;
 const maxLogLines = 80;
+
+/**
+ * The messages of a pod's ended containers, by id: of each name's newest start and of those kept beside it. One that is
+ * `known` is not read again.
+ */
+export async function terminationMessages(
+  view: PodView,
+  {
+    containers,
+    logFolder,
+    known,
+  }: { containers: Map<string, Container>; logFolder: string; known: Map<string, string> },
+): Promise<Map<string, string>> {
+  const messages = new Map<string, string>();
+  for (const [name, list] of view.containers) {
+    for (const one of list.slice(0, 1 + keptDead).filter((each) => isExited(each))) {
+      const { id } = one.status;
+      const logFile = path.join(logFolder, containerLogPath(name, attemptOf(one)));
+      const read = () => terminationMessage(one, { container: containers.get(name), logFile });
+      messages.set(id, known.get(id) ?? (await read()));
+    }
+  }
+  return messages;
+}
 
 /** What a container left in its termination message file; by policy, the end of its log when it left nothing and failed. */
 export async function terminationMessage(

@@ -8,6 +8,9 @@ import {
 } from "@hawser/cri";
 import { containerNameLabel, podUIDLabel } from "./labels.ts";
 
+/** Ended starts of a container that are kept beside the current one: the last one's log can still be read. */
+export const keptDead = 1;
+
 export interface ViewContainer {
   status: ContainerStatus;
   sandboxId: string;

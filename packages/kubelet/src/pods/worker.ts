@@ -1,5 +1,4 @@
 // One worker per pod: it brings what the runtime has to what the pod asks for, and tells the API server how it is.
-import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type PodStatus, StatusError } from "@hawser/api";
 import { rpcErrorText } from "@hawser/cri";
@@ -9,27 +8,18 @@ import { VolumeError } from "../volumes/plugin.ts";
 import { killContainer } from "./container-operations.ts";
 import type { ImagePuller } from "./images.ts";
 import { gracePeriod } from "./labels.ts";
-import { containerLogPath, podLogFolder } from "./paths.ts";
+import { podLogFolder } from "./paths.ts";
 import { type Kill, plan } from "./plan.ts";
 import { type BoundPod, type PodContainer, podContainers, podText } from "./pod.ts";
 import { removePodFiles, setUpPod, writeHosts } from "./pod-files.ts";
 import { runtimeHandler } from "./runtime-class.ts";
 import { sandboxConfig } from "./sandbox-config.ts";
-import { ContainerStarter, keptDead } from "./starter.ts";
+import { ContainerStarter } from "./starter.ts";
 import { podStatus } from "./status.ts";
 import { StatusPusher } from "./status-pusher.ts";
-import { terminationMessage } from "./termination-message.ts";
-import {
-  attemptOf,
-  emptyView,
-  isExited,
-  isRunning,
-  type PodView,
-  readPodView,
-  readySandbox,
-  sandboxIPs,
-  type ViewContainer,
-} from "./view.ts";
+import { stopContainers } from "./stop-containers.ts";
+import { terminationMessages } from "./termination-message.ts";
+import { emptyView, isRunning, type PodView, readPodView, readySandbox, sandboxIPs } from "./view.ts";
 import { involved } from "./worker-events.ts";
 
 /** First and longest pause after a failed round, milliseconds. */
@@ -60,7 +50,7 @@ export class PodWorker implements AsyncDisposable {
   /** Ends what brings the pod up; pulled when the pod has to go. */
   readonly #bringUp = new AbortController();
   readonly #stopping = new Map<string, Promise<void>>();
-  readonly #messages = new Map<string, string>();
+  #messages = new Map<string, string>();
   readonly #done: Promise<void>;
 
   #pod: BoundPod;
@@ -236,16 +226,9 @@ export class PodWorker implements AsyncDisposable {
     });
     this.#probes.track(running);
 
-    const told = new Map(this.#messages);
-    this.#messages.clear();
-    for (const [name, list] of this.#view.containers) {
-      const container = this.#containerOf(name)?.container;
-      for (const one of list.slice(0, 1 + keptDead).filter((each) => isExited(each))) {
-        const logFile = path.join(podLogFolder(folders, this.#pod), containerLogPath(name, attemptOf(one)));
-        const { id } = one.status;
-        this.#messages.set(id, told.get(id) ?? (await terminationMessage(one, { container, logFile })));
-      }
-    }
+    const containers = new Map(podContainers(this.#pod).map(({ container }) => [container.name, container]));
+    const logFolder = podLogFolder(folders, this.#pod);
+    this.#messages = await terminationMessages(this.#view, { containers, logFolder, known: this.#messages });
   }
 
   async #setUp(): Promise<void> {
@@ -268,7 +251,7 @@ export class PodWorker implements AsyncDisposable {
     const [old] = this.#view.sandboxes;
     if (old) {
       this.#event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
-      await this.#stopContainers(gracePeriod(this.#pod));
+      await this.#stopContainers();
       await runtime.stopPodSandbox({ podSandboxId: old.id }, { signal });
     }
     this.#starter.prefetch(this.#pod);
@@ -331,7 +314,7 @@ export class PodWorker implements AsyncDisposable {
     this.#over = true;
     this.#publish();
     this.#probes.freeze();
-    await this.#stopContainers(gracePeriod(this.#pod));
+    await this.#stopContainers();
     const ready = readySandbox(this.#view);
     if (!ready) return;
     await this.#context.runtime.stopPodSandbox({ podSandboxId: ready.id }, { signal: this.#stop.signal });
@@ -339,25 +322,15 @@ export class PodWorker implements AsyncDisposable {
     this.#publish();
   }
 
-  /** SIGTERM, grace, SIGKILL to all that runs; a grace shortened meanwhile counts. Sidecars go last. */
-  async #stopContainers(grace: number): Promise<void> {
-    const { signal } = this.#stop;
-    const podIP = this.#podIPs()[0] ?? "";
-    const running = [...this.#view.containers].flatMap(([name, list]) =>
-      list.filter((one) => isRunning(one)).map((target) => ({ name, target, what: this.#containerOf(name) })),
-    );
-    const stop = async (one: { name: string; target: ViewContainer; what: PodContainer | undefined }) => {
-      for (let seconds = grace; ; seconds = gracePeriod(this.#pod)) {
-        const changed = this.#graceChanged.promise;
-        const inputs = { message: `Stopping container ${one.name}`, grace: seconds, podIP, signal };
-        const killed = killContainer(this.#context, this.#pod, one, inputs);
-        const again = await Promise.race([killed.then(() => false), changed.then(() => true)]);
-        if (!again) return;
-        killed.catch(() => undefined); // the shorter one reports
-      }
+  /** SIGTERM, grace, SIGKILL to all that runs; a grace shortened meanwhile counts. */
+  async #stopContainers(): Promise<void> {
+    const options = {
+      grace: () => gracePeriod(this.#pod),
+      graceChanged: () => this.#graceChanged.promise,
+      podIP: this.#podIPs()[0] ?? "",
+      signal: this.#stop.signal,
     };
-    await Promise.all(running.filter(({ what }) => what?.kind !== "sidecar").map(stop));
-    for (const sidecar of running.filter(({ what }) => what?.kind === "sidecar").reverse()) await stop(sidecar);
+    await stopContainers(this.#context, this.#pod, this.#view, options);
   }
 
   /** The pod is deleted: stops it, tells how it ended, removes all of it, and confirms. */
@@ -369,7 +342,7 @@ export class PodWorker implements AsyncDisposable {
     this.#probes.freeze();
     await Promise.allSettled([this.#starter.settled(), ...this.#stopping.values()]);
     await this.#look();
-    await this.#stopContainers(gracePeriod(this.#pod));
+    await this.#stopContainers();
     for (const { id } of this.#view.sandboxes) await runtime.stopPodSandbox({ podSandboxId: id }, { signal });
     await this.#look();
     this.#over = true;
