@@ -72,7 +72,6 @@ export async function startPostLab({
 }: PostLabOptions = {}): Promise<PostLab> {
   await using cleanup = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "hawser-post-"));
-  cleanup.defer(() => rm(folder, { recursive: true, force: true }));
   const lab = cleanup.use(await createLab());
   const [onClient, onMaster, onWorker]: On[] = [
     (command) => lab.on("client", command),
@@ -87,7 +86,10 @@ export async function startPostLab({
   const runtimeConfig = join(folder, "runtime.yaml");
   await writeFile(runtimeConfig, JSON.stringify({ images: { mirrors: { "docker.io": [`http://${registry.host}`] } } }));
   const launcher: Launcher = (hop, command) => (hop === "apiserver" ? onMaster(command) : onWorker(command));
-  cleanup.defer(async () => void (await down({ dataDir, launcher })));
+  cleanup.defer(async () => {
+    await down({ dataDir, launcher });
+    await rm(folder, { recursive: true, force: true }); // not after a failed down: something may be mounted below
+  });
   const kubectl: PostLab["kubectl"] = async (args, { kubectl: chosen, ...options } = {}) => {
     const place = { kubeconfig: join(dataDir, "kubeconfig"), netns: lab.netns("client") };
     return runKubectl(chosen ?? (await newestKubectl()), args, { ...options, ...place, env: { HOME: folder } });
