@@ -38,23 +38,22 @@ test("our clients against containerd's streaming server", { skip }, async (t) =>
   };
   const shell = (script: string) => ["sh", "-c", script];
 
-  await t
-    .test("outputs and the exit code", async () => {
-      await using session = await openRemoteCommand(
-        { url: await prepare(shell("echo out; echo err >&2; exit 3")) },
-        streams,
-      );
-      assert.equal(session.transport, "spdy", "containerd refuses v5 on a WebSocket");
-      assert.ok(session.stdout && session.stderr && session.stdin);
-      const [out, err, status] = await Promise.all([collect(session.stdout), collect(session.stderr), session.status]);
-      assert.deepEqual([out.toString(), err.toString(), exitCode(status)], ["out\n", "err\n", 3]);
-    })
-    .catch((error) => {
-      // A refusal uses up the token, as it does for crictl: the fallback needs a URL of its own.
-      assert.match(String(error), /404/);
-    });
-
   const spdy = { transports: ["spdy"] as const };
+
+  await t.test("outputs and the exit code", async () => {
+    const url = await prepare(shell("echo out; echo err >&2; exit 3"));
+    await using session = await openRemoteCommand({ url }, { ...streams, ...spdy });
+    assert.equal(session.protocol, "v4.channel.k8s.io");
+    assert.ok(session.stdout && session.stderr);
+    const [out, err, status] = await Promise.all([collect(session.stdout), collect(session.stderr), session.status]);
+    assert.deepEqual([out.toString(), err.toString(), exitCode(status)], ["out\n", "err\n", 3]);
+  });
+
+  await t.test("v5 on a WebSocket is refused, and uses up the token", async () => {
+    const url = await prepare(["true"]);
+    await assert.rejects(openRemoteCommand({ url }, { ...streams, transports: ["websocket"] }), { statusCode: 403 });
+    await assert.rejects(openRemoteCommand({ url }, { ...streams, ...spdy }), { statusCode: 404 });
+  });
 
   await t.test("20 MB through cat, and its end", async () => {
     await using session = await openRemoteCommand({ url: await prepare(["cat"]) }, { ...streams, ...spdy });
@@ -76,16 +75,19 @@ test("our clients against containerd's streaming server", { skip }, async (t) =>
 
   await t.test("a terminal and its size", async () => {
     const tty = { ...streams, stderr: false, tty: true };
-    await using session = await openRemoteCommand(
-      { url: await prepare(shell("read x; stty size"), true) },
-      { ...tty, ...spdy },
-    );
+    const url = await prepare(shell("echo up; read x; stty size"), true);
+    await using session = await openRemoteCommand({ url }, { ...tty, ...spdy });
     assert.ok(session.stdout && session.stdin);
-    await session.resize({ width: 91, height: 33 });
-    await session.stdin.write(Buffer.from("go\n"));
-    const out = (await collect(session.stdout)).toString();
+    let out = "";
+    for await (const chunk of session.stdout) {
+      out += Buffer.from(chunk).toString();
+      if (!out.endsWith("up\r\n")) continue;
+      // Not before: containerd 1.6 loses a size that comes ahead of the terminal (k/k 47990).
+      await session.resize({ width: 91, height: 33 });
+      await session.stdin.write(Buffer.from("go\n"));
+    }
     await session.status;
-    assert.match(out, /33 91|stty: not found/);
+    assert.match(out, /33 91/);
   });
 
   await t.test("through a hop that translates a v5 client", async () => {
