@@ -2,7 +2,7 @@ import type { KubernetesObject, Pod } from "@hawser/api";
 import type { ForwardedPort, ListenError } from "@hawser/client";
 import { findPods } from "../cluster/pods.ts";
 import { type Context, command } from "../command.ts";
-import { CommandError, ExitError, messageFor, UsageError } from "../errors.ts";
+import { CommandError, messageFor, UsageError } from "../errors.ts";
 import { slice } from "../flags/flag.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { podRunningTimeout } from "./stream-flags.ts";
@@ -86,9 +86,9 @@ async function runPortForward(context: Context, { args, flags: given }: Parsed<t
   } catch (cause) {
     throw new CommandError("lost connection to pod", { cause });
   }
-  if (signal.aborted && isInterrupt(signal.reason)) throw new ExitError("", { exitCode: 0 });
+  if (signal.aborted && isInterrupt(signal.reason)) return 0; // Ctrl-C is how this command is meant to end
   if (!signal.aborted) throw new CommandError("lost connection to pod");
-  return 0;
+  throw signal.reason;
 }
 
 function isInterrupt(reason: unknown): boolean {

@@ -49,7 +49,8 @@ async function runRun(context: Context, line: Parsed<typeof runFlags>): Promise<
   const created = await client.create<Pod>({ resource: "pods", namespace }, pod, {
     fieldManager: flags["field-manager"],
     ...(dryRun === "server" && { dryRun: "All" }),
-    signal: context.signal,
+    // What --rm is to remove must be known to be there: a signal waits for the answer.
+    signal: flags.rm ? undefined : context.signal,
   });
   const whole: Pod = { ...created, apiVersion: "v1", kind: "Pod" };
   if (!flags.attach) {
