@@ -1,4 +1,4 @@
-import { rpcErrorText } from "@hawser/cri";
+import { Code, CRIError, rpcErrorText } from "@hawser/cri";
 import type { KubeletContext } from "../context.ts";
 import { containerConfig } from "./container-config.ts";
 import type { WaitingReason } from "./container-status.ts";
@@ -38,8 +38,9 @@ export interface StartInputs {
   signal: AbortSignal;
 }
 
-/** How long after a failed start it is tried again, milliseconds. */
+/** How long after a failed start it is tried again, milliseconds; the second is for a runtime that was not there. */
 const retryAfter = 10_000;
+const retryAfterAbsence = 1000;
 
 /**
  * Creates and starts one container, then runs its postStart hook. Resolves with its id.
@@ -61,7 +62,8 @@ export async function startContainer(
     signal.throwIfAborted();
     const message = cause instanceof ContainerConfigError ? cause.message : rpcErrorText(cause);
     event("Warning", "Failed", `Error: ${message}`);
-    return new StartError({ reason, message }, { cause, retryAfter });
+    const absent = cause instanceof CRIError && cause.code === Code.Unavailable;
+    return new StartError({ reason, message }, { cause, retryAfter: absent ? retryAfterAbsence : retryAfter });
   };
 
   let image: PulledImage;

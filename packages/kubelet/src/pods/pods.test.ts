@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { readFile, stat } from "node:fs/promises";
+import { mkdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import type { PodStatus } from "@hawser/api";
 import { Code, CRIError } from "@hawser/cri";
 import { startTestKubelet, testContainer, testPod } from "../testing/test-kubelet.ts";
@@ -196,6 +197,35 @@ test("a restarted kubelet finds its pods as they are, and removes what is no lon
   await removed.promise;
   assert.equal(kubelet.fake.find("stays")?.status.id, before);
   assert.equal(kubelet.pods.byName("default", "stays")?.status?.phase, "Running");
+});
+
+test("a runtime that is gone for a while: what runs stays, what was asked meanwhile comes after", async () => {
+  await using kubelet = await startTestKubelet();
+  kubelet.api.put(testPod("before", { containers: [testContainer("before")] }));
+  await kubelet.api.until("before", isRunning);
+  await kubelet.stopRuntime();
+  kubelet.api.put(testPod("meanwhile", { containers: [testContainer("meanwhile")] }));
+  await kubelet.api.until("meanwhile", ({ containerStatuses }) => containerStatuses !== undefined);
+  kubelet.fake.exit(kubelet.fake.find("before")?.status.id ?? "", 1);
+  await kubelet.startRuntime();
+  await kubelet.api.until("meanwhile", isRunning);
+  await kubelet.api.until("before", ({ containerStatuses }) => containerStatuses?.[0]?.restartCount === 1);
+});
+
+test("a runtime without events is looked at each second", async () => {
+  await using kubelet = await startTestKubelet({ events: false });
+  kubelet.api.put(testPod("web", { restartPolicy: "Never" }));
+  await kubelet.api.until("web", isRunning);
+  kubelet.fake.exit(kubelet.fake.find("c")?.status.id ?? "", 0);
+  await kubelet.api.until("web", ({ phase }) => phase === "Succeeded");
+});
+
+test("folders of pods that nobody knows are removed at the start", async () => {
+  await using kubelet = await startTestKubelet();
+  const folder = path.join(kubelet.folder, "root/pods/uid-old/volumes/kubernetes.io~empty-dir/v");
+  await mkdir(folder, { recursive: true });
+  await kubelet.restart();
+  while (await stat(path.join(kubelet.folder, "root/pods/uid-old")).catch(() => undefined)) await setImmediate();
 });
 
 test("a pod gone from the API without a word is stopped all the same", async () => {

@@ -19,6 +19,9 @@ export interface TestKubelet extends AsyncDisposable {
   folder: string;
   /** Ends the pod workers and starts new ones: a kubelet's restart. */
   restart(): Promise<void>;
+  /** The runtime's socket goes, with all its connections; what it runs stays. */
+  stopRuntime(): Promise<void>;
+  startRuntime(): Promise<void>;
 }
 
 /** A pod manager between a fake API server and, over a real socket, a fake runtime that has the image `img`. */
@@ -29,7 +32,9 @@ export async function startTestKubelet({ now = Date.now, events = true } = {}): 
   const fake = createFakeRuntime({ events });
   fake.present.add("img:1");
   const socketPath = path.join(folder, "cri.sock");
-  stack.use(await serveCRI({ socketPath, runtime: fake.runtime, images: fake.images }));
+  const serve = () => serveCRI({ socketPath, runtime: fake.runtime, images: fake.images });
+  let server: AsyncDisposable | undefined = await serve();
+  stack.defer(() => server?.[Symbol.asyncDispose]());
   const cri = stack.adopt(await connectCRI({ endpoint: `unix://${socketPath}` }), (one) => one.close());
   const api = createFakeAPI();
   const settings = {
@@ -81,6 +86,13 @@ export async function startTestKubelet({ now = Date.now, events = true } = {}): 
       await pods[Symbol.asyncDispose]();
       pods = await startPodManager(context);
       await pods.synced;
+    },
+    async stopRuntime() {
+      await server?.[Symbol.asyncDispose]();
+      server = undefined;
+    },
+    async startRuntime() {
+      server = await serve();
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
