@@ -55,9 +55,11 @@ const result = await build({
     "import.meta.url": "importMetaURL",
     "import.meta.dirname": "__dirname",
     "import.meta.filename": "__filename",
-    "import.meta.main": "false",
+    "import.meta.main": "isEntryPoint",
   },
-  banner: { js: 'const importMetaURL = require("node:url").pathToFileURL(__filename).href;' },
+  banner: {
+    js: 'const importMetaURL = require("node:url").pathToFileURL(__filename).href, isEntryPoint = require.main === module;',
+  },
   legalComments: "external",
   logLevel: "warning",
 });

@@ -48,7 +48,10 @@ export async function status(
       hardLimits: Object.fromEntries(host.rlimits),
     },
     appArmor: host.appArmor,
-    network: { bridge: network.name, podCIDR: network.podCIDR, cniBinDir: network.cni.binDir },
+    seccomp: { runtimeDefault: "built in", unset: "unconfined" },
+    idMappings: "none: containers' ids are the host's",
+    network: { bridge: network.name, podCIDR: network.podCIDR, cniBinDir: network.cni.binDir, hostPorts: "portmap" },
+    streaming: context.config.streaming,
     root: context.paths.root,
     stateDir: context.paths.stateDir,
   };
