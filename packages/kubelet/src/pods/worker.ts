@@ -159,6 +159,7 @@ export class PodWorker implements AsyncDisposable {
         if (this.#going) await this.#terminate();
         else await this.#sync();
         if (this.#ended) break;
+        if (this.#going && !this.#terminating) continue; // deleted meanwhile
         const due = Math.min(this.#starter.nextRetry, this.#deadline()) - now();
         wait = Math.max(0, Math.min(wait, due));
         pause = firstPause;
@@ -215,6 +216,7 @@ export class PodWorker implements AsyncDisposable {
   /** Asks the runtime what it has of the pod, and has the probes follow. */
   async #look(): Promise<void> {
     const { runtime, folders } = this.#context;
+    this.#awake = Promise.withResolvers<void>(); // whatever has happened so far, this look sees
     const options = { known: this.#view, signal: this.#stop.signal };
     this.#view = await readPodView({ runtime }, this.#pod.metadata.uid, options);
     const podIP = this.#podIPs()[0] ?? "";
