@@ -30,8 +30,6 @@ export interface KubeletSettings {
   runtimeRequestTimeout: number;
   registerNode: boolean;
   nodeLabels: Record<string, string>;
-  /** Seconds an idle stream may live. */
-  streamingConnectionIdleTimeout: number;
   webhookAuthorizedTTL: number;
   webhookUnauthorizedTTL: number;
   webhookAuthenticatedTTL: number;
@@ -61,7 +59,6 @@ export function defaultSettings(): KubeletSettings {
     runtimeRequestTimeout: 120_000,
     registerNode: true,
     nodeLabels: {},
-    streamingConnectionIdleTimeout: 4 * 3600_000,
     webhookAuthorizedTTL: 5 * 60_000,
     webhookUnauthorizedTTL: 30_000,
     webhookAuthenticatedTTL: 2 * 60_000,
@@ -107,7 +104,6 @@ const readers: Record<string, Reader> = {
   syncFrequency: (value) => ({ syncFrequency: duration(value) }),
   runtimeRequestTimeout: (value) => ({ runtimeRequestTimeout: duration(value) }),
   registerNode: (value) => ({ registerNode: boolean(value) }),
-  streamingConnectionIdleTimeout: (value) => ({ streamingConnectionIdleTimeout: duration(value) }),
   tlsCertFile: (value) => ({ tlsCertFile: string(value) }),
   tlsPrivateKeyFile: (value) => ({ tlsPrivateKeyFile: string(value) }),
   "authentication.x509.clientCAFile": (value) => ({ clientCAFile: string(value) }),

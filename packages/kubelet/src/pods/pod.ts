@@ -52,3 +52,12 @@ export function restarts(pod: BoundPod, kind: ContainerKind, exitCode: number): 
   if (kind === "init") return exitCode !== 0 && policy !== "Never";
   return policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
 }
+
+/** The parts of a pod that a worker acts on, as one comparable text. */
+export function whatCounts({ metadata, spec, status }: BoundPod): string {
+  const { labels, annotations, deletionTimestamp, deletionGracePeriodSeconds } = metadata;
+  const gates = (spec.readinessGates ?? []).map(({ conditionType }) => {
+    return status?.conditions?.find(({ type }) => type === conditionType)?.status;
+  });
+  return JSON.stringify([spec, labels, annotations, deletionTimestamp, deletionGracePeriodSeconds, gates]);
+}

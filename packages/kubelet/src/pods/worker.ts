@@ -10,7 +10,7 @@ import type { ImagePuller } from "./images.ts";
 import { gracePeriod } from "./labels.ts";
 import { podLogFolder } from "./paths.ts";
 import { type Kill, plan } from "./plan.ts";
-import { type BoundPod, type PodContainer, podContainers, podText } from "./pod.ts";
+import { type BoundPod, type PodContainer, podContainers, podText, whatCounts } from "./pod.ts";
 import { removePodFiles, setUpPod, writeHosts } from "./pod-files.ts";
 import { runtimeHandler } from "./runtime-class.ts";
 import { sandboxConfig } from "./sandbox-config.ts";
@@ -396,13 +396,4 @@ export class PodWorker implements AsyncDisposable {
   #containerOf(name: string): PodContainer | undefined {
     return podContainers(this.#pod).find(({ container }) => container.name === name);
   }
-}
-
-/** The parts of a pod that this worker acts on, as one comparable text. */
-function whatCounts({ metadata, spec, status }: BoundPod): string {
-  const { labels, annotations, deletionTimestamp, deletionGracePeriodSeconds } = metadata;
-  const gates = (spec.readinessGates ?? []).map(({ conditionType }) => {
-    return status?.conditions?.find(({ type }) => type === conditionType)?.status;
-  });
-  return JSON.stringify([spec, labels, annotations, deletionTimestamp, deletionGracePeriodSeconds, gates]);
 }
