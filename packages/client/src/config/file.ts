@@ -1,4 +1,5 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
+import { parseSimpleYAML } from "./simple-yaml.ts";
 
 /** Thrown when a kubeconfig cannot be read, is malformed, or names what is not there. The text is kubectl's. */
 export class KubeconfigError extends Error {
@@ -160,6 +161,8 @@ async function readText(file: string, required: boolean): Promise<string | undef
 async function parseYAML(text: string, file: string): Promise<unknown> {
   try {
     if (text.trimStart().startsWith("{")) return JSON.parse(text);
+    const simple = parseSimpleYAML(text);
+    if (simple !== undefined) return simple;
     const { parse } = await import("yaml");
     return parse(text, { maxAliasCount: 100 });
   } catch (cause) {
