@@ -1,5 +1,5 @@
 // Step 2 of the path, its plain half: requests and watches. Its streams are in remotecommand.ts.
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { Agent, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { KubernetesObject, List, WatchEvent } from "@hawser/api";
 import { StatusError } from "@hawser/api";
 import { answerError, isStatus } from "./answer.ts";
@@ -104,6 +104,9 @@ export interface KubeClient extends AsyncDisposable {
   watch<T extends KubernetesObject>(ref: ResourceRef, options?: WatchOptions): AsyncIterable<WatchEvent<T>>;
 }
 
+/** What the client's own files need of it besides: the agent to upgrade on, see Transport.recentAgent. */
+export const recentAgents = new WeakMap<object, () => Agent | undefined>();
+
 export interface ClientOptions {
   userAgent?: string;
   /** Milliseconds for one `request`; 0 for none. Default 60000. */
@@ -188,7 +191,7 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
   }
 
   // `T` is the caller's word for what the server holds at `ref`; nothing here checks it.
-  return {
+  const client: KubeClient = {
     config,
     request,
     stream,
@@ -218,6 +221,8 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
       watch<T>({ stream }, { path: pathOf(collectionOf(ref)), query: watchQuery(ref, query), signal }),
     [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
   };
+  recentAgents.set(client, transport.recentAgent);
+  return client;
 }
 
 async function* watch<T extends KubernetesObject>(

@@ -1,5 +1,18 @@
 export { answerError, isStatus } from "./answer.ts";
-export * from "./client.ts";
+export {
+  type ClientOptions,
+  createClient,
+  type DeleteOptions,
+  type KubeClient,
+  type ListOptions,
+  type PatchOptions,
+  type Query,
+  queryString,
+  type RequestOptions,
+  type StreamOptions,
+  type WatchOptions,
+  type WriteOptions,
+} from "./client.ts";
 export type { ClusterConfig } from "./config/cluster-config.ts";
 export { CredentialError } from "./config/credentials.ts";
 export {

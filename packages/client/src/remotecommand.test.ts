@@ -5,7 +5,7 @@ import { exitStatus, internalError, notFound, parsePodExecOptions, StatusError }
 import { acceptRemoteCommand, refuseUpgrade, type ServerSession, type UpgradeRequest } from "@hawser/streaming";
 import { createClient } from "./client.ts";
 import { attach, exec } from "./remotecommand.ts";
-import { type FakeServer, fakeServer } from "./testing/fake-server.ts";
+import { answerJSON, type FakeServer, fakeServer } from "./testing/fake-server.ts";
 
 const target = { namespace: "default", pod: "web", command: ["cat"] };
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -169,6 +169,29 @@ for (const transport of ["websocket", "spdy"] as const) {
         message: 'unable to upgrade connection: container not found ("c")',
       });
     });
+  });
+}
+
+for (const transport of ["websocket", "spdy"] as const) {
+  it(`exec over ${transport} takes over the connection of the request before it`, async () => {
+    await using server = await fakeServer(
+      (_, response) => answerJSON(response, {}),
+      async (upgrade) => {
+        await using session = await acceptRemoteCommand(upgrade, {
+          stdin: false,
+          stdout: true,
+          stderr: false,
+          tty: false,
+        });
+        await session.finish(exitStatus(0));
+      },
+    );
+    await using client = createClient(server.config);
+    await client.request({ method: "GET", path: "/" });
+    await exec(client, { ...target, stdout: sink(), transports: [transport] });
+    assert.equal(server.connections, 1);
+    await client.request({ method: "GET", path: "/" });
+    assert.equal(server.connections, 2);
   });
 }
 

@@ -1,6 +1,6 @@
 import { StatusError } from "@hawser/api";
 import type { DialTarget } from "@hawser/streaming";
-import type { KubeClient } from "./client.ts";
+import { type KubeClient, recentAgents } from "./client.ts";
 import { connectionError } from "./connection-error.ts";
 import { pathOf } from "./ref.ts";
 
@@ -20,10 +20,11 @@ export interface PodSubresource {
  * ConnectionError (no answer), or the signal's reason.
  */
 export async function dialPod<Session>(
-  { config }: Pick<KubeClient, "config">,
+  client: Pick<KubeClient, "config">,
   { namespace, pod, subresource, query }: PodSubresource,
   { open, signal }: { open: (target: DialTarget) => Promise<Session>; signal?: AbortSignal | undefined },
 ): Promise<Session> {
+  const { config } = client;
   const url = new URL(config.server);
   url.pathname =
     config.server.pathname.replace(/\/+$/, "") + pathOf({ resource: "pods", namespace, name: pod, subresource });
@@ -32,8 +33,9 @@ export async function dialPod<Session>(
   for (let attempt = 0; ; attempt++) {
     const headers = await config.headers({ stale: attempt > 0, ...(signal && { signal }) });
     signal?.throwIfAborted();
+    const agent = recentAgents.get(client)?.();
     try {
-      return await open({ url, headers, tls: config.tls, ...(signal && { signal }) });
+      return await open({ url, headers, tls: config.tls, ...(agent && { agent }), ...(signal && { signal }) });
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       const again = error instanceof UpgradeError && error.statusCode === 401 && headers.Authorization && attempt === 0;

@@ -4,6 +4,8 @@ import { ConnectionError, connectionError } from "./connection-error.ts";
 
 /** Milliseconds for a connection with its TLS handshake to come up; client-go's dial timeout. */
 const connectTimeoutMs = 30_000;
+/** Milliseconds after an answer in which a server does not close a connection for being idle. */
+const recentMs = 1_000;
 /** Idle connections kept for the next request; more are closed when their answer has been read. */
 const maxIdleConnections = 16;
 
@@ -22,6 +24,11 @@ export interface SendOptions {
  */
 export interface Transport extends AsyncDisposable {
   send(options: SendOptions): Promise<IncomingMessage>;
+  /**
+   * The agent whose idle connection an upgrade may take over; undefined where the last answer is so long ago that the
+   * server may be closing it: an upgrade is not sent twice.
+   */
+  recentAgent(): Agent | undefined;
 }
 
 export function createTransport(config: ClusterConfig): Transport {
@@ -30,6 +37,7 @@ export function createTransport(config: ClusterConfig): Transport {
   let agent: Agent | undefined;
   let agentCertificate: unknown;
   let closed = false;
+  let answered = Number.NEGATIVE_INFINITY;
 
   /** An exec plugin may bring a new certificate: connections made with the old one serve no longer. */
   async function connections(): Promise<{ agent: Agent; request: (options: RequestOptions) => ClientRequest }> {
@@ -63,7 +71,12 @@ export function createTransport(config: ClusterConfig): Transport {
         ...(options.signal && { signal: options.signal }),
       });
       limitConnecting(outgoing, secure);
-      outgoing.once("response", resolve);
+      outgoing.once("response", (message) => {
+        message.once("end", () => {
+          answered = performance.now();
+        });
+        resolve(message);
+      });
       outgoing.once("error", (cause) => {
         if (options.signal?.aborted) return reject(options.signal.reason);
         const error = connectionError(cause, config.server);
@@ -86,6 +99,7 @@ export function createTransport(config: ClusterConfig): Transport {
         }
       }
     },
+    recentAgent: () => (performance.now() - answered < recentMs ? agent : undefined),
     async [Symbol.asyncDispose]() {
       closed = true;
       agent?.destroy();

@@ -16,10 +16,10 @@ const maxRefusalBytes = 64 * 1024;
 const tlsAgent = new https.Agent({ keepAlive: false, maxCachedSessions: 100 });
 
 /** The options of node's request() that a target stands for. */
-export function requestOptions({ url, headers, tls, localAddress }: DialTarget): https.RequestOptions {
+export function requestOptions({ url, headers, tls, localAddress, agent: given }: DialTarget): https.RequestOptions {
   const secure = url.protocol !== "http:";
   // A session is remembered without its identity check: a caller that brings its own gets a fresh handshake.
-  const agent = secure && !tls?.checkServerIdentity ? tlsAgent : false;
+  const agent = given ?? (secure && !tls?.checkServerIdentity ? tlsAgent : false);
   return {
     ...(secure && tls),
     agent,

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { Agent, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ConnectionOptions } from "node:tls";
 
@@ -12,6 +12,8 @@ export interface DialTarget {
   /** Milliseconds from the start to the answer's headers; 30 000 where absent. */
   timeoutMs?: number;
   localAddress?: string;
+  /** Whose connections to use, one of them that is idle first: saves a handshake where a request was just answered. */
+  agent?: Agent;
 }
 
 /** A connection after its 101. `head` are the bytes that came behind the answer: the protocol's first. */
