@@ -88,7 +88,7 @@ async function demo(): Promise<void> {
     await hawserOrCode("exec", "-it", pod, "--", "sh");
   } else {
     say("No terminal here, so the exec is a scripted one.");
-    await hawser("exec", pod, "--", "sh", "-c", "echo hello from $(hostname); nginx -v");
+    await hawser("exec", pod, "--", "sh", "-c", "echo hello from $(cat /etc/hostname); nginx -v");
     const code = await hawserOrCode("exec", pod, "--", "sh", "-c", "exit 42");
     console.log(`exit code ${code}`);
     if (code !== 42) throw new Error(`the exit code should have been 42`);

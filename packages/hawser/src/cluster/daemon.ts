@@ -50,7 +50,8 @@ export async function startDaemon(
   died.catch(() => {}); // whoever waits for readiness races it; later nobody does
   const identity = child.pid === undefined ? undefined : await identify(child.pid);
   if (!identity) return died; // it ended at once: the rejection says how
-  await writeFile(pidFile(paths, hop), `${JSON.stringify(identity)}\n`);
+  const record: DaemonRecord = { ...identity, logOffset };
+  await writeFile(pidFile(paths, hop), `${JSON.stringify(record)}\n`);
   child.unref();
   return { hop, identity, died, logOffset };
 }
@@ -74,21 +75,24 @@ export async function lastLines(paths: ClusterPaths, hop: Hop, offset = 0): Prom
   return lines.map((line) => `  ${line}`).join("\n");
 }
 
-/** The daemon its pid file speaks of; undefined when there is none or it is gone. */
-export async function runningDaemon(paths: ClusterPaths, hop: Hop): Promise<ProcessIdentity | undefined> {
-  const text = await readFile(pidFile(paths, hop), "utf8").catch(() => undefined);
-  if (text === undefined) return undefined;
-  const identity = parseIdentity(text);
-  return identity && (await isAlive(identity)) ? identity : undefined;
+/** What a pid file holds. */
+export interface DaemonRecord extends ProcessIdentity {
+  /** Where in its log this run began, in bytes. */
+  logOffset: number;
 }
 
-function parseIdentity(text: string): ProcessIdentity | undefined {
+/** The daemon its pid file speaks of; undefined when there is none or it is gone. */
+export async function runningDaemon(paths: ClusterPaths, hop: Hop): Promise<DaemonRecord | undefined> {
+  const text = await readFile(pidFile(paths, hop), "utf8").catch(() => undefined);
+  const record = text === undefined ? undefined : parseRecord(text);
+  return record && (await isAlive(record)) ? record : undefined;
+}
+
+function parseRecord(text: string): DaemonRecord | undefined {
   try {
-    const value: Partial<ProcessIdentity> = JSON.parse(text);
-    const { pid, startTime, bootId } = value;
-    return typeof pid === "number" && typeof startTime === "number" && typeof bootId === "string"
-      ? { pid, startTime, bootId }
-      : undefined;
+    const { pid, startTime, bootId, logOffset = 0 }: Partial<DaemonRecord> = JSON.parse(text);
+    const whole = typeof pid === "number" && typeof startTime === "number" && typeof bootId === "string";
+    return whole ? { pid, startTime, bootId, logOffset } : undefined;
   } catch {
     return undefined; // cut short by a crash: the same as none
   }

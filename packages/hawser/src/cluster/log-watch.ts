@@ -15,9 +15,9 @@ export async function readyInLog(paths: ClusterPaths, hop: Hop, offset: number, 
   const onAbort = () => changed.reject(signal.reason);
   signal.addEventListener("abort", onAbort);
   try {
-    let position = offset;
     let tail = "";
     await using file = await open(path, "r");
+    let position = (await file.stat()).size < offset ? 0 : offset; // a log that someone has emptied begins anew
     const chunk = Buffer.alloc(64 * 1024);
     for (;;) {
       signal.throwIfAborted();

@@ -2,7 +2,7 @@ import { mkdir, readdir } from "node:fs/promises";
 import { freePodCIDR, primaryAddress } from "./address.ts";
 import { apiserverArguments, kubeletArguments, runtimeArguments, runtimeEndpoint } from "./arguments.ts";
 import { issueKubeletCredentials } from "./credentials.ts";
-import { type Daemon, type Launcher, lastLines, runningDaemon, startDaemon } from "./daemon.ts";
+import { type Daemon, type DaemonRecord, type Launcher, lastLines, runningDaemon, startDaemon } from "./daemon.ts";
 import { takeDown } from "./down.ts";
 import { defaultKubeconfig, mergeKubeconfig } from "./kubeconfig.ts";
 import { lockCluster } from "./lock.ts";
@@ -66,17 +66,16 @@ export async function up(options: UpOptions = {}): Promise<UpResult> {
     throw new Error(`${paths.dataDir} is not empty and holds no cluster; choose another --data-dir`);
   }
   if (!launcher) await checkPorts(missing, settings);
+  if (settings.runtimeEndpoint !== undefined && !launcher) await checkEndpoint(settings.runtimeEndpoint);
 
   const pids: UpResult["pids"] = {};
   for (const [hop, { pid }] of Object.entries(running)) pids[hop as Hop] = pid;
   const started: Daemon[] = [];
   try {
-    if (missing.length > 0) {
-      await writeSettings(paths, settings);
-      await mkdir(paths.run, { recursive: true, mode: 0o755 });
-      await startMissing({ paths, settings, launcher, onProgress, started }, missing, options);
-      for (const { hop, identity } of started) pids[hop] = identity.pid;
-    }
+    await writeSettings(paths, settings);
+    await mkdir(paths.run, { recursive: true, mode: 0o755 });
+    await startMissing({ paths, settings, launcher, onProgress, running, started }, missing, options);
+    for (const { hop, identity } of started) pids[hop] = identity.pid;
     if (options.merge) {
       const merged = await mergeKubeconfig(paths.kubeconfig, defaultKubeconfig());
       // A second --merge finds our own context as the current one: the first answer is the one to give back.
@@ -101,35 +100,44 @@ interface Start {
   settings: ClusterSettings;
   launcher: Launcher | undefined;
   onProgress: (line: string) => void;
+  running: Partial<Record<Hop, DaemonRecord>>;
   /** Grows as daemons start, so that a failure knows them. */
   started: Daemon[];
 }
 
-/** API server and runtime side by side, and the kubelet as soon as both serve. */
+type Check = (signal: AbortSignal) => Promise<void>;
+
+/** API server and runtime side by side, and the kubelet as soon as both serve. What runs already has to serve as well. */
 async function startMissing(start: Start, missing: Hop[], { signal, probe = clientProbe }: UpOptions): Promise<void> {
   const { paths, settings } = start;
-  const since = Date.now();
+  const since = missing.includes("kubelet") ? Date.now() : 0;
   const both = new AbortController(); // one failing ends the wait for the other
   const stop = AbortSignal.any([both.signal, ...(signal ? [signal] : [])]);
-  const serve = async (hop: Hop, args: string[], check: (signal: AbortSignal) => Promise<void>) => {
-    if (missing.includes(hop)) await startUntil(start, hop, args, check, stop);
+  const serve = async (hop: Hop, args: () => Promise<string[]>, check: Check) => {
+    const running = start.running[hop];
+    if (missing.includes(hop)) await startUntil(start, hop, await args(), check, stop);
+    else if (running) await untilServing(start, hop, { identity: running, ...running }, check, stop);
   };
   try {
     await Promise.all([
-      serve("apiserver", apiserverArguments(paths, settings), (wait) => probe.apiReady(paths.kubeconfig, wait)),
-      serve("runtime", runtimeArguments(paths, settings), async () => {
-        const { connectCRI } = await import("@hawser/cri");
-        using _connection = await connectCRI({ endpoint: runtimeEndpoint(paths, settings) });
-      }),
+      serve(
+        "apiserver",
+        async () => apiserverArguments(paths, settings),
+        (wait) => probe.apiReady(paths.kubeconfig, wait),
+      ),
+      serve(
+        "runtime",
+        async () => runtimeArguments(paths, settings),
+        async () => {
+          const { connectCRI } = await import("@hawser/cri");
+          using _connection = await connectCRI({ endpoint: runtimeEndpoint(paths, settings) });
+        },
+      ),
     ]);
-    if (!missing.includes("kubelet")) return;
-    const credentials = await issueKubeletCredentials(paths, settings);
-    await startUntil(
-      start,
+    await serve(
       "kubelet",
-      kubeletArguments(paths, settings, credentials),
+      async () => kubeletArguments(paths, settings, await issueKubeletCredentials(paths, settings)),
       (wait) => probe.nodeReady(paths.kubeconfig, settings.nodeName, since, wait),
-      stop,
     );
   } finally {
     both.abort(new Error("another hop failed"));
@@ -137,31 +145,38 @@ async function startMissing(start: Start, missing: Hop[], { signal, probe = clie
 }
 
 /** Starts one daemon and waits until its log and then `check` say that it serves. */
-async function startUntil(
-  { paths, launcher, onProgress, started }: Start,
-  hop: Hop,
-  args: string[],
-  check: (signal: AbortSignal) => Promise<void>,
-  stop: AbortSignal,
-): Promise<void> {
+async function startUntil(start: Start, hop: Hop, args: string[], check: Check, stop: AbortSignal): Promise<void> {
+  const { paths, launcher, onProgress, started } = start;
   const begin = performance.now();
   const daemon = await startDaemon({ paths, ...(launcher && { launcher }) }, hop, args);
   started.push(daemon);
+  await untilServing(start, hop, daemon, check, stop);
+  onProgress(`${hop} is ready (process ${daemon.identity.pid}, ${Math.round(performance.now() - begin)} ms)`);
+}
+
+/** Waits until a daemon serves. One that was running before may still be on its way, when its `up` was killed. */
+async function untilServing(
+  { paths }: Start,
+  hop: Hop,
+  { identity, logOffset, died }: { identity: ProcessIdentity; logOffset: number; died?: Promise<never> },
+  check: Check,
+  stop: AbortSignal,
+): Promise<void> {
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(new Error("not ready in time")), readyTimeout);
   const wait = AbortSignal.any([late.signal, stop]);
   const stopped = Promise.withResolvers<never>();
   const onAbort = () => stopped.reject(wait.reason);
   wait.addEventListener("abort", onAbort);
-  const serves = readyInLog(paths, hop, daemon.logOffset, wait).then(() => check(wait));
+  const serves = readyInLog(paths, hop, logOffset, wait).then(() => check(wait));
   try {
     wait.throwIfAborted();
-    await Promise.race([serves, daemon.died, stopped.promise]);
+    await Promise.race([serves, stopped.promise, ...(died ? [died] : [])]);
   } catch (err) {
     if (err !== late.signal.reason) throw err;
-    const lines = await lastLines(paths, hop, daemon.logOffset);
+    const lines = await lastLines(paths, hop, logOffset);
     throw new Error(
-      `the ${hop} was not ready after ${readyTimeout / 1000} s; the end of ${logFile(paths, hop)}:\n${lines}`,
+      `the ${hop} (process ${identity.pid}) was not ready after ${readyTimeout / 1000} s; the end of ${logFile(paths, hop)}:\n${lines}`,
       { cause: err },
     );
   } finally {
@@ -170,11 +185,10 @@ async function startUntil(
     late.abort(); // ends what is left of the wait
     serves.catch(() => {}); // nobody waits for it any more
   }
-  onProgress(`${hop} is ready (process ${daemon.identity.pid}, ${Math.round(performance.now() - begin)} ms)`);
 }
 
-async function runningDaemons(paths: ClusterPaths): Promise<Partial<Record<Hop, ProcessIdentity>>> {
-  const found: Partial<Record<Hop, ProcessIdentity>> = {};
+async function runningDaemons(paths: ClusterPaths): Promise<Partial<Record<Hop, DaemonRecord>>> {
+  const found: Partial<Record<Hop, DaemonRecord>> = {};
   for (const hop of hops) {
     const identity = await runningDaemon(paths, hop);
     if (identity) found[hop] = identity;
@@ -214,6 +228,17 @@ async function settle(
     ...asked,
     nodeAddress,
   };
+}
+
+async function checkEndpoint(endpoint: string): Promise<void> {
+  const { connectCRI } = await import("@hawser/cri");
+  try {
+    using _connection = await connectCRI({ endpoint, timeoutMs: 2_000 });
+  } catch (cause) {
+    throw new Error(`no CRI runtime answers at ${endpoint}: ${cause instanceof Error ? cause.message : cause}`, {
+      cause,
+    });
+  }
 }
 
 async function checkPorts(missing: Hop[], { apiPort, kubeletPort }: ClusterSettings): Promise<void> {
