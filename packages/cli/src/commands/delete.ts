@@ -119,7 +119,7 @@ async function runDelete(context: Context, { args, flags: given, changed }: Pars
       errors.push(isUnservedPath(error) ? noSuchType(target.type.asked ?? target.type.resource) : error);
     }
   }
-  if (deleted.length === 0 && errors.length === 0) await context.out("No resources found\n");
+  if (refs.length === 0) await context.out("No resources found\n");
   if (given.wait && plan.dryRun === "none") {
     for (const each of deleted) await awaitGone(client, { ...each, timeoutMs: given.timeout, signal: context.signal });
   }

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { KubernetesObject, Pod } from "@hawser/api";
 import type { ForwardedPort, ListenError } from "@hawser/client";
 import { findPods } from "../cluster/pods.ts";
@@ -57,7 +58,7 @@ async function runPortForward(context: Context, { args, flags: given }: Parsed<t
     throw new CommandError(`unable to forward port because pod is not running. Current status=${pod.status?.phase}`);
   }
   const addresses = given.address.map((address) => {
-    if (address === "localhost" || isIP(address)) return address;
+    if (address === "localhost" || isIP(address) !== 0) return address;
     throw new CommandError(`${address} is not a valid IP`);
   });
   const { portForward: open } = await import("@hawser/client");
@@ -93,10 +94,6 @@ async function runPortForward(context: Context, { args, flags: given }: Parsed<t
 
 function isInterrupt(reason: unknown): boolean {
   return reason instanceof Error && "signal" in reason && reason.signal === "SIGINT";
-}
-
-function isIP(address: string): boolean {
-  return /^\d{1,3}(\.\d{1,3}){3}$/.test(address) || /^[\da-f:.]*:[\da-f:.]*$/i.test(address);
 }
 
 interface Spec {
