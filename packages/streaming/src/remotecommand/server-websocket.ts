@@ -33,6 +33,7 @@ export async function acceptOverWebSocket(
     onIdle: () => onIdle(),
   });
   const session = makeSession(connection, options);
+  session.signal.throwIfAborted(); // it may have gone already: whoever gets a session may rely on the signal's event
   onIdle = () => void session.finish(idleStatus(options.idleTimeoutMs));
   return session;
 }

@@ -63,6 +63,7 @@ export class WebSocketConnection {
   #pong: Buffer | undefined;
   #pongUnderWay = false;
   #silentTicks = 0;
+  #closingTicks = 0;
 
   constructor(ws: WebSocket, socket: Duplex, options: WebSocketConnectionOptions) {
     tuneSocket(socket);
@@ -84,8 +85,10 @@ export class WebSocketConnection {
     ws.on("pong", () => this.#heard());
     ws.on("error", (error) => {
       this.#failure ??= error;
+      // ws has sent its close and would wait for an answer; what broke the protocol need not give one.
+      this.#end(isProtocolError(error) ? 1002 : 1006, error.message);
     });
-    ws.on("close", (code, reason) => this.#end(code, reason.toString("utf8")));
+    ws.on("close", (code, reason) => this.#closedNow(code, reason.toString("utf8")));
   }
 
   /** Begins to hand out what comes. */
@@ -180,6 +183,11 @@ export class WebSocketConnection {
   }
 
   #tick(lostMs: number) {
+    if (this.#ws.readyState !== this.#ws.OPEN) {
+      // Both have said close, or one has: who then does not hang up is hung up on.
+      if (this.#socket.writableLength === 0 && ++this.#closingTicks > 1) this.#ws.terminate();
+      return;
+    }
     if (this.#paused) {
       this.#silentTicks = 0;
       this.#pong ??= Buffer.alloc(0);
@@ -191,10 +199,15 @@ export class WebSocketConnection {
     }
   }
 
-  #end(code: number, reason: string) {
+  #closedNow(code: number, reason: string) {
     this.#heartbeat[Symbol.dispose]();
-    this.#ended = { error: code === 1000 ? undefined : closeError(code, reason, this.#failure) };
     this.#closed.resolve();
+    this.#end(code, reason);
+  }
+
+  #end(code: number, reason: string) {
+    if (this.#ended) return;
+    this.#ended = { error: code === 1000 ? undefined : closeError(code, reason, this.#failure) };
     this.#handler?.end(this.#ended.error);
   }
 }
@@ -204,10 +217,12 @@ const protocolCodes = new Set([1002, 1003, 1007, 1009]);
 
 function closeError(code: number, reason: string, cause: Error | undefined): StreamError {
   if (cause instanceof StreamError) return cause;
-  const kind =
-    protocolCodes.has(code) || (cause && "code" in cause && String(cause.code).startsWith("WS_ERR"))
-      ? "protocol"
-      : "lost";
+  const kind = protocolCodes.has(code) || (cause && isProtocolError(cause)) ? "protocol" : "lost";
   const why = reason || cause?.message || (code === 1006 ? "abnormal closure" : "");
   return new StreamError(kind, `websocket: close ${code}${why && `: ${why}`}`, { cause });
+}
+
+/** Did ws find the peer's frames wrong? */
+function isProtocolError(error: Error): boolean {
+  return "code" in error && String(error.code).startsWith("WS_ERR");
 }
