@@ -65,6 +65,8 @@ export async function readConfigFile(file: string): Promise<PartialConfig> {
   }
 }
 
+const imageSettings: string[] = ["mirrors", "insecureRegistries", "auth", "timeouts", "pinned"];
+
 function merge(base: object, given: object, path: string): object {
   const result: Record<string, unknown> = { ...base };
   for (const [name, value] of Object.entries(given)) {
@@ -72,7 +74,10 @@ function merge(base: object, given: object, path: string): object {
     const known = result[name];
     const full = `${path}${name}`;
     if (full === "images") {
-      result[name] = value; // checked by the image store
+      for (const key of Object.keys(value ?? {})) {
+        if (!imageSettings.includes(key)) throw new Error(`unknown setting "images.${key}"`);
+      }
+      result[name] = value; // its values are the image store's to check
       continue;
     }
     if (known === undefined) throw new Error(`unknown setting "${full}"`);

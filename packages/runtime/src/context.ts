@@ -11,6 +11,7 @@ import type { CgroupMode } from "./oci/probe.ts";
 import type { OCIRuntime } from "./oci/runtime.ts";
 import type { Paths } from "./paths.ts";
 import type { Events } from "./server/events.ts";
+import type { Pauses } from "./store/pauses.ts";
 import type { ContainerRecord, SandboxRecord } from "./store/records.ts";
 import type { Store } from "./store/store.ts";
 
@@ -32,6 +33,7 @@ export interface Context {
   sandboxes: Store<SandboxRecord>;
   containers: Store<ContainerRecord>;
   streaming: StreamingServer;
+  pauses: Pauses;
   events: Events;
   /** Nanoseconds since 1970. */
   now: () => bigint;

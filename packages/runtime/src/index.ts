@@ -7,7 +7,7 @@ import { completeConfig, type PartialConfig } from "./config.ts";
 import type { Context } from "./context.ts";
 import { imageService, imagesAdminService, openImageStore } from "./images/index.ts";
 import { lockFile } from "./native/lock.ts";
-import { Reaper } from "./native/reaper.ts";
+import { becomeSubreaper, Reaper } from "./native/reaper.ts";
 import { addRules } from "./network/rules.ts";
 import { readHost } from "./oci/host.ts";
 import { makePauseRoot } from "./oci/pause-spec.ts";
@@ -23,6 +23,7 @@ import { sandboxName } from "./server/sandbox-name.ts";
 import { runtimeService } from "./service.ts";
 import { Exits } from "./store/exits.ts";
 import { writeJSON } from "./store/json-file.ts";
+import { Pauses } from "./store/pauses.ts";
 import type { ContainerRecord, SandboxRecord } from "./store/records.ts";
 import { Store } from "./store/store.ts";
 import { streamingRuntime } from "./streaming-runtime.ts";
@@ -61,6 +62,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
 
   await using started = new AsyncDisposableStack();
   started.use(await lockFile(paths.lock, `runtime root ${paths.root}`));
+  becomeSubreaper();
   const reaper = started.use(new Reaper());
   const [cgroupMode, conmonPath, pauseProgram] = await Promise.all([
     readCgroupMode(),
@@ -104,6 +106,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     nameOf: containerName,
   });
 
+  const events = new Events((id, type) => describeEvent({ sandboxes, containers, now }, id, type));
   let networkReady: Promise<void> | undefined;
   const partial: Omit<Context, "streaming"> = {
     config,
@@ -134,7 +137,8 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     images,
     sandboxes,
     containers,
-    events: new Events((id, type) => describeEvent({ sandboxes, containers, now }, id, type)),
+    events,
+    pauses: started.use(new Pauses({ sandboxes, reaper, events, log })),
     now,
   };
   const exits: Exits = started.use(

@@ -33,12 +33,7 @@ export async function recover(dependencies: Dependencies): Promise<void> {
     if (await isAlive(record.init)) await confirmStarted(dependencies, record.id);
     else await exits.look(record.id).then(() => recordLost(dependencies, record.id));
   }
-  for (const sandbox of sandboxes.list()) {
-    if (sandbox.state === "ready" && !(sandbox.pause && (await isAlive(sandbox.pause)))) {
-      log.info("sandbox has ended while nobody watched", { id: sandbox.id });
-      await sandboxes.update(sandbox.id, (record) => ({ ...record, state: "notready" }));
-    }
-  }
+  for (const { id } of sandboxes.list()) await dependencies.pauses.look(id);
   const [pods, count] = [sandboxes.list().length, containers.list().length];
   if (pods + count > 0) log.info("found what was left", { sandboxes: pods, containers: count });
 }

@@ -70,7 +70,7 @@ export const libc = {
     status: [number],
     options: number,
   ) => number,
-  waitid: library.func("int waitid(int type, unsigned int id, _Out_ void *info, int options)") as (
+  waitid: library.func("int waitid(int type, unsigned int id, void *info, int options)") as (
     type: number,
     id: number,
     info: Opaque,

@@ -1,3 +1,4 @@
+import { readFile, unlink } from "node:fs/promises";
 import type { ExecGroup } from "../cgroup/exec-groups.ts";
 import { closeQuietly } from "../native/libc.ts";
 import { openPipes, type Pipe, streamPipeBytes, writable } from "../native/pipe.ts";
@@ -16,6 +17,8 @@ export interface ExecProcessOptions {
   stderr: boolean;
   /** With a terminal: the socket its master is sent to. */
   consoleSocket?: string | undefined;
+  /** A file that runc may write the command's pid to. */
+  pidFile: string;
   /** Bytes the output pipes should hold. */
   outputBytes?: number;
   /** Resolves with what is known at last (a terminal's size) before the process file is handed over. */
@@ -62,17 +65,24 @@ export async function startExecProcess(
     if (options.stderr) [pipes.stderr] = openPipes(outputBytes);
     const { file, stdin, stdout, stderr } = pipes;
     if (!file) throw new Error("unreachable: the pipe is open");
+    // An attached runc hands no terminal over, and copies output until its last holder, a background child, closes it.
+    // A detached one leaves us the command as our own child.
+    const detached = oci.name === "runc";
     const args = [
       ...globalArgs(oci, 4),
       ...["exec", "--process", "/proc/self/fd/3", ...group.args],
       ...(options.consoleSocket ? ["--console-socket", options.consoleSocket] : []),
+      ...(detached ? ["--detach", "--pid-file", options.pidFile] : []),
       options.containerId,
     ];
     const stdio = [stdin?.read ?? -1, stdout?.write ?? -1, stderr?.write ?? -1, file.read, log.fd];
     const child = oci.view.within(() => spawn({ reaper }, { path: oci.path, args, stdio }));
     log.started();
     closeQuietly(stdin?.read, stdout?.write, stderr?.write, file.read);
-    const exited = child.exited.then((code) => outcome(code, log));
+    const exited = child.exited.then(async (code) => {
+      const end = outcome(code, log);
+      return detached && code === 0 ? { code: await reaper.wait(await pidIn(options.pidFile)) } : end;
+    });
     exited.catch(() => undefined).finally(() => log[Symbol.dispose]()); // the caller has the rejection
     try {
       const [process] = await Promise.all([
@@ -89,6 +99,12 @@ export async function startExecProcess(
     if (!pipes.file) log[Symbol.dispose]();
     throw error;
   }
+}
+
+async function pidIn(file: string): Promise<number> {
+  const pid = Number.parseInt(await readFile(file, "utf8"), 10);
+  await unlink(file);
+  return pid;
 }
 
 /** Gives the process file to the OCI runtime; a large one as it is read. */

@@ -1,5 +1,6 @@
-// Step 8 of 8. Before: cri/src/streaming/server.ts (a client's streams). After: the kernel.
+// Step 8 of 8. Before: cri/src/streaming/server.ts. After: the kernel.
 import type { Socket } from "node:net";
+import path from "node:path";
 import { type ByteSink, type ByteSource, discard, sinkOf, type TerminalSize } from "@hawser/streaming";
 import type { ExecGroup, ExecGroups } from "../cgroup/exec-groups.ts";
 import { readable, streamPipeBytes, writable } from "../native/pipe.ts";
@@ -63,6 +64,7 @@ async function execOnPipes(dependencies: ExecDependencies, options: ExecOptions,
   const started = await startExecProcess(dependencies, {
     containerId: container.id,
     process: processOf(options),
+    pidFile: pidFile(dependencies),
     group,
     stdin: stdin !== undefined,
     stdout: stdout !== undefined,
@@ -102,6 +104,7 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
     stdout: false,
     stderr: false,
     consoleSocket: socket.path,
+    pidFile: pidFile(dependencies),
     async finishProcess(process) {
       const first = await within(pending, firstSizePatience);
       if (!first?.value) return process;
@@ -160,6 +163,11 @@ async function masterOrNothing(
     if (giveUp.signal.aborted) return undefined;
     throw error;
   }
+}
+
+let serial = 0;
+function pidFile({ socketDir }: ExecDependencies): string {
+  return path.join(socketDir, `exec-${++serial}.pid`);
 }
 
 /** What the container's own process has, with another command. */

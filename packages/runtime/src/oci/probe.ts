@@ -69,13 +69,18 @@ async function versionOf(reaper: Reaper, program: string): Promise<string> {
   return /version (\S+)/.exec(text)?.[1] ?? "unknown";
 }
 
+/**
+ * crun refuses a hybrid host. runc does not, but moves what it executes out of the group in the v2 half that we
+ * have put it into. So both get to see the v1 half only.
+ */
 async function viewFor(
   name: OCIRuntimeName,
   mode: CgroupMode,
   hidden: string[],
 ): Promise<{ view: View; note: string }> {
-  if (mode !== "hybrid" || name !== "crun") return { view: plainView, note: `cgroup ${mode} as it is` };
+  if (mode !== "hybrid") return { view: plainView, note: `cgroup ${mode} as it is` };
   const nsenterPath = await needProgram("nsenter", "util-linux");
   const view = await openHybridView({ nsenterPath, hidden });
-  return { view, note: `cgroup hybrid, which crun refuses: it runs in a mount namespace without ${unifiedMount}` };
+  const why = name === "crun" ? "which crun refuses" : "of which it needs the v1 half only";
+  return { view, note: `cgroup hybrid, ${why}: it runs in a mount namespace without ${unifiedMount}` };
 }

@@ -1,4 +1,4 @@
-// Step 6 of 8. Before: kubelet/src/server/exec.ts (gRPC). After: cri/src/streaming/server.ts (the URL we return).
+// Step 6 of 8. Before: kubelet/src/server/exec.ts. After: cri/src/streaming/server.ts (the URL we return).
 import { Code, CRIError, type ExecRequest, type ExecResponseSchema, type MessageInitShape } from "@hawser/cri";
 import type { Context } from "../context.ts";
 import { runningContainer } from "./container-running.ts";

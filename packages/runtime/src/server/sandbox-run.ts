@@ -21,7 +21,7 @@ import { newId, sandboxMetadata, sandboxName } from "./sandbox-name.ts";
 
 type Dependencies = Pick<
   Context,
-  "config" | "paths" | "reaper" | "oci" | "host" | "network" | "sandboxes" | "now" | "log" | "cgroupMode"
+  "config" | "paths" | "reaper" | "oci" | "host" | "network" | "sandboxes" | "now" | "log" | "cgroupMode" | "pauses"
 >;
 
 /**
@@ -131,6 +131,7 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
     network: connected,
   });
   undo.move(); // it stands
+  dependencies.pauses.watch(record);
   return record;
 }
 

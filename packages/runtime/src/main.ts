@@ -1,0 +1,38 @@
+import { createLogger } from "@hawser/trace";
+import { help, readCommandLine } from "./flags.ts";
+import { startRuntime } from "./index.ts";
+
+/** `hawser runtime …`: runs until SIGTERM or SIGINT, and leaves its containers running. Resolves with the exit code. */
+export async function main(argv: string[]): Promise<number> {
+  process.title = "hawser-runtime";
+  const complain = (error: unknown) => {
+    process.stderr.write(`hawser runtime: ${error instanceof Error ? error.message : error}\n`);
+  };
+  let line: Awaited<ReturnType<typeof readCommandLine>>;
+  try {
+    line = await readCommandLine(argv);
+  } catch (error) {
+    complain(error);
+    process.stderr.write("See 'hawser runtime --help'.\n");
+    return 2;
+  }
+  if (line === "help") {
+    process.stdout.write(help);
+    return 0;
+  }
+  const log = createLogger({ name: "runtime", verbosity: line.verbosity });
+  const stopped = new Promise<string>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  });
+  try {
+    await using runtime = await startRuntime({ ...line.options, log });
+    const { name, version, reason } = runtime.ociRuntime;
+    log.info("hawser-runtime ready", { socket: runtime.socketPath, ociRuntime: `${name} ${version}`, reason });
+    log.info("stopping; containers go on", { signal: await stopped });
+  } catch (error) {
+    log.error("runtime ends", { error });
+    complain(error);
+    return 1;
+  }
+  return 0;
+}
