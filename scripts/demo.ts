@@ -18,7 +18,7 @@ import {
   tcpSockets,
   unixSockets,
 } from "@hawser/testing";
-import { clusterPaths, type hops, listenerOn } from "hawser";
+import { clusterPaths, type Hop, listenerOn, status } from "hawser";
 import { registryWithImages } from "./registry-with-images.ts";
 
 const pod = "exec-test-nginx";
@@ -104,14 +104,15 @@ async function showPath(apiPort: number, kubeletPort: number): Promise<void> {
   );
   const all = await processes();
   const sockets = await tcpSockets((command) => command);
-  const connection = (owner: string, port: number) =>
-    sockets.find((s) => s.state === "ESTAB" && s.peer.endsWith(`:${port}`) && s.owner.includes(owner));
-  const toAPI = connection(`pid=${client.pid},`, apiPort);
-  const toKubelet = connection("hawser-apiserve", kubeletPort);
+  const pids = await hopPids();
+  const connection = (pid: number | undefined, port: number) =>
+    sockets.find((s) => s.state === "ESTAB" && s.peer.endsWith(`:${port}`) && s.owner.includes(`pid=${pid},`));
+  const toAPI = connection(client.pid, apiPort);
+  const toKubelet = connection(pids.apiserver, kubeletPort);
   const unix = (await unixSockets((command) => command)).find(
-    ({ path, owner }) => path === clusterPaths(dataDir).runtimeSocket && owner.includes("hawser-runtime"),
+    ({ path, owner }) => path === clusterPaths(dataDir).runtimeSocket && owner.includes(`pid=${pids.runtime},`),
   );
-  const stream = sockets.find((s) => s.state === "ESTAB" && s.owner.includes('"hawser-runtime"'));
+  const stream = sockets.find((s) => s.state === "ESTAB" && s.owner.includes(`pid=${pids.runtime},`));
   const [parent] = ancestors(all, sleeper);
   const rows = [
     [
@@ -122,12 +123,17 @@ async function showPath(apiPort: number, kubeletPort: number): Promise<void> {
     ],
     [
       "apiserver",
-      pidOf(all, "apiserver"),
+      `process ${pids.apiserver}`,
       `${toKubelet?.local} -> ${toKubelet?.peer}`,
       "TLS: POST or GET /exec/default/…",
     ],
-    ["kubelet", pidOf(all, "kubelet"), unix?.path ?? "?", "gRPC: CRI Exec, answered with a one-time URL"],
-    ["runtime", pidOf(all, "runtime"), `${stream?.local} <- ${stream?.peer}`, "HTTP: that URL, upgraded to streams"],
+    ["kubelet", `process ${pids.kubelet}`, unix?.path ?? "?", "gRPC: CRI Exec, answered with a one-time URL"],
+    [
+      "runtime",
+      `process ${pids.runtime}`,
+      `${stream?.local} <- ${stream?.peer}`,
+      "HTTP: that URL, upgraded to streams",
+    ],
     ["monitor", `process ${parent?.pid}`, (parent?.args ?? "").slice(0, 50), "the OCI runtime's exec"],
     ["kernel", `process ${sleeper.pid}`, sleeper.args, "in the container's namespaces"],
   ];
@@ -147,8 +153,9 @@ async function showPath(apiPort: number, kubeletPort: number): Promise<void> {
   console.log("  client killed: the connections are gone, and so is sleep 5000");
 }
 
-function pidOf(all: { pid: number; args: string }[], hop: (typeof hops)[number]): string {
-  return `process ${all.find(({ args }) => args === `hawser-${hop}`)?.pid ?? "?"}`;
+async function hopPids(): Promise<Partial<Record<Hop, number>>> {
+  const found = await status({ dataDir });
+  return Object.fromEntries(Object.entries(found?.hops ?? {}).map(([hop, running]) => [hop, running?.pid]));
 }
 
 /** Runs the program as a person would, on this terminal. Throws when it fails. */

@@ -7,7 +7,8 @@ The cluster of this machine:
   status        what runs, where, and how it does
 
 The client, with kubectl's flags (for any cluster, by kubeconfig):
-  run exec attach logs get delete port-forward
+  run exec attach logs port-forward
+  get create apply delete wait config
 
 The hops, each alone:
   apiserver     the API server      TLS :6443

@@ -28,7 +28,8 @@ export async function main(argv: string[]): Promise<number> {
     process.stdout.write(help);
     return 0;
   }
-  if (first === "--version" || first === "version") {
+  // With kubectl's flags, `version` is the client's.
+  if (first === "--version" || (first === "version" && rest.length === 0)) {
     process.stdout.write(`hawser ${await version()} (Node ${process.version})\n`);
     return 0;
   }
