@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFile, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -68,6 +68,7 @@ async function fillRoot(root: string, files: Record<string, string>): Promise<vo
   for (const name of ["proc", "sys", "dev", "tmp", "root", "etc", "bin", "usr/bin", "home/web"]) {
     await mkdir(path.join(root, name), { recursive: true });
   }
+  for (const name of ["tmp", "home/web"]) await chmod(path.join(root, name), 0o1777);
   for (const name of programs) await copyProgram(root, name);
   const fixed = {
     "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000::/home/web:/bin/sh\n",
