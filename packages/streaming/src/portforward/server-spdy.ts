@@ -90,8 +90,12 @@ interface Served {
 async function serveConnection({ connection, options, error, data }: Served, port: number): Promise<void> {
   const over = new AbortController();
   const signal = AbortSignal.any([connection.signal, over.signal]);
+  data.onFailure = (reason) => over.abort(reason);
+  if (data.failure) over.abort(data.failure);
   try {
-    await forward(data, await options.connect(port, signal));
+    const target = await options.connect(port, signal);
+    data.onFailure = undefined; // from here on it is passed on as what it is: a reset
+    await forward(data, target);
   } catch (cause) {
     if (!connection.signal.aborted) options.onError(port, cause);
     if (options.reportErrors) {

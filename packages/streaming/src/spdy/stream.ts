@@ -48,6 +48,8 @@ export class SpdyStream implements ByteDuplex {
   readonly sink: ByteSink;
   /** May a reset by the peer count as an orderly end of what it sent? Asked when the reset comes. */
   resetIsEnd: (() => boolean) | undefined;
+  /** Told when the stream is reset or lost. */
+  onFailure: ((error: unknown) => void) | undefined;
   /** Takes what is received. To be replaced, if at all, before the stream is replied to. */
   receiver: Receiver;
   readonly #link: StreamLink;
@@ -79,6 +81,11 @@ export class SpdyStream implements ByteDuplex {
     };
     if (incoming && remoteClosed) this.receiver.end();
     this.#replied.promise.catch(() => {}); // who writes sees it
+  }
+
+  /** Why the stream was reset or lost; undefined while it was not. */
+  get failure(): unknown {
+    return this.#failure;
   }
 
   /** Resolves when both directions are over, however they ended. */
@@ -165,6 +172,7 @@ export class SpdyStream implements ByteDuplex {
       this.#remoteClosed = true;
       this.receiver.fail(error);
     }
+    this.onFailure?.(error);
     this.#over();
   }
 
