@@ -98,7 +98,7 @@ export class TablePrinter {
     const labels = object?.metadata?.labels ?? {};
     const nameColumn = this.#columns.findIndex(({ format }) => format === "name");
     return [
-      ...(event ? [event.padEnd(10)] : []),
+      ...(event ? [event.padEnd(8)] : []),
       ...(withNamespace ? [cellText(object?.metadata?.namespace)] : []),
       ...shown.map((index) =>
         kind && index === nameColumn ? `${kind}/${cellText(cells[index])}` : cellText(cells[index]),
