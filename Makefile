@@ -1,7 +1,7 @@
 # Each target installs what it lacks (scripts/install.sh) and runs with the pinned Node of package-lock.json.
 SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
-MAKEFLAGS += --no-print-directory
+MAKEFLAGS += --no-print-directory --silent
 
 DIST := packages/hawser/dist/main.cjs
 SOURCES := $(shell find packages/*/src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) scripts/build.ts package-lock.json
