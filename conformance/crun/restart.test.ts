@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { describe, it } from "node:test";
+import { promisify } from "node:util";
+import { ContainerState, connectCRI, PodSandboxState, upload } from "@hawser/cri";
+import { removeEverything } from "@hawser/runtime";
+import { makeArchive } from "./support/image.ts";
+import { image, sandboxConfig, sh, startContainer, testConfig } from "./support/runtime.ts";
+import { eventually, openExec, textOf } from "./support/session.ts";
+
+const execute = promisify(execFile);
+
+/** `hawser runtime` as a process of its own, that can be killed. */
+async function startProcess(root: string, podCIDR: string) {
+  const program = 'import("@hawser/runtime/main").then(({ main }) => main(process.argv.slice(1))).then(process.exit)';
+  const socketPath = path.join(root, "run.sock");
+  const args = ["--input-type=module", "-e", program, "--", "--root", root, "--socket", socketPath];
+  const child: ChildProcess = spawn(process.execPath, [...args, "--oci-runtime", "crun", "--pod-cidr", podCIDR], {
+    cwd: import.meta.dirname,
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+  const cri = await connectCRI({ endpoint: `unix://${socketPath}`, timeoutMs: 15_000 });
+  return {
+    cri,
+    ended,
+    async load() {
+      const archive = await makeArchive({ name: image });
+      const chunks = (async function* () {
+        for (let at = 0; at < archive.length; at += 256 * 1024) yield archive.subarray(at, at + 256 * 1024);
+      })();
+      await upload({ endpoint: `unix://${socketPath}`, path: "/hawser.v1.Images/Load", chunks });
+    },
+    async end(signal: NodeJS.Signals) {
+      cri.close();
+      child.kill(signal);
+      return await ended;
+    },
+  };
+}
+
+/** What a runtime of this root has on the node. */
+async function traces(root: string): Promise<string[]> {
+  const { stdout: rules } = await execute("iptables-save").catch(() => ({ stdout: "" }));
+  const { stdout: links } = await execute("ip", ["-o", "link"]);
+  const [mounts, pids] = [await readFile("/proc/self/mountinfo", "utf8"), await readdir("/proc")];
+  const { createHash } = await import("node:crypto");
+  const hash = createHash("sha256").update(root).digest("hex").slice(0, 8);
+  const commands = await Promise.all(
+    pids.filter((name) => /^\d+$/.test(name)).map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")),
+  );
+  const cgroups = (await readdir("/sys/fs/cgroup", { recursive: true }).catch(() => [])).filter((name) =>
+    name.includes(`hawser-${hash}`),
+  );
+  return [
+    ...rules.split("\n").filter((line) => line.includes(hash)),
+    ...links.split("\n").filter((line) => line.includes(hash)),
+    ...mounts.split("\n").filter((line) => line.includes(root) || line.includes(hash)),
+    ...commands.filter((line) => line.includes("conmon") && line.includes(root)),
+    ...cgroups,
+  ];
+}
+
+describe("a runtime that is killed", { timeout: 90_000 }, () => {
+  it("is followed by one that finds everything, exit codes that fell in between included", async () => {
+    const root = await mkdtemp(path.join(tmpdir(), "hawser-crun-"));
+    const { podCIDR } = testConfig();
+    try {
+      const first = await startProcess(root, podCIDR);
+      await first.load();
+      const lives = await startContainer(first.cri, { command: ["sh", "-c", "echo kept >/tmp/file; sleep 100000"] });
+      const ends = await startContainer(first.cri, { command: ["sh", "-c", "sleep 0.5; exit 42"] });
+      const sandbox = sandboxConfig();
+      const { podSandboxId } = await first.cri.runtime.runPodSandbox({ config: sandbox });
+      const { containerId: created } = await first.cri.runtime.createContainer({
+        podSandboxId,
+        config: { metadata: { name: "c", attempt: 0 }, image: { image } },
+        sandboxConfig: sandbox,
+      });
+      await first.end("SIGKILL");
+      // Half-made things, as a crash in the middle leaves them.
+      const half = "f".repeat(64);
+      for (const kind of ["sandboxes", "containers"]) {
+        await mkdir(path.join(root, kind, half));
+        await writeFile(path.join(root, kind, half, "config.json"), "{}");
+      }
+      await new Promise((resolve) => setTimeout(resolve, 700)); // while nobody watches, one ends
+
+      const second = await startProcess(root, podCIDR);
+      const rpc = second.cri.runtime;
+      const stateOf = async (containerId: string) => (await rpc.containerStatus({ containerId })).status;
+      assert.equal((await stateOf(lives.containerId))?.state, ContainerState.CONTAINER_RUNNING);
+      const ended = await stateOf(ends.containerId);
+      assert.deepEqual([ended?.state, ended?.exitCode], [ContainerState.CONTAINER_EXITED, 42]);
+      assert.equal((await stateOf(created))?.state, ContainerState.CONTAINER_CREATED);
+      const { items } = await rpc.listPodSandbox({ filter: { state: { state: PodSandboxState.SANDBOX_READY } } });
+      assert.equal(items.length, 3);
+      assert.ok(!(await readdir(path.join(root, "containers"))).includes(half));
+      assert.ok(!(await readdir(path.join(root, "sandboxes"))).includes(half));
+
+      assert.equal((await sh(second.cri, lives.containerId, "cat /tmp/file")).stdout, "kept\n");
+      await using session = await openExec(second.cri, { containerId: lives.containerId, cmd: ["echo", "again"] });
+      const [stdout] = await Promise.all([textOf(session.stdout), textOf(session.stderr), session.status]);
+      assert.equal(stdout, "again\n");
+      await rpc.startContainer({ containerId: created });
+      assert.equal((await sh(second.cri, created, "echo runs")).stdout, "runs\n");
+      await rpc.stopContainer({ containerId: lives.containerId, timeout: 0n });
+      assert.equal((await stateOf(lives.containerId))?.exitCode, 137);
+      const third = await startContainer(second.cri);
+      const ips = await Promise.all(
+        [lives, third].map(async (each) => (await rpc.podSandboxStatus({ podSandboxId: each.podSandboxId })).status),
+      );
+      assert.notEqual(ips[0]?.network?.ip, ips[1]?.network?.ip);
+      assert.equal(await second.end("SIGTERM"), 0);
+    } finally {
+      await removeEverything(root);
+      assert.deepEqual(await traces(root), []);
+      await rm(root, { recursive: true });
+    }
+  });
+
+  it("leaves nothing after removeEverything", async () => {
+    const root = await mkdtemp(path.join(tmpdir(), "hawser-crun-"));
+    const { podCIDR } = testConfig();
+    const runtime = await startProcess(root, podCIDR);
+    try {
+      await runtime.load();
+      const ports = [
+        { protocol: 0, containerPort: 80, hostPort: 41_000 + (process.pid % 10_000), hostIp: "" } as never,
+      ];
+      await startContainer(runtime.cri, {}, sandboxConfig({ portMappings: ports }));
+      const { containerId } = await startContainer(runtime.cri, { tty: true, stdin: true });
+      const session = await openExec(runtime.cri, { containerId, cmd: ["sleep", "1000"], tty: true });
+      session.status.catch(() => undefined);
+      await assert.rejects(removeEverything(root), /in use/);
+      assert.notEqual((await traces(root)).length, 0);
+      await runtime.end("SIGKILL");
+      await session[Symbol.asyncDispose]();
+    } finally {
+      await runtime.end("SIGKILL");
+      await removeEverything(root);
+      await removeEverything(root);
+    }
+    assert.deepEqual(await traces(root), []);
+    const { stdout } = await execute("iptables-save", ["-t", "nat"]);
+    assert.doesNotMatch(stdout, new RegExp(podCIDR));
+    await rm(root, { recursive: true });
+  });
+
+  it("has its root to itself", async () => {
+    const root = await mkdtemp(path.join(tmpdir(), "hawser-crun-"));
+    const { podCIDR } = testConfig();
+    const runtime = await startProcess(root, podCIDR);
+    try {
+      const program =
+        'import("@hawser/runtime/main").then(({ main }) => main(process.argv.slice(1))).then(process.exit)';
+      const args = [
+        "--input-type=module",
+        "-e",
+        program,
+        "--",
+        "--root",
+        root,
+        "--socket",
+        path.join(root, "other.sock"),
+      ];
+      const second = execute(process.execPath, args, { cwd: import.meta.dirname });
+      await assert.rejects(second, /in use by another process/);
+    } finally {
+      await eventually(async () => (await runtime.end("SIGTERM")) === 0);
+      await removeEverything(root);
+      await rm(root, { recursive: true });
+    }
+  });
+});
