@@ -195,6 +195,26 @@ for (const transport of ["websocket", "spdy"] as const) {
   });
 }
 
+it("exec never goes on with a connection on which an upgrade was refused", async () => {
+  await using server = await fakeServer(
+    (_, response) => answerJSON(response, {}),
+    async ({ request, socket, head }) => {
+      // Refused as if the connection would go on; it does not.
+      if (request.method === "GET")
+        return void socket.resume().end("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+      await using session = await acceptRemoteCommand(
+        { request, socket, head },
+        { stdin: false, stdout: true, stderr: false, tty: false },
+      );
+      await session.finish(exitStatus(0));
+    },
+  );
+  await using client = createClient(server.config);
+  await client.request({ method: "GET", path: "/" });
+  const { exitCode } = await exec(client, { ...target, stdout: sink() });
+  assert.equal(exitCode, 0);
+});
+
 it("exec falls back to SPDY when the WebSocket is refused", async () => {
   await using server = await fakeServer(
     (_, response) => response.destroy(),

@@ -91,7 +91,7 @@ describe("hawser run", () => {
         server.become(ended({ metadata: { name: "x" } }, 0));
       },
       upgrade({ socket }) {
-        socket.end("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\ngone");
+        socket.resume().end("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\ngone");
         return true;
       },
     });

@@ -53,6 +53,7 @@ export function requestUpgrade(target: DialTarget & { method: "GET" | "POST" }):
   });
   request.on("response", (response) => {
     release();
+    request.shouldKeepAlive = false; // nobody may use what a refused upgrade leaves behind
     resolve({ upgraded: false, response });
   });
   request.on("error", (cause) => {

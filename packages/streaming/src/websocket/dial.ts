@@ -41,6 +41,7 @@ export function dialWebSocket(
     ws.terminate();
   });
   ws.on("unexpected-response", (request, response) => {
+    request.shouldKeepAlive = false; // nobody may use what a refused upgrade leaves behind
     void refusalOf(response).then((error) => {
       release();
       reject(error);
