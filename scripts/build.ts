@@ -1,6 +1,6 @@
 // Bundles the program: one CommonJS file per hop in packages/hawser/dist, each loaded only when its hop is asked for.
-// CommonJS, since it starts fastest (docs/decisions/dependencies.md). koffi and node-unix-socket bring machine code
-// and stay real dependencies.
+// CommonJS, since it starts fastest (docs/decisions/dependencies.md). koffi, node-unix-socket and bufferutil bring
+// machine code and stay real dependencies.
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { build, type Plugin } from "esbuild";
@@ -49,7 +49,7 @@ const result = await build({
   platform: "node",
   target: "node24",
   format: "cjs",
-  external: ["koffi", "node-unix-socket"],
+  external: ["koffi", "node-unix-socket", "bufferutil"],
   plugins: [hopsApart],
   define: {
     "import.meta.url": "importMetaURL",
