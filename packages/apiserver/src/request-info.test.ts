@@ -30,3 +30,16 @@ for (const { method, path, want } of cases) {
     assert.equal(got, want);
   });
 }
+
+const selectors: { method: string; path: string; want: string | undefined }[] = [
+  { method: "GET", path: "/api/v1/pods?fieldSelector=spec.nodeName%3Dn", want: "spec.nodeName=n" },
+  { method: "GET", path: "/api/v1/pods?watch=1&fieldSelector=spec.nodeName%3Dn", want: "spec.nodeName=n" },
+  { method: "DELETE", path: "/api/v1/namespaces/a/pods?fieldSelector=spec.nodeName%3Dn", want: "spec.nodeName=n" },
+  { method: "GET", path: "/api/v1/namespaces/a/pods/p?fieldSelector=spec.nodeName%3Dn", want: undefined },
+  { method: "GET", path: "/api/v1/watch/pods?fieldSelector=spec.nodeName%3Dn", want: undefined },
+];
+for (const { method, path, want } of selectors) {
+  test(`requestInfo: the field selector an authorizer may count on, ${method} ${path}`, () => {
+    assert.equal(requestInfo(method, new URL(path, "https://localhost")).fieldSelector, want);
+  });
+}

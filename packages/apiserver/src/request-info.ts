@@ -59,10 +59,9 @@ export function requestInfo(method: string, url: URL): RequestInfo {
   }
   if (info.name === "" && info.verb === "delete") info.verb = "deletecollection";
   const selector = url.searchParams.get("fieldSelector");
+  // Below the deprecated prefix selectors do not hold everywhere, so no authorizer may count on them.
   if (selector && !watchByPath && ["list", "watch", "deletecollection"].includes(info.verb))
     info.fieldSelector = selector;
-  const fieldSelector = url.searchParams.get("fieldSelector");
-  if (fieldSelector && ["list", "watch", "deletecollection"].includes(info.verb)) info.fieldSelector = fieldSelector;
   return info;
 }
 
