@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { type KubernetesObject, type Namespace, StatusError } from "@hawser/api";
 import type { Logger } from "@hawser/trace";
 import { ensureServiceAccount } from "../registry/bootstrap.ts";
@@ -11,7 +12,7 @@ import { type StoreDeps, updateObject } from "../registry/store.ts";
 import { watchObjects } from "../registry/watch.ts";
 
 /** After an unexpected error, namespaces are looked at again this much later. Milliseconds. */
-const retryAfter = 1000;
+const retryDelay = 1000;
 
 /** What a namespace can hold. */
 const contents = kinds.filter(({ namespaced, view }) => namespaced && !view);
@@ -19,6 +20,8 @@ const contents = kinds.filter(({ namespaced, view }) => namespaced && !view);
 export interface NamespaceControllerOptions {
   store: StoreDeps;
   log: Logger;
+  /** Milliseconds. */
+  retryAfter?: number;
 }
 
 /**
@@ -27,10 +30,9 @@ export interface NamespaceControllerOptions {
  *
  * Source: kubernetes/kubernetes pkg/controller/namespace/deletion/namespaced_resources_deleter.go
  */
-export function startNamespaceController({ store, log }: NamespaceControllerOptions): AsyncDisposable {
+export function startNamespaceController(options: NamespaceControllerOptions): AsyncDisposable {
   const stop = new AbortController();
-  const { signal } = stop;
-  const running = run({ store, log }, signal);
+  const running = run(options, stop.signal);
   return {
     async [Symbol.asyncDispose]() {
       stop.abort();
@@ -39,38 +41,45 @@ export function startNamespaceController({ store, log }: NamespaceControllerOpti
   };
 }
 
-async function run({ store, log }: NamespaceControllerOptions, signal: AbortSignal): Promise<void> {
+async function run(
+  { store, log, retryAfter = retryDelay }: NamespaceControllerOptions,
+  signal: AbortSignal,
+): Promise<void> {
   while (!signal.aborted) {
     try {
       await follow(store, signal);
     } catch (error) {
       if (signal.aborted) return;
       log.error("namespaces are looked at again", { error });
-      await new Promise((resolve) => {
-        const timer = setTimeout(resolve, retryAfter);
-        signal.addEventListener("abort", () => resolve(clearTimeout(timer)), { once: true });
-      });
+      await delay(retryAfter, undefined, { signal }).catch(() => {}); // only an abort ends it early
     }
   }
 }
 
-async function follow(store: StoreDeps, signal: AbortSignal): Promise<void> {
+/** Runs until aborted. When one watch fails the others end with it: the next round opens them all anew. */
+async function follow(store: StoreDeps, outer: AbortSignal): Promise<void> {
+  const round = new AbortController();
+  const signal = AbortSignal.any([outer, round.signal]);
   const all = { namespace: "", selection: selectionOf(namespaces, {}) };
   const { items, revision } = await listObjects(store, namespaces, all);
   for (const item of items) await settle(store, item);
-  // Whatever goes may be the last thing in its namespace.
-
   const watches = [namespaces, ...contents].map(async (kind) => {
     const selection = selectionOf(kind, {});
     for await (const batch of watchObjects(store, kind, { namespace: "", selection, after: revision, signal })) {
       for (const { type, object } of batch) {
         if (kind === namespaces && type !== "DELETED") await settle(store, object as KubernetesObject);
+        // Whatever goes may be the last thing in its namespace.
         if (kind !== namespaces && type === "DELETED")
           await settleNamed(store, (object as KubernetesObject).metadata?.namespace ?? "");
       }
     }
   });
-  await Promise.all(watches);
+  try {
+    await Promise.all(watches);
+  } finally {
+    round.abort();
+    await Promise.allSettled(watches);
+  }
 }
 
 async function settleNamed(store: StoreDeps, name: string): Promise<void> {
@@ -89,8 +98,7 @@ async function settle(store: StoreDeps, object: KubernetesObject): Promise<void>
     return;
   }
   let left = 0;
-  for (const kind of kinds.filter(({ namespaced, view }) => namespaced && !view))
-    left += await empty(store, kind, name);
+  for (const kind of contents) left += await empty(store, kind, name);
   if (left > 0) return;
   const release = (current: KubernetesObject) => ({ ...current, spec: { finalizers: [] } }) as KubernetesObject;
   await unlessGone(updateObject(store, namespaces, { namespace: "", name }, release, { subresource: "finalize" }));
