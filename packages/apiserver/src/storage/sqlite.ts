@@ -195,8 +195,12 @@ class SQLiteStorage implements Storage {
   }
 
   #sweep(): void {
-    const rows = this.#sql.expired.all(this.#now()) as unknown as Row[];
-    for (const { key, revision } of rows) this.#write(key, null, revision, null);
+    try {
+      const rows = this.#sql.expired.all(this.#now()) as unknown as Row[];
+      for (const { key, revision } of rows) this.#write(key, null, revision, null);
+    } catch {
+      // The disk: a timer has nobody to tell, the next write has. What is left waits for the next sweep.
+    }
   }
 
   #compactOld(): void {
