@@ -112,8 +112,6 @@ export interface Access extends AsyncDisposable {
  */
 export interface AccessOptions {
   objects: Objects;
-  /** PEM; one or more CAs whose client certificates are believed. */
-  clientCA: string;
   /** Path of a static token file, as kube-apiserver's --token-auth-file. */
   tokenAuthFile?: string;
   /** PEM of the EC key that signs service account tokens. */
@@ -137,7 +135,6 @@ export interface PodStreamsOptions {
     preferredAddressTypes?: string[];
     allowLoopback?: boolean;
   };
-  log: Logger;
 }
 
 /** The pod subresources that stream. Made by registry/core/pod/. */

@@ -79,7 +79,6 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
   const access = stack.use(
     await createAccess({
       objects,
-      clientCA,
       serviceAccountKey: credentials.serviceAccountKey,
       ...(options.tokenAuthFile && { tokenAuthFile: options.tokenAuthFile }),
       log: log.named("access"),
@@ -95,7 +94,6 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
         ...(options.kubeletPreferredAddressTypes && { preferredAddressTypes: options.kubeletPreferredAddressTypes }),
         ...(options.allowLoopbackKubelets !== undefined && { allowLoopback: options.allowLoopbackKubelets }),
       },
-      log: log.named("proxy"),
     }),
   );
   stack.use(startNamespaceController({ store, log: log.named("namespaces") }));

@@ -39,7 +39,7 @@ before(async () => {
   const tokenAuthFile = join(dir, "tokens.csv");
   await writeFile(tokenAuthFile, 's3cret,jane,42,"dev,ops"\nplain,bob,43\n,nobody,44\n');
   objects.put({ resource: "serviceaccounts" }, { metadata: { namespace: "default", name: "builder", uid: "sa-uid" } });
-  access = await createAccess({ objects, clientCA: ca.certPEM, tokenAuthFile, serviceAccountKey, log: silentLogger });
+  access = await createAccess({ objects, tokenAuthFile, serviceAccountKey, log: silentLogger });
   const serving = await issueCertificate({
     ca,
     commonName: "kubernetes",

@@ -12,7 +12,7 @@ const objects = memoryObjects();
 let access: Access;
 
 before(async () => {
-  access = await createAccess({ objects, clientCA: "", log: silentLogger });
+  access = await createAccess({ objects, log: silentLogger });
 });
 after(() => access[Symbol.asyncDispose]());
 
@@ -290,13 +290,13 @@ test("a node creates only itself, its lease and its mirror pods", async () => {
 
 test("the bootstrap policy is made once and left as people change it", async () => {
   const store = memoryObjects();
-  const made = await createAccess({ objects: store, clientCA: "", log: silentLogger });
+  const made = await createAccess({ objects: store, log: silentLogger });
   await made[Symbol.asyncDispose]();
   const { items } = await store.list({ group: rbacGroup, resource: "clusterroles" });
   assert.ok(items.length >= 10);
   const view = await store.get({ group: rbacGroup, resource: "clusterroles", name: "view" });
   store.put({ group: rbacGroup, resource: "clusterroles" }, { ...view, rules: [] } as object);
-  const again = await createAccess({ objects: store, clientCA: "", log: silentLogger });
+  const again = await createAccess({ objects: store, log: silentLogger });
   await again[Symbol.asyncDispose]();
   const after = await store.get({ group: rbacGroup, resource: "clusterroles", name: "view" });
   assert.deepEqual((after as { rules?: unknown }).rules, []);

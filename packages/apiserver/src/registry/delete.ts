@@ -9,8 +9,6 @@ export interface DeleteOptions {
   gracePeriodSeconds?: number;
   preconditions?: { uid?: string; resourceVersion?: string };
   dryRun?: boolean;
-  /** Which objects of a collection; missing: all. */
-  only?: (object: KubernetesObject) => boolean;
 }
 
 export interface Deleted {

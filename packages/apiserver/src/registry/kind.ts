@@ -60,7 +60,7 @@ export interface ResourceKind<T extends KubernetesObject = KubernetesObject> {
     /** DELETE answers with the object instead of a Status. */
     returnsObject?: boolean;
   };
-  /** The same objects under another group or version: what is stored is what `storedAs` has. */
+  /** The same objects under another group or version: what is stored is what `view.stored` has. */
   view?: View;
 }
 

@@ -32,7 +32,7 @@ async function sessionServer(
   { log = silentLogger, verbs = ["get", "create"] }: ServerOptions = {},
 ) {
   const decide = async (_: unknown, { verb }: Attributes) => ({ allowed: verbs.includes(verb), reason: "" });
-  const pods = createPodStreams({ objects: cluster.objects, access: { decide }, kubelet: cluster.kubelet, log });
+  const pods = createPodStreams({ objects: cluster.objects, access: { decide }, kubelet: cluster.kubelet });
   const connect = async (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const url = new URL(request.url ?? "", "http://x");
     const info = requestInfo(request.method ?? "", url);
