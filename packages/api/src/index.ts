@@ -1,6 +1,7 @@
 export * from "./container-names.ts";
 export * from "./core.ts";
 export * from "./exit-status.ts";
+export * from "./generic-response.ts";
 export * from "./name.ts";
 export * from "./pod-options.ts";
 export * from "./quantity.ts";

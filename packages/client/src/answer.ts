@@ -1,23 +1,4 @@
-import { type Status, StatusError } from "@hawser/api";
-
-/** Words for an error answer that carries no Status. Source: apimachinery pkg/api/errors NewGenericServerResponse */
-const generic: Record<number, { reason: string; message: string }> = {
-  400: { reason: "BadRequest", message: "the server rejected our request for an unknown reason" },
-  401: { reason: "Unauthorized", message: "the server has asked for the client to provide credentials" },
-  404: { reason: "NotFound", message: "the server could not find the requested resource" },
-  405: { reason: "MethodNotAllowed", message: "the server does not allow this method on the requested resource" },
-  409: { reason: "Conflict", message: "the server reported a conflict" },
-  422: { reason: "Invalid", message: "the server rejected our request due to an error in our request" },
-  429: {
-    reason: "TooManyRequests",
-    message: "the server has received too many requests and has asked us to try again later",
-  },
-  503: { reason: "ServiceUnavailable", message: "the server is currently unable to handle the request" },
-  504: {
-    reason: "Timeout",
-    message: "the server was unable to return a response in the time allotted, but may still be processing the request",
-  },
-};
+import { genericResponse, type Status, StatusError } from "@hawser/api";
 
 /** True for a Status object, which is what the API answers where it has no other object to answer with. */
 export function isStatus(value: unknown): value is Status {
@@ -36,23 +17,10 @@ export function answerError(code: number, text: string): StatusError {
     apiVersion: "v1",
     metadata: {},
     status: "Failure",
-    ...words(code, text.trim()),
+    ...genericResponse(code, text.trim()),
     details: { causes: [{ reason: "UnexpectedServerResponse", message: text.trim().slice(0, 2048) || "unknown" }] },
     code,
   });
-}
-
-function words(code: number, text: string): { reason?: string; message: string } {
-  if (code === 403) return { reason: "Forbidden", message: text || "unknown" };
-  if (code === 406) return { reason: "NotAcceptable", message: text || "unknown" };
-  if (code === 415) return { reason: "UnsupportedMediaType", message: text || "unknown" };
-  const known = generic[code];
-  if (known) return known;
-  if (code >= 500) {
-    const message = `an error on the server (${JSON.stringify(text || "unknown")}) has prevented the request from succeeding`;
-    return { reason: "InternalError", message };
-  }
-  return { message: `the server responded with the status code ${code} but did not return more information` };
 }
 
 function parseStatus(text: string): Status | undefined {

@@ -2,7 +2,6 @@ import type { Pod } from "@hawser/api";
 import { type ProxyOptions, proxyUpgrade, type RemoteCommandStreams, type UpgradeRequest } from "@hawser/streaming";
 import { forbiddenError } from "../filters/forbidden.ts";
 import type { Access, Objects, RequestContext } from "../request.ts";
-import { plainError } from "./dial-error.ts";
 import { describeHeaders, forwardedHeaders } from "./forwarded-headers.ts";
 import { type FindKubelet, joinHostPort } from "./kubelet-connection.ts";
 import type { KubeletPath } from "./kubelet-url.ts";
@@ -55,11 +54,7 @@ export async function connectKubelet(
   upgrade: UpgradeRequest,
   { nodeName, path, kind, streams }: Connection,
 ): Promise<void> {
-  const kubelet = await findKubelet(nodeName).catch((cause: unknown) => {
-    throw cause instanceof Error && cause.name === "StatusError"
-      ? cause
-      : plainError(String(cause instanceof Error ? cause.message : cause), cause);
-  });
+  const kubelet = await findKubelet(nodeName);
   const headers = forwardedHeaders(upgrade.request);
   if (log.v(8)) {
     const described = describeHeaders(upgrade.request.rawHeaders, headers);

@@ -3,6 +3,7 @@ import { type ConnectionOptions, createSecureContext } from "node:tls";
 import type { Node } from "@hawser/api";
 import type { Objects, PodStreamsOptions } from "../request.ts";
 import { dialAddress, preferredAddress } from "./node-address.ts";
+import { plainError } from "./plain-error.ts";
 
 /** Where a node that names no port is met. Source: kubernetes/kubernetes pkg/cluster/ports/ports.go */
 const defaultKubeletPort = 10250;
@@ -27,7 +28,7 @@ export type FindKubelet = (nodeName: string) => Promise<Kubelet>;
  * Finds kubelets by what their nodes' status says. The kubelet's certificate must name the node (a DNS name) and not the address:
  * no other node can then stand in for it, wherever the traffic is led. A node whose name is an IP address needs that IP in its certificate.
  *
- * Throws StatusError NotFound when there is no such node, Error when it has no address that may be dialled.
+ * Throws StatusError: NotFound when there is no such node, a plain 500 when it has no address that may be dialled.
  */
 export function findKubelets({
   objects,
@@ -39,11 +40,16 @@ export function findKubelets({
   const { certPEM: cert, keyPEM: key, caPEM: ca, preferredAddressTypes, allowLoopback = false } = kubelet;
   // Made once: reading the PEMs costs more than the rest of a dial.
   const secureContext = createSecureContext({ cert, key, ca });
+  const locate = async (node: Node) => {
+    const address = preferredAddress(node, preferredAddressTypes);
+    return { address, ip: await dialAddress(address, { allowLoopback }) };
+  };
   return async (nodeName) => {
     const node = await objects.get<Node>({ resource: "nodes", name: nodeName });
-    const address = preferredAddress(node, preferredAddressTypes);
+    const { address, ip } = await locate(node).catch((cause: unknown) => {
+      throw plainError(cause instanceof Error ? cause.message : String(cause), cause);
+    });
     const port = kubeletPort(node);
-    const ip = await dialAddress(address, { allowLoopback });
     return {
       nodeName,
       host: joinHostPort(address, port),

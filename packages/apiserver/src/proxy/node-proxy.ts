@@ -1,16 +1,12 @@
 import type { IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
 import { pipeline } from "node:stream/promises";
 import { badRequest, failure } from "@hawser/api";
-import { dialErrorText } from "@hawser/streaming";
-import type { Request, RequestContext, Response } from "../request.ts";
+import type { RequestContext, Response } from "../request.ts";
 import { type ConnectDependencies, requireCreate } from "./connect.ts";
-import { plainError, timeoutError } from "./dial-error.ts";
 import { forwardedHeaders } from "./forwarded-headers.ts";
-import type { Kubelet } from "./kubelet-connection.ts";
+import { requestKubelet } from "./kubelet-request.ts";
+import type { KubeletPath } from "./kubelet-url.ts";
 
-/** From the start of a connection to the end of its TLS handshake. Milliseconds. */
-const connectTimeout = 10_000;
 /** What runs or enters something on a node is a deed, whatever its method: `get nodes/proxy` is for reading. */
 const deeds = new Set(["exec", "attach", "run", "portforward", "cri", "checkpoint"]);
 const notForwarded = new Set([
@@ -35,24 +31,24 @@ export async function proxyNode(dependencies: ConnectDependencies, context: Requ
   if (!response)
     throw failure({ code: 501, reason: "", message: "upgrades by nodes/proxy are not implemented: use pods/exec" });
   if (info.name.includes(":")) throw badRequest("a scheme or port in the node's name is not implemented");
-  const path = url.pathname.replace(/^\/api\/v1\/nodes\/[^/]+\/proxy\/?/, "/");
+  const path = url.pathname.replace(/^\/api\/v1\/nodes\/[^/]+\/proxy\/?/, "/") as KubeletPath; // it begins with a slash
   // Another spelling of a path must not be another path to the check: encoded, doubled or in other letters.
   const [first = ""] = decodePath(path)
     .split("/")
     .filter((part) => part !== "");
   if (deeds.has(first.toLowerCase())) await requireCreate(dependencies, context);
-  const kubelet = await dependencies.findKubelet(info.name).catch((cause: unknown) => {
-    throw cause instanceof Error && cause.name !== "StatusError" ? plainError(cause.message, cause) : cause;
-  });
+  const kubelet = await dependencies.findKubelet(info.name);
   const gone = new AbortController();
   const leave = () => gone.abort();
   response.on("close", leave);
   try {
-    const ask = { kubelet, path: path + url.search, signal: AbortSignal.any([signal, gone.signal]) };
-    const source = await send(request, ask).catch((cause: unknown) => {
-      if (ask.signal.aborted) return undefined;
-      const why = dialErrorText(cause, kubelet.host) ?? (cause instanceof Error ? cause.message : String(cause));
-      throw plainError(`error trying to reach service: ${why}`, cause);
+    const source = await requestKubelet(kubelet, {
+      path: `${path}${url.search}`,
+      method: request.method ?? "GET",
+      headers: { ...forwardedHeaders(request), host: kubelet.host },
+      body: request,
+      signal: AbortSignal.any([signal, gone.signal]),
+      unreachable: (why) => `error trying to reach service: ${why}`,
     });
     if (!source) return;
     const { statusCode = 502 } = source;
@@ -75,30 +71,6 @@ async function answer(source: IncomingMessage, response: Response): Promise<void
       response.setHeader(name, value);
   }
   await pipeline(source, response).catch(() => {}); // one side broke off: both are closed now, and the other sees it
-}
-
-function send(request: Request, { kubelet, path, signal }: { kubelet: Kubelet; path: string; signal: AbortSignal }) {
-  return new Promise<IncomingMessage>((resolve, reject) => {
-    const { method = "GET" } = request;
-    const headers = { ...forwardedHeaders(request), host: kubelet.host };
-    const url = new URL(kubelet.base);
-    const sent = httpsRequest({
-      ...kubelet.tls,
-      host: url.hostname.replace(/^\[|\]$/g, ""),
-      port: url.port,
-      path,
-      method,
-      headers,
-      signal,
-      agent: false,
-    });
-    const timer = setTimeout(() => sent.destroy(timeoutError()), connectTimeout);
-    sent.on("socket", (socket) => socket.once("secureConnect", () => clearTimeout(timer)));
-    sent.on("close", () => clearTimeout(timer));
-    sent.on("response", resolve);
-    sent.on("error", reject);
-    pipeline(request, sent).catch(reject);
-  });
 }
 
 function decodePath(path: string): string {

@@ -1,9 +1,9 @@
 import { type IncomingMessage, ServerResponse } from "node:http";
-import { request as httpsRequest } from "node:https";
 import { pipeline } from "node:stream/promises";
 import {
   badRequest,
   failure,
+  genericResponse,
   internalError,
   invalid,
   type Pod,
@@ -11,15 +11,13 @@ import {
   parsePodLogOptions,
   type StatusError,
 } from "@hawser/api";
-import { dialErrorText } from "@hawser/streaming";
-import { plainError, timeoutError } from "../../../proxy/dial-error.ts";
-import type { FindKubelet, Kubelet } from "../../../proxy/kubelet-connection.ts";
-import { type KubeletPath, logPath } from "../../../proxy/kubelet-url.ts";
+import type { FindKubelet } from "../../../proxy/kubelet-connection.ts";
+import { requestKubelet } from "../../../proxy/kubelet-request.ts";
+import { logPath } from "../../../proxy/kubelet-url.ts";
+import { plainError } from "../../../proxy/plain-error.ts";
 import type { Objects, RequestContext, Response } from "../../../request.ts";
 import { chooseContainer } from "./container.ts";
 
-/** From the start of a connection to the end of its TLS handshake. Milliseconds. */
-const connectTimeout = 10_000;
 /** Of a kubelet's error, this much is read. Bytes. */
 const maxErrorLength = 50_000;
 
@@ -50,29 +48,27 @@ export async function podLog(dependencies: LogDependencies, context: RequestCont
     response.end();
     return;
   }
-  const kubelet = await dependencies.findKubelet(nodeName).catch((cause: unknown) => {
-    throw cause instanceof Error && cause.name !== "StatusError" ? plainError(cause.message, cause) : cause;
-  });
+  const kubelet = await dependencies.findKubelet(nodeName);
   const path = logPath(pod, container, options);
   log.at(8, `Reading log of https://${kubelet.host}${path}`);
   // Whoever goes first, the client or the server, the kubelet must hear of it.
   const gone = new AbortController();
+  const ending = AbortSignal.any([signal, gone.signal]);
   const leave = () => gone.abort();
   response.on("close", leave);
   try {
-    const skipVerify = options.insecureSkipTLSVerifyBackend;
-    const ask = { kubelet, path, skipVerify, signal: AbortSignal.any([signal, gone.signal]) };
-    const source = await open(ask).catch((cause: unknown) => {
-      if (ask.signal.aborted) return undefined;
-      const why = dialErrorText(cause, kubelet.host) ?? (cause instanceof Error ? cause.message : String(cause));
-      throw plainError(`Get ${JSON.stringify(`https://${kubelet.host}${path}`)}: ${why}`, cause);
+    const source = await requestKubelet(kubelet, {
+      path,
+      skipVerify: options.insecureSkipTLSVerifyBackend,
+      signal: ending,
+      unreachable: (why) => `Get ${JSON.stringify(`https://${kubelet.host}${path}`)}: ${why}`,
     });
     if (!source) return;
     const { statusCode = 0 } = source;
     if (statusCode < 200 || statusCode > 206) throw await refusal(source, info.name);
     start(response);
     await pipeline(source, response).catch((error: unknown) => {
-      if (!ask.signal.aborted) log.at(2, "log broke off", { pod: info.name, container, error });
+      if (!ending.aborted) log.at(2, "log broke off", { pod: info.name, container, error });
     });
   } finally {
     response.off("close", leave);
@@ -88,26 +84,6 @@ function start(response: Response): void {
   else response.writeHead(200);
 }
 
-interface LogRequest {
-  kubelet: Kubelet;
-  path: KubeletPath;
-  skipVerify: boolean;
-  signal: AbortSignal;
-}
-
-function open({ kubelet, path, skipVerify, signal }: LogRequest): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const tls = { ...kubelet.tls, ...(skipVerify && { rejectUnauthorized: false }) };
-    const request = httpsRequest(new URL(path, kubelet.base), { ...tls, signal, agent: false });
-    const timer = setTimeout(() => request.destroy(timeoutError()), connectTimeout);
-    request.on("socket", (socket) => socket.once("secureConnect", () => clearTimeout(timer)));
-    request.on("close", () => clearTimeout(timer));
-    request.on("response", resolve);
-    request.on("error", reject);
-    request.end();
-  });
-}
-
 /**
  * A kubelet's refusal as the Status the client gets.
  *
@@ -119,32 +95,8 @@ async function refusal(source: IncomingMessage, name: string): Promise<StatusErr
   if (code >= 300 && code < 400) return plainError("redirects forbidden");
   if (code === 500) return internalError(new Error(body));
   if (code === 400) return badRequest(body);
-  const [reason, message] = generic(code, body);
+  const { reason = "", message } = genericResponse(code, body);
   return failure({ code, reason, message: `${message} ( pods/log ${name})`, details: { name, kind: "pods/log" } });
-}
-
-function generic(code: number, body: string): [reason: string, message: string] {
-  switch (code) {
-    case 401:
-      return ["Unauthorized", "the server has asked for the client to provide credentials"];
-    case 403:
-      return ["Forbidden", body];
-    case 404:
-      return ["NotFound", "the server could not find the requested resource"];
-    case 405:
-      return ["MethodNotAllowed", "the server does not allow this method on the requested resource"];
-    case 429:
-      return ["TooManyRequests", "the server has received too many requests and has asked us to try again later"];
-    case 503:
-      return ["ServiceUnavailable", "the server is currently unable to handle the request"];
-    default:
-      if (code < 500)
-        return ["", `the server responded with the status code ${code} but did not return more information`];
-      return [
-        "InternalError",
-        `an error on the server (${JSON.stringify(body)}) has prevented the request from succeeding`,
-      ];
-  }
 }
 
 async function readText(source: IncomingMessage): Promise<string> {

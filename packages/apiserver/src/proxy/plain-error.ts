@@ -1,10 +1,5 @@
 import { StatusError } from "@hawser/api";
 
-/** Thrown when connecting takes too long; dialErrorText knows its code. */
-export function timeoutError(): Error {
-  return Object.assign(new Error("i/o timeout"), { code: "ERR_DIAL_TIMEOUT" });
-}
-
 /**
  * A plain 500 with nothing but a message: what the real server answers for an error it has no Status for.
  *
