@@ -69,8 +69,6 @@ export const checkQualifiedName: NameRule = (value) => {
   return [...prefix, ...(second === "" ? ["name part must be non-empty"] : []), ...checkNamePart(second)];
 };
 
-export const isDNSLabel = (value: string): boolean => checkDNSLabel(value).length === 0;
-export const isDNSSubdomain = (value: string): boolean => checkDNSSubdomain(value).length === 0;
 export const isQualifiedName = (value: string): boolean => checkQualifiedName(value).length === 0;
 export const isLabelValue = (value: string): boolean => checkLabelValue(value).length === 0;
 

@@ -1,4 +1,5 @@
 // What the query of a pod's streaming subresources says. Source: kubernetes/api core/v1/types.go, kubernetes/apimachinery pkg/runtime/converter
+import { booleanParameter } from "./query.ts";
 import { badRequest } from "./status.ts";
 
 export interface PodAttachOptions {
@@ -39,10 +40,10 @@ export function parsePodAttachOptions(query: URLSearchParams): PodAttachOptions 
   const container = query.get("container");
   return {
     ...(container && { container }),
-    stdin: flag(query, "stdin"),
-    stdout: flag(query, "stdout"),
-    stderr: flag(query, "stderr"),
-    tty: flag(query, "tty"),
+    stdin: booleanParameter(query, "stdin"),
+    stdout: booleanParameter(query, "stdout"),
+    stderr: booleanParameter(query, "stderr"),
+    tty: booleanParameter(query, "tty"),
   };
 }
 
@@ -62,10 +63,10 @@ export function parsePodLogOptions(query: URLSearchParams): PodLogOptions {
     ...text("container"),
     ...text("sinceTime"),
     ...text("stream"),
-    follow: flag(query, "follow"),
-    previous: flag(query, "previous"),
-    timestamps: flag(query, "timestamps"),
-    insecureSkipTLSVerifyBackend: flag(query, "insecureSkipTLSVerifyBackend"),
+    follow: booleanParameter(query, "follow"),
+    previous: booleanParameter(query, "previous"),
+    timestamps: booleanParameter(query, "timestamps"),
+    insecureSkipTLSVerifyBackend: booleanParameter(query, "insecureSkipTLSVerifyBackend"),
     ...integer(query, "sinceSeconds"),
     ...integer(query, "tailLines"),
     ...integer(query, "limitBytes"),
@@ -89,10 +90,6 @@ export function podAttachOptionsQuery(options: PodAttachOptions): URLSearchParam
   });
 }
 
-export function podPortForwardOptionsQuery({ ports }: PodPortForwardOptions): URLSearchParams {
-  return new URLSearchParams(ports.map((value): [string, string] => ["ports", String(value)]));
-}
-
 export function podLogOptionsQuery(options: Partial<PodLogOptions>): URLSearchParams {
   return queryOf({ ...options });
 }
@@ -100,12 +97,6 @@ export function podLogOptionsQuery(options: Partial<PodLogOptions>): URLSearchPa
 function queryOf(members: Record<string, string | number | boolean | undefined>): URLSearchParams {
   const pairs = Object.entries(members).filter(([, value]) => value !== undefined && value !== false && value !== "");
   return new URLSearchParams(pairs.map(([name, value]): [string, string] => [name, String(value)]));
-}
-
-/** As Kubernetes reads a boolean in a query: anything but `false` and `0`, the empty string included. */
-function flag(query: URLSearchParams, name: string): boolean {
-  const value = query.get(name);
-  return value !== null && value.toLowerCase() !== "false" && value !== "0";
 }
 
 function integer(query: URLSearchParams, name: string): Record<string, number> {

@@ -174,10 +174,6 @@ export function internalError(cause: unknown): StatusError {
   });
 }
 
-export function serviceUnavailable(message: string): StatusError {
-  return failure({ code: 503, reason: "ServiceUnavailable", message });
-}
-
 function details({ group, resource }: GroupResource, name: string): StatusDetails {
   return { ...(name && { name }), ...(group && { group }), kind: resource };
 }

@@ -1,4 +1,4 @@
-import { checkPathSegment } from "@hawser/api";
+import { booleanParameter, checkPathSegment } from "@hawser/api";
 import type { RequestInfo } from "./request.ts";
 
 /** Below `namespaces/NAME/`, these belong to the namespace itself. */
@@ -54,7 +54,7 @@ export function requestInfo(method: string, url: URL): RequestInfo {
   info.name = parts[1] ?? "";
   info.subresource = watchByPath ? "" : (parts[2] ?? "");
   if (info.name === "" && info.verb === "get") {
-    info.verb = isTrue(url.searchParams.get("watch")) ? "watch" : "list";
+    info.verb = booleanParameter(url.searchParams, "watch") ? "watch" : "list";
     info.name = nameSelected(url.searchParams.get("fieldSelector"));
   }
   if (info.name === "" && info.verb === "delete") info.verb = "deletecollection";
@@ -77,11 +77,6 @@ function decode(part: string): string {
   } catch {
     return part;
   }
-}
-
-/** As Kubernetes reads booleans in a query: present and neither `false` nor `0`. */
-function isTrue(value: string | null): boolean {
-  return value !== null && value.toLowerCase() !== "false" && value !== "0";
 }
 
 function nameSelected(selector: string | null): string {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { StatusError } from "@hawser/api";
+import { rfc3339, StatusError } from "@hawser/api";
 import type { KubeClient } from "@hawser/client";
 import type { Logger } from "@hawser/trace";
 
@@ -113,7 +113,7 @@ export function createEventRecorder(options: {
         waiting.shift();
         dropped++;
       }
-      const at = `${new Date(now()).toISOString().slice(0, 19)}Z`;
+      const at = rfc3339(now());
       waiting.push({ involved, type, reason, message: message.slice(0, 1024), at });
       running ??= drain();
     },

@@ -1,4 +1,4 @@
-import { badRequest, failure, invalid } from "@hawser/api";
+import { badRequest, booleanParameter, failure, invalid } from "@hawser/api";
 import { type FieldError, forbiddenField, notSupported } from "../registry/field-error.ts";
 
 /** The query of a list or watch. Source: kubernetes/apimachinery pkg/apis/meta/internalversion/validation/validation.go */
@@ -26,8 +26,8 @@ export function listOptions(query: URLSearchParams, watch: boolean): ListQueryOp
     continue: text("continue"),
     resourceVersion: text("resourceVersion"),
     resourceVersionMatch: text("resourceVersionMatch"),
-    allowWatchBookmarks: isTrue(query, "allowWatchBookmarks"),
-    sendInitialEvents: initial === null ? undefined : isTrue(query, "sendInitialEvents"),
+    allowWatchBookmarks: booleanParameter(query, "allowWatchBookmarks"),
+    sendInitialEvents: initial === null ? undefined : booleanParameter(query, "sendInitialEvents"),
     timeoutSeconds: integer(query, "timeoutSeconds"),
   };
   const errors = validate(options, watch);
@@ -108,11 +108,6 @@ export function fieldValidationOf(query: URLSearchParams): FieldValidation {
   throw invalid("CreateOptions.meta.k8s.io", "", [
     notSupported("fieldValidation", value, ["Ignore", "Strict", "Warn"]),
   ]);
-}
-
-function isTrue(query: URLSearchParams, name: string): boolean {
-  const value = query.get(name);
-  return value !== null && value.toLowerCase() !== "false" && value !== "0";
 }
 
 function integer(query: URLSearchParams, name: string): number {

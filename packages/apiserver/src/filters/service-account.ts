@@ -1,5 +1,5 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
-import type { KubernetesObject } from "@hawser/api";
+import { type KubernetesObject, rfc3339, StatusError } from "@hawser/api";
 import type { Objects, UserInfo } from "../request.ts";
 import { authenticated, type ServiceAccountName, serviceAccountGroups } from "../users.ts";
 
@@ -81,7 +81,7 @@ export function serviceAccountTokens(options: ServiceAccountTokensOptions): Serv
       const signature = sign("sha256", Buffer.from(signed), { key: privateKey, dsaEncoding: "ieee-p1363" });
       return {
         token: `${signed}.${signature.toString("base64url")}`,
-        expirationTimestamp: new Date(expires * 1000).toISOString().replace(/\.\d+Z$/, "Z"),
+        expirationTimestamp: rfc3339(expires * 1000),
       };
     },
 
@@ -118,13 +118,9 @@ async function stillThere(get: () => Promise<KubernetesObject>, uid: string): Pr
     const { metadata } = await get();
     return metadata?.uid === uid && !metadata.deletionTimestamp;
   } catch (error) {
-    if (isNotFound(error)) return false;
+    if (error instanceof StatusError && error.code === 404) return false;
     throw error;
   }
-}
-
-function isNotFound(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === 404;
 }
 
 function verifiedClaims(token: string, publicKey: KeyObject): Partial<Claims> | undefined {

@@ -1,6 +1,5 @@
-import { conflict, type KubernetesObject, notFound } from "@hawser/api";
+import { conflict, type KubernetesObject, notFound, rfc3339 } from "@hawser/api";
 import { objectKey, type ResourceKind } from "./kind.ts";
-import { rfc3339 } from "./metadata.ts";
 import { encode } from "./object-cache.ts";
 import { isFinished, type ObjectId, overtaken, type StoreDeps } from "./store.ts";
 

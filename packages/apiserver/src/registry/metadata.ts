@@ -5,6 +5,7 @@ import {
   failure,
   type KubernetesObject,
   type ObjectMeta,
+  rfc3339,
   type StatusError,
 } from "@hawser/api";
 import { type FieldError, forbiddenField, immutable, invalidValue, required } from "./field-error.ts";
@@ -46,11 +47,6 @@ export function prepareMetadata(
 
 // kubernetes-types calls times strings with a class of their own; they are RFC 3339 texts.
 type Time = NonNullable<ObjectMeta["creationTimestamp"]>;
-
-/** Times in metadata have whole seconds. */
-export function rfc3339(date: Date): string {
-  return `${date.toISOString().slice(0, 19)}Z`;
-}
 
 function ownNamespace(kind: ResourceKind, metadata: ObjectMeta, namespace: string): { namespace?: string } {
   if (!kind.namespaced) {

@@ -1,4 +1,4 @@
-import { conflict, type KubernetesObject, type Pod, type WatchEvent } from "@hawser/api";
+import { conflict, type KubernetesObject, type Pod, rfc3339, type WatchEvent } from "@hawser/api";
 import { statusOf } from "../http/respond.ts";
 import type { ListOptions, ObjectRef, Objects } from "../request.ts";
 import { pods } from "./core/pod/pod.ts";
@@ -6,7 +6,6 @@ import { deleteObject } from "./delete.ts";
 import type { ResourceKind, Subresource } from "./kind.ts";
 import { findKind } from "./kinds.ts";
 import { listObjects } from "./list.ts";
-import { rfc3339 } from "./metadata.ts";
 import { selectionOf } from "./select.ts";
 import { createObject, getObject, type StoreDeps, updateObject } from "./store.ts";
 import { watchObjects } from "./watch.ts";

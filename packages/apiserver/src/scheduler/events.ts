@@ -1,4 +1,4 @@
-import type { Event, KubernetesObject } from "@hawser/api";
+import { type Event, type KubernetesObject, rfc3339 } from "@hawser/api";
 import type { Logger } from "@hawser/trace";
 import type { Objects } from "../request.ts";
 
@@ -18,7 +18,7 @@ export async function recordEvent(
 ): Promise<void> {
   const { name = "", namespace = "default", uid, resourceVersion } = about.metadata ?? {};
   const now = new Date();
-  const stamp = now.toISOString().replace(/\.\d+Z$/, "Z");
+  const stamp = rfc3339(now);
   const unique = (BigInt(now.getTime()) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n)).toString(16);
   const event: Event = {
     apiVersion: "v1",

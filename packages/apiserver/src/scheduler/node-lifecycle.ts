@@ -1,4 +1,4 @@
-import { type Lease, type Node, type NodeCondition, type Pod, StatusError } from "@hawser/api";
+import { type Lease, type Node, type NodeCondition, type Pod, rfc3339, StatusError } from "@hawser/api";
 import { type Change, follow, keyOf } from "../follow.ts";
 import type { SchedulerOptions } from "../request.ts";
 import { recordEvent } from "./events.ts";
@@ -84,7 +84,7 @@ export async function startNodeLifecycle(options: NodeLifecycleOptions): Promise
     for (const pod of items) {
       const conditions = pod.status?.conditions ?? [];
       if (!conditions.some(({ type, status }) => type === "Ready" && status === "True")) continue;
-      const lastTransitionTime = now();
+      const lastTransitionTime = rfc3339(Date.now());
       const changed = conditions.map((one) =>
         one.type === "Ready" ? { ...one, status: "False", lastTransitionTime } : one,
       );
@@ -134,7 +134,7 @@ function heartbeatOf(node: Node | undefined): string | undefined {
 /** Undefined when nothing would change. */
 function unknownConditions({ status }: Node): NodeCondition[] | undefined {
   const conditions = status?.conditions ?? [];
-  const at = now();
+  const at = rfc3339(Date.now());
   let changed = false;
   const known = conditions.map((condition): NodeCondition => {
     if (!conditionTypes.includes(condition.type) || condition.status === "Unknown") return condition;
@@ -148,8 +148,4 @@ function unknownConditions({ status }: Node): NodeCondition[] | undefined {
     known.push({ type: "Ready", status: "Unknown", reason: "NodeStatusNeverUpdated", message, lastTransitionTime: at });
   }
   return changed ? known : undefined;
-}
-
-function now(): string {
-  return new Date().toISOString().replace(/\.\d+Z$/, "Z");
 }

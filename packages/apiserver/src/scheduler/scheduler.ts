@@ -1,4 +1,4 @@
-import { type Node, type Pod, StatusError } from "@hawser/api";
+import { type Node, type Pod, rfc3339, StatusError } from "@hawser/api";
 import { type Change, follow, keyOf } from "../follow.ts";
 import type { SchedulerOptions } from "../request.ts";
 import { ClusterState, isOver, mattersToPods } from "./cluster-state.ts";
@@ -128,7 +128,7 @@ export async function startPodScheduler({ objects, log }: SchedulerOptions): Pro
     const known = pod.status?.conditions?.find(({ type }) => type === "PodScheduled");
     if (known?.status === "False" && known.reason === reason && known.message === message) return;
     log.at(2, "Unable to schedule pod", { pod: keyOf(pod), message });
-    const lastTransitionTime = new Date().toISOString().replace(/\.\d+Z$/, "Z");
+    const lastTransitionTime = rfc3339(Date.now());
     const condition = { type: "PodScheduled", status: "False", reason, message, lastTransitionTime };
     const others = (pod.status?.conditions ?? []).filter(({ type }) => type !== "PodScheduled");
     const told = { ...pod, status: { ...pod.status, conditions: [...others, condition] } };

@@ -1,4 +1,4 @@
-import type { NodeCondition } from "@hawser/api";
+import { type NodeCondition, rfc3339 } from "@hawser/api";
 import type { NodePressure } from "./facts.ts";
 
 /** Below or above these a node is under pressure. Source: kubernetes pkg/kubelet/eviction defaults */
@@ -18,7 +18,7 @@ export function nodeConditions(
   { pressure, runtime, now }: { pressure: NodePressure; runtime: RuntimeReadiness; now: number },
   before: NodeCondition[] = [],
 ): NodeCondition[] {
-  const time = `${new Date(now).toISOString().slice(0, 19)}Z`;
+  const time = rfc3339(now);
   const { memoryAvailable, disk, pids } = pressure;
   const lowDisk =
     disk.available < disk.size * leastDisk || (disk.inodes > 0 && disk.inodesFree < disk.inodes * leastInodes);

@@ -1,4 +1,4 @@
-import type { Pod } from "@hawser/api";
+import { type Pod, rfc3339 } from "@hawser/api";
 import type { KubeletContext } from "../context.ts";
 import { type BoundPod, podContainers } from "./pod.ts";
 import { involved } from "./worker-events.ts";
@@ -56,7 +56,7 @@ export async function tellRejected(
     phase: "Failed",
     reason,
     message: text,
-    startTime: `${new Date(now()).toISOString().slice(0, 19)}Z`,
+    startTime: rfc3339(now()),
   };
   const ref = { resource: "pods", namespace, name, subresource: "status" };
   await client.patch<Pod>(ref, { metadata: { uid }, status }, { type: "strategic" }).catch((error: unknown) => {

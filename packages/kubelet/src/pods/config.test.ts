@@ -14,7 +14,7 @@ import { gracePeriod } from "./labels.ts";
 import { containerMounts } from "./mounts.ts";
 import { podFolder } from "./paths.ts";
 import type { BoundPod } from "./pod.ts";
-import { oomScoreAdjust, qosClass, shares } from "./resources.ts";
+import { oomScoreAdjust, shares } from "./resources.ts";
 import { cgroupParent } from "./sandbox-config.ts";
 import { containerSecurity, sandboxSecurity } from "./security.ts";
 
@@ -41,11 +41,7 @@ for (const [text, want] of [
     ));
 }
 
-test("quality of service and what follows from it", () => {
-  assert.equal(qosClass(pod()), "BestEffort");
-  assert.equal(qosClass(resources({}, { cpu: "1", memory: "1Gi" })), "Guaranteed");
-  assert.equal(qosClass(resources({ cpu: "1000m", memory: "1024Mi" }, { cpu: "1", memory: "1Gi" })), "Guaranteed");
-  assert.equal(qosClass(resources({ cpu: "500m" }, {})), "Burstable");
+test("shares and OOM scores follow from requests and the quality of service", () => {
   assert.deepEqual([shares(0), shares(100), shares(1000), shares(1e9)], [2, 102, 1024, 262_144]);
   const burstable = resources({ memory: "1Gi" }, {});
   const score = (one: BoundPod) => oomScoreAdjust(one, one.spec.containers[0] ?? { name: "" }, 4 * 2 ** 30);

@@ -1,4 +1,9 @@
-import type { ContainerState as APIState, ContainerStatus as APIStatus, Container } from "@hawser/api";
+import {
+  type ContainerState as APIState,
+  type ContainerStatus as APIStatus,
+  type Container,
+  rfc3339,
+} from "@hawser/api";
 import { type BoundPod, type PodContainer, restarts } from "./pod.ts";
 import { attemptOf, isExited, isRunning, type PodView, type ViewContainer } from "./view.ts";
 
@@ -85,6 +90,6 @@ function imageName(container: Container, current: ViewContainer | undefined): st
 }
 
 /** Nanoseconds since 1970 as the API writes times, to the second. */
-export function timeText(nanos: bigint): string {
-  return `${new Date(Number(nanos / 1_000_000n)).toISOString().slice(0, 19)}Z`;
+function timeText(nanos: bigint): string {
+  return rfc3339(Number(nanos / 1_000_000n));
 }

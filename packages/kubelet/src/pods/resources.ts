@@ -1,8 +1,6 @@
-import { type Container, milliValue, parseQuantity, type ResourceRequirements } from "@hawser/api";
+import { type Container, milliValue, parseQuantity, qosClass, type ResourceRequirements } from "@hawser/api";
 import type { LinuxContainerResourcesSchema, MessageInitShape } from "@hawser/cri";
 import type { BoundPod } from "./pod.ts";
-
-export type QOSClass = "Guaranteed" | "Burstable" | "BestEffort";
 
 /** Microseconds of one CFS period. */
 const cpuPeriod = 100_000;
@@ -10,26 +8,6 @@ const cpuPeriod = 100_000;
 const minShares = 2;
 const maxShares = 262_144;
 const minQuota = 1000;
-
-/**
- * The pod's quality-of-service class.
- *
- * Source: kubernetes pkg/apis/core/v1/helper/qos/qos.go
- */
-export function qosClass({ spec }: BoundPod): QOSClass {
-  const all = [...(spec.initContainers ?? []), ...spec.containers].map(({ resources }) => resources);
-  const given = (list: Record<string, string> | undefined, name: string) => positive(list?.[name]);
-  const names = ["cpu", "memory"];
-  const any = all.some((one) => names.some((name) => given(one?.requests, name) || given(one?.limits, name)));
-  if (!any) return "BestEffort";
-  const guaranteed = all.every((one) =>
-    names.every((name) => {
-      const limit = given(one?.limits, name);
-      return limit && (given(one?.requests, name) ?? limit) === limit;
-    }),
-  );
-  return guaranteed ? "Guaranteed" : "Burstable";
-}
 
 /**
  * A container's limits for the runtime. No limit is 0, which the CRI takes as "not given".
@@ -64,7 +42,7 @@ function quota(milliCPU: number): number {
 /** Source: kubernetes pkg/kubelet/qos/policy.go */
 export function oomScoreAdjust(pod: BoundPod, container: Container, memoryCapacity: number): number {
   if ((pod.spec.priority ?? 0) >= 2_000_000_000) return -997;
-  const qos = qosClass(pod);
+  const qos = qosClass(pod.spec);
   if (qos === "Guaranteed") return -997;
   if (qos === "BestEffort") return 1000;
   const request = positive(container.resources?.requests?.memory) ?? positive(container.resources?.limits?.memory) ?? 0;

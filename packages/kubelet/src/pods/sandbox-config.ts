@@ -1,11 +1,11 @@
 import path from "node:path";
+import { type QOSClass, qosClass } from "@hawser/api";
 import { type MessageInitShape, type PodSandboxConfigSchema, Protocol } from "@hawser/cri";
 import type { KubeletContext } from "../context.ts";
 import { podDNS } from "./dns.ts";
 import { podLabels, sandboxAnnotations } from "./labels.ts";
 import { podLogFolder } from "./paths.ts";
 import type { BoundPod } from "./pod.ts";
-import { type QOSClass, qosClass } from "./resources.ts";
 import { sandboxSecurity } from "./security.ts";
 
 export type SandboxConfig = MessageInitShape<typeof PodSandboxConfigSchema>;
@@ -65,7 +65,7 @@ export function cgroupParent(
   pod: BoundPod,
   { driver, root }: { driver: "cgroupfs" | "systemd"; root: string },
 ): string {
-  const parts = ["kubepods", qosFolders[qosClass(pod)], `pod${pod.metadata.uid}`].filter(Boolean);
+  const parts = ["kubepods", qosFolders[qosClass(pod.spec)], `pod${pod.metadata.uid}`].filter(Boolean);
   if (driver === "cgroupfs") return path.join("/", root, ...parts);
   const escaped = parts.map((part) => part.replaceAll("-", "_"));
   const slices = escaped.map((_, index) => `${escaped.slice(0, index + 1).join("-")}.slice`);

@@ -1,8 +1,7 @@
-import type { ContainerStatus, PodCondition, PodStatus } from "@hawser/api";
-import { containerStatus, type StatusInputs, timeText } from "./container-status.ts";
+import { type ContainerStatus, type PodCondition, type PodStatus, qosClass, rfc3339 } from "@hawser/api";
+import { containerStatus, type StatusInputs } from "./container-status.ts";
 import { type Phase, podPhase } from "./phase.ts";
 import { type BoundPod, podContainers } from "./pod.ts";
-import { qosClass } from "./resources.ts";
 import { type PodView, readySandbox, sandboxIPs } from "./view.ts";
 
 export interface PodStatusInputs extends StatusInputs {
@@ -55,11 +54,11 @@ export function podStatus(pod: BoundPod, view: PodView, inputs: PodStatusInputs)
     hostIP: nodeIP,
     hostIPs: [{ ip: nodeIP }],
     ...(ips.length > 0 && { podIP: ips[0] ?? "", podIPs: ips.map((ip) => ({ ip })) }),
-    startTime: previous.startTime ?? timeText(BigInt(inputs.acceptedAt) * 1_000_000n),
+    startTime: previous.startTime ?? rfc3339(inputs.acceptedAt),
     ...(init.length > 0 && { initContainerStatuses: init }),
     containerStatuses: regular,
     ...(ephemeral.length > 0 && { ephemeralContainerStatuses: ephemeral }),
-    qosClass: qosClass(pod),
+    qosClass: qosClass(pod.spec),
   };
 }
 
@@ -113,7 +112,7 @@ function conditions(pod: BoundPod, { init, serving, phase, hasNetwork, inputs }:
     ["ContainersReady", containersReady],
     ["PodScheduled", yes()],
   ];
-  const time = `${new Date(now).toISOString().slice(0, 19)}Z`;
+  const time = rfc3339(now);
   return wanted.map(([type, condition]) => {
     const old = before.find((one) => one.type === type);
     const lastTransitionTime =

@@ -1,12 +1,4 @@
-import {
-  type Container,
-  milliValue,
-  type Pod,
-  type PodSpec,
-  type Probe,
-  parseQuantity,
-  type Volume,
-} from "@hawser/api";
+import type { Container, Pod, PodSpec, Probe, Volume } from "@hawser/api";
 
 /** Seconds a pod stays on a node that is not ready or not reachable. Source: the DefaultTolerationSeconds admission plugin */
 const tolerationSeconds = 300;
@@ -100,29 +92,6 @@ function withNodeTolerations(tolerations: PodSpec["tolerations"] = []): NonNulla
     (key) => !tolerations.some((one) => (one.key === key || !one.key) && (one.effect === "NoExecute" || !one.effect)),
   );
   return [...tolerations, ...added.map((key) => ({ key, operator: "Exists", effect: "NoExecute", tolerationSeconds }))];
-}
-
-/**
- * Guaranteed: every container has limits for cpu and memory and requests just that. BestEffort: none asks for anything.
- *
- * Source: kubernetes/kubernetes pkg/apis/core/helper/qos/qos.go
- */
-export function qosClass(spec: PodSpec): "Guaranteed" | "Burstable" | "BestEffort" {
-  const containers = [...(spec.initContainers ?? []), ...spec.containers];
-  const positive = (list: Record<string, string> | undefined, name: string) =>
-    list?.[name] !== undefined && parseQuantity(list[name]) > 0;
-  const asks = containers.some(({ resources = {} }) =>
-    ["cpu", "memory"].some((name) => positive(resources.requests, name) || positive(resources.limits, name)),
-  );
-  if (!asks) return "BestEffort";
-  const guaranteed = containers.every(({ resources: { requests, limits } = {} }) =>
-    ["cpu", "memory"].every((name) => {
-      const limit = limits?.[name];
-      const request = requests?.[name] ?? limit;
-      return limit && request && positive(limits, name) && milliValue(limit) === milliValue(request);
-    }),
-  );
-  return guaranteed ? "Guaranteed" : "Burstable";
 }
 
 function setDefaults<T extends object>(target: T, defaults: Partial<T>): void {

@@ -1,7 +1,7 @@
-import { checkDNSSubdomain, type Pod } from "@hawser/api";
+import { checkDNSSubdomain, type Pod, qosClass } from "@hawser/api";
 import { define, type ResourceKind } from "../../kind.ts";
 import { podColumns } from "./columns.ts";
-import { defaultPod, qosClass } from "./defaults.ts";
+import { defaultPod } from "./defaults.ts";
 import { addEphemeralContainers, validateEphemeralContainers } from "./ephemeral.ts";
 import { validatePodUpdate } from "./update.ts";
 import { validatePod } from "./validation.ts";
