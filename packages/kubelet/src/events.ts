@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { rfc3339, StatusError } from "@hawser/api";
 import type { KubeClient } from "@hawser/client";
 import type { Logger } from "@hawser/trace";
@@ -52,7 +53,7 @@ export function createEventRecorder(options: {
   let running: Promise<void> | undefined;
 
   async function drain(): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, sendDelay));
+    await delay(sendDelay, undefined, { signal: stop.signal }).catch(() => undefined);
     for (let event = waiting.shift(); event && !stop.signal.aborted; event = waiting.shift()) {
       try {
         await send(event);

@@ -15,7 +15,11 @@ export async function servingCertificate({
   const folder = path.join(rootDir, "pki");
   const files = { cert: path.join(folder, "kubelet.crt"), key: path.join(folder, "kubelet.key") };
   const [certPEM, keyPEM] = await Promise.all(
-    [files.cert, files.key].map((file) => readFile(file, "utf8").catch(() => "")),
+    [files.cert, files.key].map((file) =>
+      readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== "ENOENT") throw error; // one that cannot be read is not written over
+      }),
+    ),
   );
   if (certPEM && keyPEM) return { certPEM, keyPEM };
   const ca = await createCA({ commonName: `${nodeName}-ca` });

@@ -2,7 +2,7 @@
 // Source: kubernetes staging/src/k8s.io/kubelet/pkg/types/labels.go, pkg/kubelet/kuberuntime/labels.go
 import { createHash } from "node:crypto";
 import type { Container } from "@hawser/api";
-import { type BoundPod, podContainers } from "./pod.ts";
+import type { BoundPod } from "./pod.ts";
 
 export const podNameLabel = "io.kubernetes.pod.name";
 export const podNamespaceLabel = "io.kubernetes.pod.namespace";
@@ -10,7 +10,7 @@ export const podUIDLabel = "io.kubernetes.pod.uid";
 export const containerNameLabel = "io.kubernetes.container.name";
 
 export const hashAnnotation = "io.kubernetes.container.hash";
-export const restartCountAnnotation = "io.kubernetes.container.restartCount";
+const restartCountAnnotation = "io.kubernetes.container.restartCount";
 const messagePathAnnotation = "io.kubernetes.container.terminationMessagePath";
 const messagePolicyAnnotation = "io.kubernetes.container.terminationMessagePolicy";
 export const gracePeriodAnnotation = "io.kubernetes.pod.terminationGracePeriod";
@@ -59,13 +59,4 @@ export function containerHash({ name, image }: Container): string {
 export function gracePeriod({ metadata, spec }: BoundPod): number {
   const seconds = metadata.deletionTimestamp ? metadata.deletionGracePeriodSeconds : undefined;
   return Math.max(1, seconds ?? spec.terminationGracePeriodSeconds ?? 30);
-}
-
-/** The name a container had in its pod; undefined for what no kubelet made. */
-export function containerNameOf(labels: Record<string, string>): string | undefined {
-  return labels[containerNameLabel];
-}
-
-export function hasContainer(pod: BoundPod, name: string): boolean {
-  return podContainers(pod).some(({ container }) => container.name === name);
 }

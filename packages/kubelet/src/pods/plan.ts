@@ -1,4 +1,3 @@
-import { ContainerState } from "@hawser/cri";
 import { containerHash, hashAnnotation } from "./labels.ts";
 import { type BoundPod, type PodContainer, podContainers, restartPolicy, restarts } from "./pod.ts";
 import { attemptOf, isExited, isRunning, newest, type PodView, readySandbox, type ViewContainer } from "./view.ts";
@@ -113,9 +112,4 @@ function allDone(pod: BoundPod, view: PodView, containers: PodContainer[]): bool
       const last = newest(view, container.name);
       return isExited(last) && !restarts(pod, kind, last.status.exitCode);
     });
-}
-
-/** Created but never started: the start failed, or a kubelet died in between. */
-export function isOnlyCreated({ status }: ViewContainer): boolean {
-  return status.state === ContainerState.CONTAINER_CREATED || status.state === ContainerState.CONTAINER_UNKNOWN;
 }

@@ -9,7 +9,7 @@ import {
   SecurityProfile_ProfileType as ProfileType,
   type SecurityProfileSchema,
 } from "@hawser/cri";
-import type { BoundPod } from "./pod.ts";
+import { type BoundPod, podText } from "./pod.ts";
 
 /** What no container but a privileged one may see, and may write. Source: kubernetes pkg/securitycontext/util.go */
 const maskedPaths = [
@@ -137,7 +137,7 @@ function refuseRoot(
   runAsUser: number | undefined,
   image: ContainerSecurityOptions["imageUser"],
 ): void {
-  const where = `(pod: "${pod.metadata.name}_${pod.metadata.namespace}(${pod.metadata.uid})", container: ${container.name})`;
+  const where = `(pod: "${podText(pod)}", container: ${container.name})`;
   if (runAsUser !== undefined) {
     if (runAsUser === 0) throw new ContainerConfigError(`container's runAsUser breaks non-root policy ${where}`);
     return;

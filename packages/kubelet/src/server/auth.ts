@@ -3,12 +3,15 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { TLSSocket } from "node:tls";
 import type { KubeClient } from "@hawser/client";
+import { subjectOf } from "@hawser/pki";
 import type { KubeletSettings } from "../settings.ts";
 import { BoundedCache } from "./bounded-cache.ts";
 import { HTTPError } from "./http-error.ts";
 
 /** Answers remembered, each of users and of permissions. */
 const cacheSize = 1000;
+/** A token that nobody knows is asked about again after this, milliseconds. */
+const unknownTokenTTL = 10_000;
 
 export interface UserInfo {
   name: string;
@@ -52,9 +55,8 @@ export function createGate({
   async function authenticate(request: IncomingMessage): Promise<UserInfo> {
     const socket = request.socket as TLSSocket;
     if (socket.authorized) {
-      const { CN, O } = socket.getPeerCertificate().subject ?? {};
-      const name = first(CN);
-      if (name) return { name, groups: [...list(O), "system:authenticated"] };
+      const { commonName, organizations } = subjectOf(socket.getPeerCertificate().subject);
+      if (commonName) return { name: commonName, groups: [...organizations, "system:authenticated"] };
     }
     const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
     if (!token) throw new HTTPError(401, "Unauthorized");
@@ -62,7 +64,7 @@ export function createGate({
     let user = users.get(key);
     if (!user) {
       user = await review(token);
-      users.set(key, user, user === "unknown" ? 10_000 : settings.webhookAuthenticatedTTL);
+      users.set(key, user, user === "unknown" ? unknownTokenTTL : settings.webhookAuthenticatedTTL);
     }
     if (user === "unknown") throw new HTTPError(401, "Unauthorized");
     return user;
@@ -119,12 +121,4 @@ export function createGate({
       throw new HTTPError(403, text);
     },
   };
-}
-
-function list(value: string | string[] | undefined): string[] {
-  return value === undefined ? [] : Array.isArray(value) ? value : [value];
-}
-
-function first(value: string | string[] | undefined): string | undefined {
-  return list(value)[0];
 }
