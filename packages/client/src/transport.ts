@@ -80,7 +80,7 @@ export function createTransport(config: ClusterConfig): Transport {
       outgoing.once("error", (cause) => {
         if (options.signal?.aborted) return reject(options.signal.reason);
         const error = connectionError(cause, config.server);
-        // The server may close an idle connection while our request is on its way: nothing was answered, so GETs may go again.
+        // The server may close an idle connection while our request is on its way: nothing was answered, so what may be repeated may go again.
         const stale = outgoing.reusedSocket && error.kind === "reset";
         reject(stale ? new StaleConnection(error) : error);
       });

@@ -23,7 +23,7 @@ const versions = ["client.authentication.k8s.io/v1", "client.authentication.k8s.
 
 /**
  * A credential plugin: run when first asked, when its credential has expired and when `stale` says it was refused;
- * otherwise its last answer. It inherits stderr, and stdin where its interactiveMode allows and there is a terminal.
+ * otherwise its last answer. Throws the signal's reason on abort; the run goes on for those who still wait. It inherits stderr, and stdin where its interactiveMode allows and there is a terminal.
  *
  * Source: kubernetes/client-go plugin/pkg/client/auth/exec/exec.go
  */
@@ -31,14 +31,33 @@ export function execPlugin({ config, cluster, now }: ExecSource) {
   let last: (ExecCredential & { expires: number }) | undefined;
   let running: Promise<ExecCredential & { expires: number }> | undefined;
   return async (options: { stale?: boolean; signal?: AbortSignal } = {}): Promise<ExecCredential> => {
-    if (last && !options.stale && now() < last.expires) return last;
+    const { stale = false, signal } = options;
+    signal?.throwIfAborted();
+    if (last && !stale && now() < last.expires) return last;
     // Callers that come while it runs wait for the same run, so the signal of one must not end it for the others.
-    running ??= run(config, cluster).finally(() => {
-      running = undefined;
-    });
-    last = await running;
-    return last;
+    running ??= run(config, cluster)
+      .then((credential) => {
+        last = credential;
+        return credential;
+      })
+      .finally(() => {
+        running = undefined;
+      });
+    return orAborted(running, signal);
   };
+}
+
+/** A plugin may ask a person and wait: a caller that gives up does not wait with it. */
+async function orAborted<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return answer;
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([answer, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 async function run(config: ExecConfig, cluster: Cluster): Promise<ExecCredential & { expires: number }> {

@@ -111,6 +111,23 @@ echo '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","s
     assert.deepEqual(await config.headers({ stale: true }), { Authorization: "Bearer hi-x-2" });
   });
 
+  it("lets a caller go that gives up on a credential plugin, and answers the others", async () => {
+    const plugin = `#!/bin/sh
+until [ -e "$(dirname "$0")/go" ]; do sleep 0.01; done
+echo '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","status":{"token":"t"}}'
+`;
+    const user = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: ./plugin, interactiveMode: Never}}";
+    await using dir = await folder({ config: one(server, user), plugin });
+    const config = await load(dir.path("config"));
+    const abort = new AbortController();
+    const impatient = config.headers({ signal: abort.signal });
+    const patient = config.headers();
+    abort.abort(new Error("enough"));
+    await assert.rejects(impatient, { message: "enough" });
+    await writeFile(dir.path("go"), "");
+    assert.deepEqual(await patient, { Authorization: "Bearer t" });
+  });
+
   const badPlugins: { name: string; user: string; want: RegExp }[] = [
     {
       name: "that is not there",
