@@ -1,7 +1,7 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
 import { type AnyMessage, type APIVersion, methodDefinition } from "./definition.ts";
-import { type Code, CRIError, isUnimplemented } from "./errors.ts";
+import { Code, CRIError, isUnimplemented } from "./errors.ts";
 import {
   type ExecSyncRequest,
   ImageService as ImageDescriptor,
@@ -98,13 +98,13 @@ export async function upload(options: {
   const cancel = () => call.cancel();
   options.signal?.addEventListener("abort", cancel, { once: true });
   const ended = promise.then(
-    () => undefined,
-    () => undefined,
+    () => true,
+    () => true,
   );
   const send = async () => {
     for await (const chunk of options.chunks) {
-      const taken = new Promise<void>((done) => call.write(chunk, () => done()));
-      await Promise.race([taken, ended]);
+      const taken = new Promise<false>((done) => call.write(chunk, () => done(false)));
+      if (await Promise.race([taken, ended])) return; // answered before its end: the rest is not read
     }
     call.end();
   };
@@ -136,7 +136,10 @@ function ready(channel: Client, { endpoint, timeoutMs = defaultConnectTimeout }:
   return new Promise((resolve, reject) => {
     channel.waitForReady(Date.now() + timeoutMs, (cause) => {
       if (!cause) resolve();
-      else reject(new CRIError(14, `no CRI runtime answers on ${endpoint} within ${timeoutMs} ms`, { cause }));
+      else
+        reject(
+          new CRIError(Code.Unavailable, `no CRI runtime answers on ${endpoint} within ${timeoutMs} ms`, { cause }),
+        );
     });
   });
 }

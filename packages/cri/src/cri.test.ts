@@ -170,6 +170,23 @@ test("an upload: chunks in order, one answer", async () => {
   await assert.rejects(upload({ ...request, chunks: broken() }), { message: "no more" });
 });
 
+test("an upload that is answered before its end is not read on", { timeout: 10_000 }, async () => {
+  await using socket = await tempSocket();
+  const uploads = { "/hawser.v1.Images/Load": async () => Buffer.from("enough") };
+  await using _server = await serveCRI({ socketPath: socket.path, runtime: {}, images: {}, uploads });
+  const left = Promise.withResolvers<void>();
+  async function* endless() {
+    try {
+      for (;;) yield Buffer.alloc(1024);
+    } finally {
+      left.resolve();
+    }
+  }
+  const answer = await upload({ endpoint: socket.endpoint, path: "/hawser.v1.Images/Load", chunks: endless() });
+  assert.equal(Buffer.from(answer).toString(), "enough");
+  await left.promise;
+});
+
 test("a live server keeps its socket, a dead one loses it, a file is left alone", async () => {
   await using socket = await tempSocket();
   const options = { socketPath: socket.path, runtime: {}, images: {} };
