@@ -1,6 +1,6 @@
-import { Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import type { ByteSource } from "@hawser/streaming";
+import { through } from "./through.ts";
 import { decompressZstd, isZstd } from "./zstd.ts";
 
 type Compression = "gzip" | "zstd" | "none";
@@ -34,16 +34,7 @@ export async function* decompress(source: ByteSource): AsyncGenerator<Uint8Array
     yield* decompressZstd(all);
     return;
   }
-  const decoder = createGunzip();
-  const input = Readable.from(all, { objectMode: false });
-  input.on("error", (error) => decoder.destroy(error));
-  input.pipe(decoder);
-  try {
-    yield* decoder;
-  } finally {
-    input.destroy();
-    decoder.destroy();
-  }
+  yield* through(createGunzip(), all);
 }
 
 function detect(magic: Buffer): Compression {

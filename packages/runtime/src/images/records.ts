@@ -4,7 +4,7 @@ import type { Logger } from "@hawser/trace";
 import { type OCIImageConfig, parseConfig } from "./config.ts";
 import { digestOf, hexOf } from "./digest.ts";
 import { readJSON, setAside, syncDirectory, writeFileDurably } from "./disk.ts";
-import { isSHA256, parseReference } from "./reference.ts";
+import { formatReference, isSHA256, parseReference } from "./reference.ts";
 
 /** An image as we have it. */
 export interface Image {
@@ -83,9 +83,7 @@ export class ImageRecords {
   findNamed(reference: string): Image | undefined {
     let name: string;
     try {
-      const parsed = parseReference(reference);
-      const repository = `${parsed.domain}/${parsed.path}`;
-      name = parsed.digest === undefined ? `${repository}:${parsed.tag}` : `${repository}@${parsed.digest}`;
+      name = formatReference(parseReference(reference));
     } catch {
       return undefined;
     }

@@ -34,9 +34,11 @@ export interface FsInfo {
   inodesUsed: number;
 }
 
-/** The node's images, and the containers' root file systems made of them. */
+/**
+ * The node's images, and the containers' root file systems made of them.
+ * Disposing ends running transfers and waits until they have tidied up. Mounts stay: containers outlive the runtime.
+ */
 export interface ImageStore extends AsyncDisposable {
-  // Disposing ends running transfers and waits until they have tidied up. Mounts stay: containers outlive the runtime.
   /**
    * Pulls an image. `auth` is for the image's own registry, never for its mirrors.
    * Throws CRIError in containerd's words: NotFound, FailedPrecondition (corrupt content), Unknown; or

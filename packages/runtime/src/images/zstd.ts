@@ -1,6 +1,6 @@
-import { Readable } from "node:stream";
 import { createZstdDecompress } from "node:zlib";
 import type { ByteSource } from "@hawser/streaming";
+import { through } from "./through.ts";
 
 const frameMagic = 0xfd2fb528;
 const skippableMagic = 0x184d2a50;
@@ -126,16 +126,7 @@ export async function* decompressZstd(source: ByteSource): AsyncGenerator<Uint8A
         value = next.value;
       }
     };
-    const decoder = createZstdDecompress();
-    const input = Readable.from(frame(), { objectMode: false });
-    input.on("error", (error) => decoder.destroy(error));
-    input.pipe(decoder);
-    try {
-      yield* decoder;
-    } finally {
-      input.destroy();
-      decoder.destroy();
-    }
+    yield* through(createZstdDecompress(), frame());
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Logger } from "@hawser/trace";
 import { digestOf } from "../digest.ts";
 import { type Descriptor, manifestTypes, maxManifestSize } from "../manifest.ts";
-import { isSHA256, type Reference } from "../reference.ts";
+import { formatReference, isSHA256, type Reference } from "../reference.ts";
 import { type Authorizer, type Credentials, createAuthorizer } from "./auth.ts";
 import {
   AuthorizationError,
@@ -50,7 +50,7 @@ interface Deps {
  */
 export function openRepository(deps: Deps, reference: Reference, hosts: readonly RegistryHost[]): Repository {
   const { log } = deps;
-  const name = fullName(reference);
+  const name = formatReference(reference);
   const authorizers = new Map<RegistryHost, Promise<Authorizer>>();
   const authorizerFor = (host: RegistryHost) => {
     const known = authorizers.get(host);
@@ -162,11 +162,6 @@ function rankOf(error: unknown): number {
   if (error instanceof CorruptContentError) return 4;
   if (error instanceof StatusCodeError) return 3;
   return error instanceof NotFoundError ? 2 : 1;
-}
-
-function fullName(reference: Reference): string {
-  const repository = `${reference.domain}/${reference.path}`;
-  return reference.digest === undefined ? `${repository}:${reference.tag}` : `${repository}@${reference.digest}`;
 }
 
 function mediaTypeOf({ headers }: HTTPResponse): string {

@@ -29,7 +29,7 @@ export async function downloadBlob(
           await file.truncate(0);
           digester = new Digester();
         }
-        await take(file, response.body, digester, descriptor);
+        await take(file, response.body, digester, { ...descriptor, kind });
         break;
       } catch (error) {
         signal.throwIfAborted();
@@ -50,13 +50,18 @@ export async function downloadBlob(
   }
 }
 
-async function take(file: FileHandle, body: AsyncIterable<Buffer>, digester: Digester, { digest, size }: Descriptor) {
+async function take(
+  file: FileHandle,
+  body: AsyncIterable<Buffer>,
+  digester: Digester,
+  { kind, digest, size }: Pick<Descriptor, "digest" | "size"> & { kind: "config" | "layer" },
+) {
   for await (const chunk of body) {
     let at = digester.size;
     digester.update(chunk);
     if (digester.size > size) {
       throw new CorruptContentError(
-        `failed commit on ref "layer-${digest}": unexpected commit size more than ${size}, expected ${size}: failed precondition`,
+        `failed commit on ref "${kind}-${digest}": unexpected commit size more than ${size}, expected ${size}: failed precondition`,
       );
     }
     for (let done = 0; done < chunk.length; ) {

@@ -39,7 +39,7 @@ export async function unexpectedStatus(response: HTTPResponse): Promise<StatusCo
 }
 
 /** Queries of redirected blobs carry signatures: they are no matter for a log. */
-function withoutQuery(url: URL): string {
+export function withoutQuery(url: URL): string {
   return url.origin + url.pathname;
 }
 
@@ -69,8 +69,4 @@ function serverMessage(body: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-export function isTLSCode(code: string): boolean {
-  return /CERT|TLS|SSL/.test(code);
 }

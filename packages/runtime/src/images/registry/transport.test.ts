@@ -34,6 +34,18 @@ describe("Transport", () => {
     });
   });
 
+  it("says where a redirect led to, without the signature in its query", async () => {
+    const gone = await httpServer((_, response) => response.end());
+    await gone[Symbol.asyncDispose]();
+    const location = `http://${gone.address}/blob?X-Signature=secret`;
+    await using server = await httpServer((_, response) => response.writeHead(307, { Location: location }).end());
+    using transport = createTransport();
+    const url = new URL(`http://${server.address}/x?ns=docker.io`);
+    await assert.rejects(transport.request({ method: "GET", url, signal }), {
+      message: `Get "http://${gone.address}/blob": dial tcp ${gone.address}: connect: connection refused`,
+    });
+  });
+
   it("gives up on silence, before the head and within a body", async () => {
     await using silent = await silentServer();
     await using stuck = await httpServer((_, response) => {

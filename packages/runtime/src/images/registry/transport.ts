@@ -3,7 +3,7 @@ import { Agent as HTTPSAgent, request as httpsRequest } from "node:https";
 import { BlockList, isIP } from "node:net";
 import type { Readable } from "node:stream";
 import { getCACertificates } from "node:tls";
-import { ConnectionError, isTLSCode } from "./errors.ts";
+import { ConnectionError, withoutQuery } from "./errors.ts";
 
 /** Most redirects followed. Source: Go's net/http, which containerd uses. */
 const maxRedirects = 10;
@@ -42,6 +42,11 @@ export interface HTTPResponse {
   body: IncomingMessage;
 }
 
+/** A request on its way; behind a redirect, its URL is not one of ours. */
+interface Hop extends HTTPRequest {
+  redirected?: true;
+}
+
 /** HTTP and HTTPS to registries: connections kept, redirects followed, silence bounded. */
 export interface Transport extends Disposable {
   /** Throws ConnectionError in Go's words, or the signal's reason. Any status is an answer. */
@@ -70,7 +75,7 @@ export function createTransport(timeouts: Timeouts = defaultTimeouts): Transport
 
   return {
     async request(request) {
-      let current = request;
+      let current: Hop = request;
       for (let redirects = 0; ; redirects++) {
         const response = await exchange(current, agentFor(current.url), timeouts);
         const location = redirectOf(request.method, response);
@@ -98,7 +103,7 @@ const loopback = new BlockList();
 loopback.addSubnet("127.0.0.0", 8, "ipv4");
 loopback.addAddress("::1", "ipv6");
 
-async function exchange(request: HTTPRequest, agent: HTTPAgent, timeouts: Timeouts): Promise<HTTPResponse> {
+async function exchange(request: Hop, agent: HTTPAgent, timeouts: Timeouts): Promise<HTTPResponse> {
   const { method, url, headers = {}, body, signal } = request;
   signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
@@ -138,18 +143,18 @@ function redirectOf(method: string, { status, headers }: HTTPResponse): string |
   return [301, 302, 303, 307, 308].includes(status) ? headers.location : undefined;
 }
 
-function follow(request: HTTPRequest, location: string): HTTPRequest {
+function follow(request: Hop, location: string): Hop {
   const url = URL.canParse(location, request.url.href) ? new URL(location, request.url) : undefined;
   if (!url || !/^https?:$/.test(url.protocol)) throw failure(request, "redirected to an invalid location");
   if (request.url.protocol === "https:" && url.protocol === "http:") {
     throw failure(request, `refusing to follow a redirect from https to http (${url.host})`);
   }
-  if (url.origin === request.url.origin) return { ...request, url };
+  if (url.origin === request.url.origin) return { ...request, url, redirected: true };
   const { Authorization: _, ...headers } = request.headers ?? {};
-  return { ...request, url, headers };
+  return { ...request, url, headers, redirected: true };
 }
 
-function explain(request: HTTPRequest, error: NodeJS.ErrnoException & { address?: string; port?: number }): Error {
+function explain(request: Hop, error: NodeJS.ErrnoException & { address?: string; port?: number }): Error {
   if (error instanceof ConnectionError) return error;
   const { host, hostname } = request.url;
   const where = error.address ? `${error.address}:${error.port}` : host;
@@ -170,7 +175,8 @@ function explain(request: HTTPRequest, error: NodeJS.ErrnoException & { address?
     CERT_HAS_EXPIRED: "tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
   };
   const code = codeOf(error);
-  const text = texts[code] ?? (isTLSCode(code) ? `tls: failed to verify certificate: ${error.message}` : error.message);
+  const text =
+    texts[code] ?? (/CERT|TLS|SSL/.test(code) ? `tls: failed to verify certificate: ${error.message}` : error.message);
   return failure(request, text, error);
 }
 
@@ -184,9 +190,9 @@ function codeOf(error: NodeJS.ErrnoException): string {
 }
 
 /** As Go's url.Error prints it: `Head "https://…": …`. */
-function failure({ method, url }: HTTPRequest, text: string, cause?: unknown): ConnectionError {
+function failure({ method, url, redirected }: Hop, text: string, cause?: unknown): ConnectionError {
   const verb = method.charAt(0) + method.slice(1).toLowerCase();
-  return new ConnectionError(`${verb} "${url.href}": ${text}`, { cause });
+  return new ConnectionError(`${verb} "${redirected ? withoutQuery(url) : url.href}": ${text}`, { cause });
 }
 
 /** Node's own list of authorities and the machine's. */
