@@ -34,7 +34,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
   const line = (severity: string, message: string, fields: Fields = {}) => {
     const pairs = Object.entries(fields).map(([key, value]) => ` ${key}=${quote(value)}`);
     sink.write(
-      `${severity}${stamp(now())} ${String(process.pid).padStart(7)} ${name}] ${oneLine(message)}${pairs.join("")}\n`,
+      `${severity}${stamp(now())} ${String(process.pid).padStart(7)} ${name}] ${escapeControls(message)}${pairs.join("")}\n`,
     );
   };
   return {
@@ -59,11 +59,15 @@ function stamp(date: Date): string {
 }
 
 function quote(value: unknown): string {
-  if (value instanceof Error) return JSON.stringify(value.message);
-  if (typeof value === "number" || typeof value === "boolean") return String(value);
-  return JSON.stringify(value) ?? "null";
+  if (value instanceof Error) return escapeControls(JSON.stringify(value.message));
+  if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return String(value);
+  return escapeControls(JSON.stringify(value) ?? "null");
 }
 
-function oneLine(message: string): string {
-  return message.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => JSON.stringify(c).slice(1, -1));
+/** JSON leaves DEL and the C1 controls as they are, and terminals obey those too. */
+function escapeControls(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (control) => {
+    const short = JSON.stringify(control).slice(1, -1);
+    return short === control ? `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}` : short;
+  });
 }
