@@ -30,7 +30,7 @@ $(DIST): $(SOURCES)
 	@node scripts/build.ts
 
 test: build
-	@scripts/install.sh system peers
+	@scripts/install.sh test peers
 	@$(MAKE) check
 	@node scripts/test.ts
 

@@ -3,15 +3,16 @@
 #
 #   scripts/install.sh npm       npm packages, the pinned Node among them (no root needed)
 #   scripts/install.sh system    Debian packages that a cluster needs (root)
+#   scripts/install.sh test      those, and what the tests need besides (root)
 #   scripts/install.sh peers     genuine programs that the tests run against, unpacked into .cache/peers, never installed
 #   scripts/install.sh registry  of the peers, only docker-registry
-#   scripts/install.sh           the first three
+#   scripts/install.sh           npm, test and peers
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Programs that `hawser up` calls, then those that only the demo, the tests and the image script call.
+# Programs that `hawser up` and the demo call, then those that only tests call.
 system_packages=(crun runc conmon containernetworking-plugins iptables iproute2 catatonit util-linux tar gzip xz-utils zstd socat procps)
-test_packages=(nftables tmux mmdebstrap)
+test_packages=(curl openssl)
 peer_packages=(containerd docker-registry etcd-server kubernetes-client)
 # The file that shows a peer to be unpacked.
 declare -A peer_program=(
@@ -27,14 +28,15 @@ main() {
   # Two makes at once (or a test that calls one) wait for each other here. In another user's checkout there is no lock.
   if command -v flock >/dev/null && touch .cache/install.lock 2>/dev/null; then exec 9>.cache/install.lock && flock 9; fi
   local wanted=("$@")
-  [ ${#wanted[@]} -gt 0 ] || wanted=(system npm peers)
+  [ ${#wanted[@]} -gt 0 ] || wanted=(test npm peers)
   for part in "${wanted[@]}"; do
     case $part in
       npm) install_npm ;;
-      system) install_system ;;
+      system) install_system "${system_packages[@]}" ;;
+      test) install_system "${system_packages[@]}" "${test_packages[@]}" ;;
       peers) install_peers "${peer_packages[@]}" ;;
       registry) install_peers docker-registry ;;
-      *) die "unknown part \"$part\"; the parts are npm, system, peers and registry" ;;
+      *) die "unknown part \"$part\"; the parts are npm, system, test, peers and registry" ;;
     esac
   done
 }
@@ -88,7 +90,7 @@ refresh_lists() {
 
 install_system() {
   local missing
-  mapfile -t missing < <(missing_of "${system_packages[@]}" "${test_packages[@]}")
+  mapfile -t missing < <(missing_of "$@")
   [ ${#missing[@]} -gt 0 ] || return 0
   require_apt "the container programs"
   [ "$(id -u)" = 0 ] || die "these Debian packages are missing: ${missing[*]}" "Installing them needs root. Run this as root, or first: sudo apt-get install ${missing[*]}"

@@ -1,12 +1,13 @@
 // Runs every test, or those whose path holds one of the words given, and then looks whether they left anything behind:
-// a process of a cluster, a mount, a network namespace, an interface. One file at a time: the machine is part of what
-// is tested.
+// a process, a mount, a file, a network namespace, an interface. One file at a time: the machine is part of what is
+// tested.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { glob, readFile } from "node:fs/promises";
-import { networkInterfaces } from "node:os";
+import { glob, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
-import { run } from "@hawser/testing";
+import { processes } from "@hawser/testing";
+import { mountsBelow, unmountBelow } from "hawser";
 
 process.chdir(join(import.meta.dirname, ".."));
 const patterns = ["packages/*/src/**/*.test.ts", "scripts/*.test.ts", "conformance/**/*.test.ts", "e2e/**/*.test.ts"];
@@ -22,30 +23,35 @@ for (const pattern of patterns) {
 }
 if (files.length === 0) throw new Error(`no test file has ${words.join(" or ")} in its path`);
 
-const before = await residue();
+// Everything temporary of this run lies in one folder, whose name tells its leavings from those of others.
+const folder = await mkdtemp(join(tmpdir(), "ht-"));
 const runner = spawn(process.execPath, ["--test", "--test-concurrency=1", `--test-timeout=${timeout}`, ...files], {
+  env: { ...process.env, TMPDIR: folder },
   stdio: "inherit",
 });
 const [code] = await once(runner, "exit");
-const left = [...(await residue())].filter((item) => !before.has(item));
+const left = await residue();
 for (const item of left) console.error(`left behind by the tests: ${item}`);
+await unmountBelow(folder);
+await rm(folder, { recursive: true, force: true });
 process.exitCode = code === 0 && left.length > 0 ? 1 : (code ?? 1);
 
-/** What a test could leave on this machine, a line each. */
-async function residue(): Promise<Set<string>> {
-  const found = new Set<string>();
-  const { stdout: processes } = await run(["ps", "-eo", "pid=,args="]);
-  for (const line of processes.split("\n")) {
-    if (/\bhawser-(apiserver|kubelet|runtime)\b|\bconmon\b|docker-registry serve|containerd/.test(line)) {
-      found.add(`process ${line.trim()}`);
-    }
+/** What the tests have left on this machine, a line each. */
+async function residue(): Promise<string[]> {
+  const found: string[] = [];
+  let others = false;
+  for (const { pid, args } of await processes()) {
+    if (pid === process.pid) continue;
+    const environment = await readFile(`/proc/${pid}/environ`, "latin1").catch(() => "");
+    if (args.includes(folder) || environment.includes(folder)) found.push(`process ${pid} ${args.slice(0, 120)}`);
+    else if (/^hawser-(apiserver|kubelet|runtime)|conmon|containerd/.test(args)) others = true;
   }
-  for (const line of (await readFile("/proc/self/mountinfo", "utf8")).split("\n")) {
-    const point = line.split(" ")[4];
-    if (point) found.add(`mount ${point}`);
+  for (const point of await mountsBelow(folder)) found.push(`mount ${point}`);
+  for (const name of await readdir(folder)) found.push(`file ${join(folder, name)}`);
+  if (others) return found; // what follows bears no name: it may be another cluster's
+  for (const name of Object.keys(networkInterfaces())) if (/^(hawser|hwt)/.test(name)) found.push(`interface ${name}`);
+  for (const place of ["/run/netns", "/run/hawser"]) {
+    for (const name of await readdir(place).catch(() => [])) found.push(`${place}/${name}`);
   }
-  for (const name of Object.keys(networkInterfaces())) found.add(`interface ${name}`);
-  const { stdout: namespaces } = await run(["ip", "netns", "list"]);
-  for (const line of namespaces.split("\n")) if (line) found.add(`network namespace ${line.split(" ")[0]}`);
   return found;
 }

@@ -1,7 +1,7 @@
 export type { Launcher } from "./cluster/daemon.ts";
 export { hawserProgram } from "./cluster/daemon.ts";
 export { type DownOptions, down } from "./cluster/down.ts";
-export { mountsBelow } from "./cluster/mounts.ts";
+export { mountsBelow, unmountBelow } from "./cluster/mounts.ts";
 export { type ClusterPaths, clusterPaths, defaultDataDir, type Hop, hops, logFile } from "./cluster/paths.ts";
 export { type APIProbe, isReady } from "./cluster/probe.ts";
 export { listenerOn } from "./cluster/proc.ts";
