@@ -76,6 +76,11 @@ export const libc = {
     info: Opaque,
     options: number,
   ) => number,
+  execve: library.func("int execve(const char *path, const char **argv, const char **envp)") as (
+    path: string,
+    argv: (string | null)[],
+    envp: (string | null)[],
+  ) => number,
   mount: library.func(
     "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)",
   ) as (source: string, target: string, type: string | null, flags: number, data: string | null) => number,

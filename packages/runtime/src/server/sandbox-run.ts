@@ -15,7 +15,7 @@ import { identify, type ProcessId } from "../native/process-id.ts";
 import { type Connection, connect, disconnect, openNetns } from "../network/bridge.ts";
 import { pauseSpec } from "../oci/pause-spec.ts";
 import { call } from "../oci/runtime.ts";
-import type { NetworkRecord, SandboxRecord } from "../store/records.ts";
+import type { SandboxRecord } from "../store/records.ts";
 import { mountShm, unmountShm, writeSandboxFiles } from "./sandbox-files.ts";
 import { newId, sandboxMetadata, sandboxName } from "./sandbox-name.ts";
 
@@ -78,36 +78,24 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
     netns = await openNetns(network, id);
     undo.defer(() => disconnect(network, netns ?? "", connection));
   }
-  if (ownIPC) {
-    await mountShm(directory);
-    undo.defer(() => unmountShm(directory));
-  }
-  const spec = pauseSpec({
-    host,
-    root: paths.pauseRoot,
-    cgroupsPath: path.posix.join(cgroupParent, id),
-    hostname,
-    netns,
-    linux: config.linux,
-  });
   const startPause = async (): Promise<ProcessId> => {
+    const cgroupsPath = path.posix.join(cgroupParent, id);
+    const spec = pauseSpec({ host, root: paths.pauseRoot, cgroupsPath, hostname, netns, linux: config.linux });
     await writeFile(path.join(directory, "config.json"), JSON.stringify(spec), { mode: 0o600 });
     return await runPause(dependencies, id, directory);
   };
-  // Side by side; both are waited for, so that what one has made can be undone when the other fails.
-  const [pause, connected] = await Promise.allSettled([
-    startPause(),
+  // Side by side, the slowest first; all are waited for, so that what one has made is undone when another fails.
+  const [connected, pause, shm, files] = await Promise.allSettled([
     netns ? connect(network, netns, connection) : undefined,
+    startPause(),
+    ownIPC ? mountShm(directory) : undefined,
     writeSandboxFiles(directory, { hostname, dns: config.dnsConfig }),
-  ]).then(async (results) => {
-    if (results[0].status === "fulfilled") undo.defer(() => call(dependencies, "delete", ["--force", id]));
-    for (const result of results) if (result.status === "rejected") throw result.reason;
-    return results.map((result) => (result.status === "fulfilled" ? result.value : undefined)) as [
-      ProcessId,
-      NetworkRecord | undefined,
-      unknown,
-    ]; // all are fulfilled here
-  });
+  ]);
+  if (pause.status === "fulfilled") undo.defer(() => call(dependencies, "delete", ["--force", id]));
+  if (shm.status === "fulfilled") undo.defer(() => unmountShm(directory));
+  for (const failed of [shm, files]) if (failed.status === "rejected") throw failed.reason;
+  if (connected.status === "rejected") throw connected.reason;
+  if (pause.status === "rejected") throw pause.reason;
   signal.throwIfAborted();
   const record = await sandboxes.save({
     id,
@@ -127,8 +115,8 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
       pid: modes?.pid ?? NamespaceMode.POD,
       ipc: modes?.ipc ?? NamespaceMode.POD,
     },
-    pause,
-    network: connected,
+    pause: pause.value,
+    network: connected.value,
   });
   undo.move(); // it stands
   dependencies.pauses.watch(record);
