@@ -57,7 +57,7 @@ export async function run(argv: readonly string[], { io, signal, program = "haws
     return await command.run(context({ io, signal, program, globals, changed: line.changed }, resources), line);
   } catch (error) {
     const { text, exitCode } = ending(signal.aborted ? signal.reason : error, path);
-    if (text) io.stderr.write(`${text}\n`);
+    if (text) io.stderr.write(text.endsWith("\n") ? text : `${text}\n`);
     return exitCode;
   }
 }

@@ -1,4 +1,4 @@
-import type { KubernetesObject } from "@hawser/api";
+import { type KubernetesObject, StatusError } from "@hawser/api";
 import type { KubeClient } from "@hawser/client";
 import { CommandError } from "../errors.ts";
 import type { Manifest } from "./manifests.ts";
@@ -36,6 +36,20 @@ export async function placeOf(
     );
   }
   return { type, namespace: own ?? namespace, name };
+}
+
+/** The error of a get, for `throw`: where the namespace itself is missing, that is what is said. Source: cli-runtime pkg/resource Info.Get */
+export async function whatIsMissing(
+  client: Pick<KubeClient, "get">,
+  { namespace, error, signal }: { namespace: string | undefined; error: unknown; signal: AbortSignal },
+): Promise<unknown> {
+  if (!(error instanceof StatusError) || error.code !== 404 || !namespace || namespace === "default") return error;
+  try {
+    await client.get({ resource: "namespaces", name: namespace }, { signal });
+    return error;
+  } catch (reason) {
+    return reason instanceof StatusError && reason.code === 404 ? reason : error;
+  }
 }
 
 /** The uid of what a delete answered: the object, or a Status about it. */

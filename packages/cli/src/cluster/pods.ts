@@ -1,6 +1,7 @@
 import { type KubernetesObject, type Pod, StatusError } from "@hawser/api";
 import type { KubeClient } from "@hawser/client";
 import { CommandError } from "../errors.ts";
+import { whatIsMissing } from "./objects.ts";
 import { findType, isUnservedPath, noSuchType, type ResourceType } from "./resources.ts";
 import { readPair } from "./targets.ts";
 
@@ -29,8 +30,9 @@ export async function findPods(client: KubeClient, query: PodQuery): Promise<Fou
   const namespace = type.namespaced ? query.namespace : undefined;
   const object = await client
     .get<KubernetesObject>({ ...type, ...(namespace && { namespace }), name }, { signal: query.signal })
-    .catch((error: unknown) => {
-      throw isUnservedPath(error) ? noSuchType(type.asked ?? type.resource) : error;
+    .catch(async (error: unknown) => {
+      if (isUnservedPath(error)) throw noSuchType(type.asked ?? type.resource);
+      throw await whatIsMissing(client, { namespace, error, signal: query.signal });
     });
   if (type.kind === "Pod") return { object, type, pods: [object as Pod] };
   const labelSelector = selectorOf(object, type, query.purpose);

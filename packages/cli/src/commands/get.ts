@@ -1,7 +1,7 @@
 import { type KubernetesObject, type List, StatusError, type WatchEvent } from "@hawser/api";
 import { type KubeClient, lines, pathOf } from "@hawser/client";
 import { readManifests } from "../cluster/manifests.ts";
-import { type ObjectRef, placeOf, refOf } from "../cluster/objects.ts";
+import { type ObjectRef, placeOf, refOf, whatIsMissing } from "../cluster/objects.ts";
 import { isUnservedPath, kindName, noSuchType, type ResourceType } from "../cluster/resources.ts";
 import { readTargets, type Targets } from "../cluster/targets.ts";
 import { type Context, command } from "../command.ts";
@@ -169,8 +169,10 @@ async function* pages({ client, flags, context }: GetRequest, query: Query, acce
         accept,
         signal: context.signal,
       })
-      .catch((error: unknown) => {
-        throw isUnservedPath(error) ? noSuchType(query.type.asked ?? query.type.resource) : error;
+      .catch(async (error: unknown) => {
+        if (isUnservedPath(error)) throw noSuchType(query.type.asked ?? query.type.resource);
+        if (!query.name) throw error;
+        throw await whatIsMissing(client, { namespace: query.namespace, error, signal: context.signal });
       });
     yield answer;
     next = query.name ? undefined : (answer as { metadata?: { continue?: string } }).metadata?.continue || undefined; // Table and list alike

@@ -108,6 +108,19 @@ describe("hawser logs", () => {
     assert.deepEqual(stdout.split("\n").sort(), ["", "a1 a2", "b1 b2"]);
   });
 
+  it("ends the server's words with one newline, whether they have one or not", async () => {
+    const message = 'container "web" in pod "web" is waiting to start: ContainerCreating\n';
+    await using server = await fakeApi({
+      pods: [pod("web")],
+      log(_url, response) {
+        response.writeHead(400, { "Content-Type": "application/json" });
+        response.end(JSON.stringify({ kind: "Status", status: "Failure", reason: "BadRequest", code: 400, message }));
+      },
+    });
+    const { code, stderr } = await commandLine(["logs", "web"], { server: server.url }).result;
+    assert.deepEqual({ code, stderr }, { code: 1, stderr: `Error from server (BadRequest): ${message}` });
+  });
+
   it("fails when the stream is cut short", async () => {
     await using server = await fakeApi({
       pods: [pod("web")],

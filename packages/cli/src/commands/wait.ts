@@ -1,7 +1,7 @@
 import { type KubernetesObject, StatusError } from "@hawser/api";
 import type { KubeClient } from "@hawser/client";
 import { awaitObject, TimedOut } from "../cluster/await.ts";
-import { type ObjectRef, refOf } from "../cluster/objects.ts";
+import { type ObjectRef, refOf, whatIsMissing } from "../cluster/objects.ts";
 import { kindName } from "../cluster/resources.ts";
 import { readTargets } from "../cluster/targets.ts";
 import { type Context, command } from "../command.ts";
@@ -99,7 +99,7 @@ async function runWait(context: Context, { args, flags: given }: Parsed<typeof f
       if (!(await isThere(client, target, context.signal))) continue;
       await awaitGone(client, { target, uid: undefined, timeoutMs, signal: context.signal });
     } else {
-      if (given.for.toLowerCase() !== "create") await client.get(refOf(target), { signal: context.signal });
+      if (given.for.toLowerCase() !== "create") await find(client, target, context.signal);
       await awaitObject(client, { target, timeoutMs, check, signal: context.signal }).catch((error: unknown) => {
         if (!(error instanceof TimedOut)) throw error;
         throw new CommandError(`timed out waiting for the condition on ${target.type.resource}/${target.name}`, {
@@ -110,6 +110,14 @@ async function runWait(context: Context, { args, flags: given }: Parsed<typeof f
     await context.out(`${shown} condition met\n`);
   }
   return 0;
+}
+
+async function find(client: KubeClient, target: ObjectRef, signal: AbortSignal): Promise<void> {
+  try {
+    await client.get(refOf(target), { signal });
+  } catch (error) {
+    throw await whatIsMissing(client, { namespace: target.namespace, error, signal });
+  }
 }
 
 async function isThere(client: KubeClient, target: ObjectRef, signal: AbortSignal): Promise<boolean> {
