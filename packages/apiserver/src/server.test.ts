@@ -36,6 +36,11 @@ describe("API server: writing", () => {
     });
   });
 
+  it("takes a request line as long as a long command makes it", async () => {
+    const path = `/api/v1/namespaces/default/pods/web/exec?command=${"x".repeat(500_000)}`;
+    assert.equal((await plainGet(`${test.server.url}${path}`, test.server.ca.certPEM)).statusCode, 401);
+  });
+
   it("gives a new pod the real server's defaults", async () => {
     const made = await client.create(pods, pod("defaults"));
     assert.match(text(made.metadata?.uid), /^[0-9a-f-]{36}$/);

@@ -125,6 +125,20 @@ async function withPod(served: Served): Promise<void> {
   await served.kubelet.api.until("web", ({ phase }) => phase === "Running");
 }
 
+test("a command may be as long as the kernel allows", async () => {
+  await using served = await serve();
+  await withPod(served);
+  const text = "x".repeat(500_000);
+  const { port, tls } = served;
+  const url = new URL(`https://127.0.0.1:${port}/exec/default/web/c?command=echo&command=${text}&output=1`);
+  await using session = await openRemoteCommand(
+    { url, tls: tls(admin) },
+    { stdin: false, stdout: true, stderr: false, tty: false },
+  );
+  assert.ok(session.stdout);
+  assert.equal((await collect(session.stdout)).toString(), `echo ${text}`);
+});
+
 test("nobody is anonymous; a certificate of another CA and an unknown token are nobody", async () => {
   await using served = await serve();
   for (const options of [

@@ -17,6 +17,8 @@ import { run } from "./run.ts";
 
 /** Connections at once; more wait unaccepted. */
 const maxConnections = 2000;
+/** Of a request's line and headers, bytes, as in Go: an exec's command comes in its URL. */
+const maxHeaderSize = 1024 * 1024;
 
 export interface ServingCertificate {
   certPEM: string;
@@ -89,6 +91,7 @@ export async function startServer(
     key: certificate.keyPEM,
     ...(certificate.clientCA && { ca: certificate.clientCA, requestCert: true, rejectUnauthorized: false }),
     minVersion: "TLSv1.2",
+    maxHeaderSize,
   });
   server.maxConnections = maxConnections;
   server.on("request", (request, response) => {
