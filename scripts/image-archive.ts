@@ -1,0 +1,61 @@
+// An image of one layer as one archive in both forms: an OCI layout, and the manifest.json of `docker save` beside it.
+import { promisify } from "node:util";
+import { constants, gzip } from "node:zlib";
+import { digestOf } from "../packages/runtime/src/images/digest.ts";
+import { tarArchive, tarEntry } from "../packages/runtime/src/images/tar/writer.ts";
+
+export interface ImageContent {
+  /** In full: `docker.io/library/nginx:latest`. */
+  name: string;
+  /** In OCI's words: `amd64`. */
+  architecture: string;
+  /** Cmd, Env, User and the like. */
+  settings: Record<string, unknown>;
+  /** A tar. */
+  layer: Buffer;
+  /** Whether the layer is to be in gzip. */
+  compress?: boolean;
+  /** `created` and `history`, where they matter. */
+  origin?: Record<string, unknown>;
+}
+
+/** Source: opencontainers/image-spec image-layout.md; moby image/spec/spec.md */
+export async function imageArchive(image: ImageContent): Promise<Buffer> {
+  const { name, architecture, settings, layer, compress = false, origin = {} } = image;
+  const blob = compress ? await promisify(gzip)(layer, { level: constants.Z_DEFAULT_COMPRESSION }) : layer;
+  const rootfs = { type: "layers", diff_ids: [digestOf(layer)] };
+  const config = json({ architecture, os: "linux", config: settings, rootfs, ...origin });
+  const manifest = json({
+    schemaVersion: 2,
+    mediaType: "application/vnd.oci.image.manifest.v1+json",
+    config: describe("application/vnd.oci.image.config.v1+json", config),
+    layers: [describe(`application/vnd.oci.image.layer.v1.tar${compress ? "+gzip" : ""}`, blob)],
+  });
+  const tag = name.slice(name.lastIndexOf(":") + 1);
+  const index = json({
+    schemaVersion: 2,
+    mediaType: "application/vnd.oci.image.index.v1+json",
+    manifests: [
+      {
+        ...describe("application/vnd.oci.image.manifest.v1+json", manifest),
+        annotations: { "io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag },
+      },
+    ],
+  });
+  const place = (bytes: Buffer) => `blobs/${digestOf(bytes).replace(":", "/")}`;
+  const docker = json([{ Config: place(config), RepoTags: [name], Layers: [place(blob)] }]);
+  return tarArchive([
+    tarEntry({ name: "oci-layout" }, json({ imageLayoutVersion: "1.0.0" })),
+    tarEntry({ name: "index.json" }, index),
+    tarEntry({ name: "manifest.json" }, docker),
+    ...[config, manifest, blob].map((bytes) => tarEntry({ name: place(bytes) }, bytes)),
+  ]);
+}
+
+function describe(mediaType: string, bytes: Buffer) {
+  return { mediaType, digest: digestOf(bytes), size: bytes.length };
+}
+
+function json(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value));
+}
