@@ -1,4 +1,4 @@
-export * from "./container-names.ts";
+export * from "./containers.ts";
 export * from "./core.ts";
 export * from "./exit-status.ts";
 export * from "./generic-response.ts";

@@ -1,4 +1,4 @@
-import type { Pod, PodSpec } from "@hawser/api";
+import { allContainers, type Pod, type PodSpec } from "@hawser/api";
 import { nodeRules } from "../registry/rbac/bootstrap.ts";
 import { ruleAllows } from "../registry/rbac/rules.ts";
 import type { Attributes, Decision, UserInfo } from "../request.ts";
@@ -119,7 +119,7 @@ function* secretNames(spec: PodSpec): Generator<string | undefined> {
     yield secret?.secretName;
     for (const source of projected?.sources ?? []) yield source.secret?.name;
   }
-  for (const { env = [], envFrom = [] } of containers(spec)) {
+  for (const { env = [], envFrom = [] } of allContainers(spec)) {
     for (const { valueFrom } of env) yield valueFrom?.secretKeyRef?.name;
     for (const { secretRef } of envFrom) yield secretRef?.name;
   }
@@ -130,14 +130,10 @@ function* configMapNames(spec: PodSpec): Generator<string | undefined> {
     yield configMap?.name;
     for (const source of projected?.sources ?? []) yield source.configMap?.name;
   }
-  for (const { env = [], envFrom = [] } of containers(spec)) {
+  for (const { env = [], envFrom = [] } of allContainers(spec)) {
     for (const { valueFrom } of env) yield valueFrom?.configMapKeyRef?.name;
     for (const { configMapRef } of envFrom) yield configMapRef?.name;
   }
-}
-
-function containers({ initContainers = [], containers: regular, ephemeralContainers = [] }: PodSpec) {
-  return [...initContainers, ...regular, ...ephemeralContainers];
 }
 
 function denied(reason: string): Decision {

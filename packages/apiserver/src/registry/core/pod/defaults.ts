@@ -1,4 +1,4 @@
-import type { Container, Pod, PodSpec, Probe, Volume } from "@hawser/api";
+import { allContainers, type Container, type Pod, type PodSpec, type Probe, type Volume } from "@hawser/api";
 
 /** Seconds a pod stays on a node that is not ready or not reachable. Source: the DefaultTolerationSeconds admission plugin */
 const tolerationSeconds = 300;
@@ -26,11 +26,6 @@ export function defaultPod(pod: Pod): void {
   for (const container of allContainers(spec)) defaultContainer(container, spec);
   for (const volume of spec.volumes ?? []) defaultVolume(volume);
   spec.tolerations = withNodeTolerations(spec.tolerations);
-}
-
-export function allContainers(spec: PodSpec): Container[] {
-  const { initContainers = [], containers = [], ephemeralContainers = [] } = spec;
-  return [...initContainers, ...containers, ...ephemeralContainers];
 }
 
 function defaultContainer(container: Container, { hostNetwork }: PodSpec): void {
