@@ -38,7 +38,7 @@ export async function watch({ store }: EndpointDeps, target: Target, response: R
   const events = watchObjects(store, storedKind(kind), { namespace, selection, after, signal });
 
   begin(response, target.representation.mediaType);
-  const write = writer(target, response);
+  const write = writer(target, response, signal);
   for (const object of initial?.items ?? []) await write({ type: "ADDED", object });
   if (options.sendInitialEvents && options.allowWatchBookmarks) await write(bookmark(target, after, true));
   await follow({ target, write, events, signal, bookmarks: options.allowWatchBookmarks });
@@ -98,16 +98,16 @@ function begin(response: Response, mediaType: string): void {
   plain.flushHeaders();
 }
 
-/** Writes one event and waits while the client does not read. */
-function writer(target: Target, response: Response): Write {
+/** Writes one event and waits while the client does not read, but no longer than the watch lasts. */
+function writer(target: Target, response: Response, signal: AbortSignal): Write {
   const plain = response as ServerResponse;
   let first = true;
   return async (event) => {
-    if (plain.destroyed || plain.writableEnded) return;
+    if (plain.destroyed || plain.writableEnded || signal.aborted) return;
     const shown =
       event.type === "ERROR" ? event : { type: event.type, object: shownObject(target, event.object, first) };
     first = false;
-    if (!plain.write(`${JSON.stringify(shown)}\n`)) await drained(response);
+    if (!plain.write(`${JSON.stringify(shown)}\n`)) await drained(response, signal);
   };
 }
 

@@ -55,17 +55,19 @@ export function statusAnswer(status: Status): Answer {
   };
 }
 
-/** Resolves when the response has room again or is gone. */
-export function drained(response: Response): Promise<void> {
+/** Resolves when the response has room again, is gone, or `signal` is aborted. */
+export function drained(response: Response, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const plain = response as ServerResponse;
     const done = () => {
       plain.off("drain", done);
       plain.off("close", done);
+      signal.removeEventListener("abort", done);
       resolve();
     };
-    if (plain.destroyed || plain.closed) return resolve();
+    if (plain.destroyed || plain.closed || signal.aborted) return resolve();
     plain.once("drain", done);
     plain.once("close", done);
+    signal.addEventListener("abort", done, { once: true });
   });
 }
