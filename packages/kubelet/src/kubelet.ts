@@ -77,7 +77,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     now: Date.now,
     nodeIP: settings.nodeIP,
     dns: {
-      host: parseResolvConf(await readFile(settings.resolvConf, "utf8").catch(() => "")),
+      host: parseResolvConf(await hostResolvConf(settings, log)),
       clusterDNS: settings.clusterDNS,
       clusterDomain: settings.clusterDomain,
     },
@@ -123,6 +123,14 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       await removeKubepods(context);
     },
   };
+}
+
+/** Without it pods that use the node's DNS have none: no reason not to run the others. */
+async function hostResolvConf({ resolvConf }: KubeletSettings, log: Logger): Promise<string> {
+  return readFile(resolvConf, "utf8").catch((error: unknown) => {
+    log.warn("the node's resolv.conf cannot be read", { path: resolvConf, error });
+    return "";
+  });
 }
 
 /** Asks the runtime; one too old to say is taken at the settings' word. */

@@ -2,6 +2,7 @@ import type { Container } from "@hawser/api";
 import type { AuthConfigSchema, MessageInitShape } from "@hawser/cri";
 import { rpcErrorText } from "@hawser/cri";
 import type { KubeletContext } from "../context.ts";
+import { orAborted } from "../or-aborted.ts";
 import { BackOff } from "./back-off.ts";
 import { objectData } from "./environment.ts";
 import { type BoundPod, podText } from "./pod.ts";
@@ -142,14 +143,8 @@ export class ImagePuller {
         .finally(() => this.#running.delete(key));
       this.#running.set(key, pull);
     }
-    const given = Promise.withResolvers<never>();
-    const stop = () => given.reject(signal.reason);
-    signal.addEventListener("abort", stop, { once: true });
-    try {
-      return await Promise.race([pull, given.promise]);
-    } finally {
-      signal.removeEventListener("abort", stop);
-    }
+    pull.catch(() => undefined); // all who wait may give up before it fails
+    return orAborted(pull, signal);
   }
 
   async #credentials(pod: BoundPod, image: string): Promise<Auth | undefined> {

@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Container, Probe } from "@hawser/api";
 import type { RuntimeClient } from "@hawser/cri";
 import type { Logger } from "@hawser/trace";
+import { orAborted } from "../or-aborted.ts";
 import type { Verdicts } from "../pods/plan.ts";
 import { runProbe } from "./probe.ts";
 
@@ -136,7 +137,7 @@ export class PodProbes implements Verdicts, Disposable {
       failureThreshold = 3,
     } = probe;
     await delay(Math.max(0, one.startedAt + initialDelaySeconds * 1000 - now()), undefined, { signal });
-    if (kind !== "startup") await untilAborted(tracked.started, signal);
+    if (kind !== "startup") await orAborted(tracked.started, signal);
     let good = 0;
     let bad = 0;
     for (;;) {
@@ -180,15 +181,4 @@ interface ProbeLoop {
 
 function label(kind: ProbeKind): string {
   return kind.charAt(0).toUpperCase() + kind.slice(1);
-}
-
-async function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<never>();
-  const stop = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", stop, { once: true });
-  try {
-    await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
 }

@@ -16,7 +16,9 @@ export async function run(
   const form = new URLSearchParams(await body(request));
   const { id: containerId } = findRunning(findPod(pods, path), container).status;
   const cmd = (form.get("cmd") ?? query.get("cmd") ?? "").split(" ");
-  const { stdout, stderr, exitCode } = await runtime.execSync({ containerId, cmd });
+  const gone = new AbortController();
+  response.once("close", () => gone.abort(new Error("the client is gone"))); // its command ends with it
+  const { stdout, stderr, exitCode } = await runtime.execSync({ containerId, cmd }, { signal: gone.signal });
   const output = Buffer.concat([stdout, stderr]);
   if (exitCode !== 0) throw new HTTPError(500, `command '${cmd.join(" ")}' exited with ${exitCode}: ${output}`);
   response.writeHead(200, { "Content-Type": "text/plain; charset=utf-8" });
