@@ -250,6 +250,23 @@ test("refusals before the upgrade, with the real codes and texts", async () => {
   assert.deepEqual([pods.code, pods.headers.allow], [405, "GET, HEAD"]);
 });
 
+test("a command of /run ends with its caller", { timeout: 10_000 }, async () => {
+  await using served = await serve();
+  await withPod(served);
+  const begun = Promise.withResolvers<AbortSignal>();
+  served.kubelet.fake.execSync = async (_request, signal) => {
+    begun.resolve(signal);
+    await once(signal, "abort");
+    return {};
+  };
+  const caller = new AbortController();
+  const asked = served.ask("/run/default/web/c?cmd=sleep", { method: "POST", signal: caller.signal });
+  const signal = await begun.promise;
+  caller.abort();
+  await assert.rejects(asked, { name: "AbortError" });
+  if (!signal.aborted) await once(signal, "abort");
+});
+
 test("run, pods, runningpods, healthz, metrics, configz", async () => {
   await using served = await serve();
   await withPod(served);
