@@ -1,5 +1,4 @@
-import { randomBytes } from "node:crypto";
-import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { chmod, mkdir } from "node:fs/promises";
 import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
@@ -12,7 +11,8 @@ import {
   type KeyPair,
   readCertificate,
 } from "@hawser/pki";
-import { stringify } from "yaml";
+import { readIfThere, writeWhole } from "./files.ts";
+import { ensureKubeconfig, kubeconfig } from "./kubeconfig.ts";
 
 /** A certificate with less time left is made anew at start. Milliseconds. */
 const renewBefore = 30 * 24 * 60 * 60 * 1000;
@@ -77,63 +77,6 @@ export async function ensureCredentials(options: CredentialsOptions): Promise<Cr
   const kubeconfigPath = join(dataDir, "kubeconfig");
   await ensureKubeconfig(kubeconfigPath, adminKubeconfig({ ca, admin }, options));
   return { ca, serving, kubeletClient, admin, serviceAccountKey, kubeconfigPath };
-}
-
-/** A kubeconfig that still says the same stays: people keep their namespace and contexts in it. */
-async function ensureKubeconfig(path: string, wanted: string): Promise<void> {
-  const known = (await readIfThere(path)) ?? "";
-  const essential = wanted
-    .split("\n")
-    .filter((line) => /(server|-data):/.test(line))
-    .map((line) => line.replace(/^[\s-]*/, ""));
-  if (!essential.every((line) => known.includes(line))) await writeWhole(path, wanted);
-}
-
-export interface KubeconfigOptions {
-  server: string;
-  clusterName?: string;
-  userName?: string;
-  caPEM: string;
-  certPEM: string;
-  keyPEM: string;
-}
-
-/** A kubeconfig with its certificates inside it. */
-export function kubeconfig(options: KubeconfigOptions): string {
-  const { server, clusterName = "hawser", userName = "admin", caPEM, certPEM, keyPEM } = options;
-  const base64 = (text: string) => Buffer.from(text).toString("base64");
-  const context = `${userName}@${clusterName}`;
-  return stringify(
-    {
-      apiVersion: "v1",
-      kind: "Config",
-      clusters: [{ name: clusterName, cluster: { server, "certificate-authority-data": base64(caPEM) } }],
-      users: [
-        { name: userName, user: { "client-certificate-data": base64(certPEM), "client-key-data": base64(keyPEM) } },
-      ],
-      contexts: [{ name: context, context: { cluster: clusterName, user: userName } }],
-      "current-context": context,
-    },
-    { lineWidth: 0 },
-  );
-}
-
-/** Replaces a file whole: a reader sees the old or the new one. Mode 0600; on disk before it returns. */
-export async function writeWhole(path: string, text: string, mode = 0o600): Promise<void> {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}`;
-  try {
-    const file = await open(temporary, "wx", mode);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
 }
 
 function adminKubeconfig({ ca, admin }: Pick<Credentials, "ca" | "admin">, options: CredentialsOptions): string {
@@ -231,13 +174,4 @@ async function readPair(dir: string, name: string): Promise<KeyPair | undefined>
 async function writePair(dir: string, name: string, { certPEM, keyPEM }: KeyPair): Promise<void> {
   await writeWhole(join(dir, `${name}.key`), keyPEM);
   await writeWhole(join(dir, `${name}.crt`), certPEM, 0o644);
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw error;
-  }
 }
