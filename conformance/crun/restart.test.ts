@@ -65,6 +65,37 @@ async function traces(root: string): Promise<string[]> {
 }
 
 describe("a runtime that is killed", { timeout: 90_000 }, () => {
+  it("is followed by one that ends what its sessions were running, and not what a finished exec left", async () => {
+    const root = await mkdtemp(path.join(tmpdir(), "hawser-crun-"));
+    const { podCIDR } = testConfig();
+    try {
+      const first = await startProcess(root, podCIDR);
+      await first.load();
+      const { containerId } = await startContainer(first.cri);
+      const running = async () => (await sh(current.cri, containerId, "ps")).stdout.match(/sleep 471\d/g)?.sort();
+      let current = first;
+      assert.equal((await sh(first.cri, containerId, "sleep 4711 >/dev/null 2>&1 &")).exitCode, 0);
+      const cmd = ["sh", "-c", "trap '' HUP; sleep 4712 & exec sleep 4713"];
+      await using _session = await openExec(first.cri, { containerId, cmd });
+      await eventually(async () => (await running())?.length === 3);
+      await first.end("SIGKILL");
+
+      current = await startProcess(root, podCIDR);
+      assert.deepEqual(await running(), ["sleep 4711"]);
+      const again = { containerId, cmd: ["sleep", "4714"] };
+      await using session = await openExec(current.cri, again);
+      await eventually(async () => (await running())?.length === 2);
+      await session[Symbol.asyncDispose]();
+      await eventually(async () => (await running())?.length === 1);
+      assert.deepEqual(await running(), ["sleep 4711"]);
+      assert.equal(await current.end("SIGTERM"), 0);
+    } finally {
+      await removeEverything(root);
+      assert.deepEqual(await traces(root), []);
+      await rm(root, { recursive: true, force: true });
+    }
+  });
+
   it("is followed by one that finds everything, exit codes that fell in between included", async () => {
     const root = await mkdtemp(path.join(tmpdir(), "hawser-crun-"));
     const { podCIDR } = testConfig();

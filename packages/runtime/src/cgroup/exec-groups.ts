@@ -1,11 +1,15 @@
+import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { killQuietly } from "../native/spawn.ts";
+import type { ContainerRecord } from "../store/records.ts";
 
 /** Pause between looks at a group that is being killed, milliseconds. */
 const lookInterval = 5;
 /** How long killed processes may take to go, milliseconds: one in uninterruptible sleep is not waited for. */
 const killPatience = 2000;
+/** A group's child of this name says: the exec is over, and what runs in its group was left running. */
+const keptMark = "kept";
 
 /** The cgroup of one exec: everything its command has started, and nothing else. */
 export interface ExecGroup {
@@ -19,12 +23,16 @@ export interface ExecGroup {
   signal(signal: NodeJS.Signals, except: number): Promise<number>;
   /** SIGKILL until only `except` is left. */
   kill(except: number): Promise<void>;
-  /** Removes the group if it is empty; what the command left running keeps it. */
+  /** Removes the group if it is empty; what the command left running keeps it, until a later exec's end. */
   remove(): Promise<void>;
 }
 
+export type GroupedContainer = Pick<ContainerRecord, "id" | "cgroupPath">;
+
 export interface ExecGroups {
   open(containerId: string, cgroupPath: string): Promise<ExecGroup>;
+  /** Kills what the execs of an earlier runtime, killed since, were running: nobody is there for it any more. */
+  endAbandoned(container: GroupedContainer): Promise<void>;
   /** Removes a container's groups, once its processes are gone. */
   forget(containerId: string): Promise<void>;
 }
@@ -34,21 +42,24 @@ export interface ExecGroups {
  * inherits the group that the OCI runtime's own process is in, while it moves it to the container's v1 cgroups.
  */
 export function inheritedExecGroups(base: string): ExecGroups {
-  let serial = 0;
+  const prefix = "exec-";
+  const nameNext = namesWith(prefix);
+  const kept = new KeptGroups();
   return {
     async open(containerId) {
-      const parent = path.join(base, containerId);
-      const directory = path.join(parent, `exec-${++serial}`);
+      const directory = path.join(base, containerId, nameNext());
       await mkdir(directory, { recursive: true });
       return {
         ...members(directory),
         args: [],
         // The write may wait 10 ms for other CPUs when no cgroup has changed for a while.
         join: (pid) => writeFile(path.join(directory, "cgroup.procs"), String(pid)),
-        remove: () => removeIfEmpty(directory),
+        remove: () => kept.remove(containerId, directory),
       };
     },
+    endAbandoned: ({ id }) => endAbandoned(path.join(base, id), prefix),
     async forget(containerId) {
+      kept.forget(containerId);
       await removeTree(path.join(base, containerId));
     },
   };
@@ -56,21 +67,67 @@ export function inheritedExecGroups(base: string): ExecGroups {
 
 /** Exec groups of a pure cgroup v2 host, below the container's own cgroup, by the OCI runtime's --cgroup. */
 export function nestedExecGroups(mount: string): ExecGroups {
-  let serial = 0;
+  const prefix = "hawser-exec-";
+  const nameNext = namesWith(prefix);
+  const kept = new KeptGroups();
   return {
-    async open(_containerId, cgroupPath) {
-      const name = `hawser-exec-${++serial}`;
+    async open(containerId, cgroupPath) {
+      const name = nameNext();
       const directory = path.join(mount, cgroupPath, name);
       await mkdir(directory);
       return {
         ...members(directory),
         args: ["--cgroup", name],
         join: async () => {},
-        remove: () => removeIfEmpty(directory),
+        remove: () => kept.remove(containerId, directory),
       };
     },
-    async forget() {}, // they go with the container's cgroup
+    endAbandoned: ({ cgroupPath }) => endAbandoned(path.join(mount, cgroupPath), prefix),
+    async forget(containerId) {
+      kept.forget(containerId); // they go with the container's cgroup
+    },
   };
+}
+
+/** Names that no other run of the runtime gives: a group outlives the runtime when its processes do. */
+function namesWith(prefix: string): () => string {
+  const run = randomBytes(4).toString("hex");
+  let serial = 0;
+  return () => `${prefix}${run}-${++serial}`;
+}
+
+/** Groups whose execs are over. Those that were not empty then are looked at again when the container's next exec ends. */
+class KeptGroups {
+  readonly #directories = new Map<string, Set<string>>();
+
+  async remove(containerId: string, directory: string): Promise<void> {
+    const waiting = this.#directories.get(containerId);
+    for (const older of waiting ?? []) {
+      if ((await pidsIn(older)).length > 0) continue;
+      await removeIfEmpty(path.join(older, keptMark));
+      if (await removeIfEmpty(older)) waiting?.delete(older);
+    }
+    if (await removeIfEmpty(directory)) return;
+    await mkdir(path.join(directory, keptMark)).catch(ignoreMissing);
+    const all = this.#directories.get(containerId) ?? new Set();
+    this.#directories.set(containerId, all.add(directory));
+  }
+
+  forget(containerId: string): void {
+    this.#directories.delete(containerId);
+  }
+}
+
+async function endAbandoned(parent: string, prefix: string): Promise<void> {
+  const names = await readdir(parent).catch(() => []);
+  const groups = names.filter((name) => name.startsWith(prefix)).map((name) => path.join(parent, name));
+  await Promise.all(
+    groups.map(async (group) => {
+      if ((await readdir(group)).includes(keptMark)) return;
+      await members(group).kill(0);
+      await removeIfEmpty(group);
+    }),
+  );
 }
 
 function members(directory: string): Pick<ExecGroup, "count" | "signal" | "kill"> {
@@ -105,8 +162,15 @@ async function isRunning(pid: number): Promise<boolean> {
   return stat !== undefined && !/\) [ZX]/.test(stat);
 }
 
-async function removeIfEmpty(directory: string): Promise<void> {
-  await rmdir(directory).catch(ignoreMissing);
+/** True when the directory is gone. */
+async function removeIfEmpty(directory: string): Promise<boolean> {
+  try {
+    await rmdir(directory);
+    return true;
+  } catch (error) {
+    ignoreMissing(error as NodeJS.ErrnoException); // as all of rmdir's are
+    return (error as NodeJS.ErrnoException).code !== "EBUSY";
+  }
 }
 
 async function removeTree(directory: string): Promise<void> {

@@ -122,7 +122,7 @@ async function userFiles(rootfs: string) {
 function userRequest(security: LinuxContainerSecurityContext | undefined, imageUser: string) {
   const uid = security?.runAsUser?.value;
   const gid = security?.runAsGroup?.value;
-  if (gid !== undefined && uid === undefined && !security?.runAsUsername && !imageUser) {
+  if (gid !== undefined && uid === undefined && !security?.runAsUsername) {
     throw new CRIError(Code.InvalidArgument, "user group is specified without user");
   }
   return {

@@ -7,6 +7,7 @@ import type {
   MessageInitShape,
 } from "@hawser/cri";
 import { Code, ContainerEventType, CRIError, NamespaceMode } from "@hawser/cri";
+import { moveConmon } from "../cgroup/conmon-group.ts";
 import type { Context } from "../context.ts";
 import { identify, isAlive } from "../native/process-id.ts";
 import { createUnderConmon, removeConmonFiles } from "../oci/conmon.ts";
@@ -22,7 +23,17 @@ import { newId } from "./sandbox-name.ts";
 
 type Dependencies = Pick<
   Context,
-  "paths" | "reaper" | "oci" | "host" | "conmonPath" | "images" | "sandboxes" | "containers" | "now" | "events"
+  | "paths"
+  | "reaper"
+  | "oci"
+  | "host"
+  | "conmonPath"
+  | "images"
+  | "sandboxes"
+  | "containers"
+  | "now"
+  | "events"
+  | "cgroupMode"
 >;
 
 /**
@@ -106,7 +117,15 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
     terminal: config.tty,
   });
   undo.defer(() => call(dependencies, "delete", ["--force", id]));
-  const [init, conmon] = await Promise.all([identify(created.pid), identify(created.conmonPid)]);
+  const [init, conmon] = await Promise.all([
+    identify(created.pid),
+    identify(created.conmonPid),
+    moveConmon(dependencies.cgroupMode, {
+      pid: created.conmonPid,
+      cgroupParent: sandbox.cgroupParent,
+      containerId: id,
+    }),
+  ]);
   if (!init || !conmon) throw new Error(`container "${id}" ended while ${oci.name} created it`);
   await containers.save({
     id,

@@ -1,11 +1,16 @@
+import path from "node:path";
 import type { MessageInitShape, RemoveContainerRequest, RemoveContainerResponseSchema } from "@hawser/cri";
 import { ContainerEventType } from "@hawser/cri";
+import { removeConmonGroup } from "../cgroup/conmon-group.ts";
 import type { Context } from "../context.ts";
 import { removeConmonFiles } from "../oci/conmon.ts";
 import type { Exits } from "../store/exits.ts";
 import { endContainer } from "./container-end.ts";
 
-export type RemoveDependencies = Pick<Context, "containers" | "images" | "paths" | "events" | "groups"> & {
+export type RemoveDependencies = Pick<
+  Context,
+  "containers" | "images" | "paths" | "events" | "groups" | "cgroupMode" | "usage"
+> & {
   exits: Exits;
 };
 
@@ -24,6 +29,9 @@ export async function removeContainer(
     await exits.look(id); // its end is fully dealt with
     await images.releaseRootfs(id);
     await removeConmonFiles({ exitDir: paths.exits, socketDir: paths.sockets }, id);
+    const cgroupParent = path.posix.dirname(container.cgroupPath);
+    await removeConmonGroup(dependencies.cgroupMode, { cgroupParent, containerId: id });
+    dependencies.usage.forget(container.cgroupPath);
     events.emit(id, ContainerEventType.CONTAINER_DELETED_EVENT);
     await containers.remove(id);
     exits.forget(id);

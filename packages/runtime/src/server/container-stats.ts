@@ -1,3 +1,4 @@
+import path from "node:path";
 import type {
   ContainerStatsFilter,
   ContainerStatsRequest,
@@ -13,16 +14,17 @@ import type { CgroupUsage } from "../cgroup/usage.ts";
 import type { Context } from "../context.ts";
 import type { ContainerRecord } from "../store/records.ts";
 import { labelsMatch, parts } from "./filters.ts";
+import { writableLayer } from "./writable-layer.ts";
 
-type Dependencies = Pick<Context, "containers" | "usage">;
+type Dependencies = Pick<Context, "containers" | "usage" | "now" | "paths">;
 type Stats = MessageInitShape<typeof ContainerStatsSchema>;
 
 /** CRI ContainerStats. Throws NotFound. What the kernel does not tell is left out. */
 export async function containerStats(
-  { containers, usage }: Dependencies,
+  dependencies: Dependencies,
   { containerId }: ContainerStatsRequest,
 ): Promise<MessageInitShape<typeof ContainerStatsResponseSchema>> {
-  return { stats: await statsOf({ usage }, containers.get(containerId)) };
+  return { stats: await statsOf(dependencies, dependencies.containers.get(containerId)) };
 }
 
 /** CRI ListContainerStats: of the running containers that pass the filter. */
@@ -55,10 +57,27 @@ function matching({ containers }: Dependencies, filter: ContainerStatsFilter | u
     );
 }
 
-export async function statsOf({ usage }: Pick<Context, "usage">, record: ContainerRecord): Promise<Stats> {
+export async function statsOf(
+  { usage, now, paths }: Pick<Context, "usage" | "now" | "paths">,
+  record: ContainerRecord,
+): Promise<Stats> {
   const { id, metadata, labels, annotations } = record;
-  const read = await usage.read(record.cgroupPath);
-  return { attributes: { id, metadata, labels, annotations }, ...describeUsage(read) };
+  const [read, layer] = await Promise.all([
+    usage.read(record.cgroupPath),
+    writableLayer(path.join(paths.containers, id, "upper"), now()),
+  ]);
+  return {
+    attributes: { id, metadata, labels, annotations },
+    ...describeUsage(read),
+    ...(layer && {
+      writableLayer: {
+        timestamp: layer.at,
+        fsId: { mountpoint: paths.containers },
+        usedBytes: { value: layer.bytes },
+        inodesUsed: { value: layer.inodes },
+      },
+    }),
+  };
 }
 
 /** A cgroup's usage in the CRI's words. */

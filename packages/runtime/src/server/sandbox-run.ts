@@ -136,7 +136,7 @@ async function runPause(dependencies: Dependencies, id: string, directory: strin
 function refuse(config: PodSandboxConfig): void {
   const security = config.linux?.securityContext;
   const userns = security?.namespaceOptions?.usernsOptions;
-  if (userns && userns.mode === NamespaceMode.POD) {
+  if (userns && userns.mode !== NamespaceMode.NODE) {
     throw new CRIError(Code.Unimplemented, "user namespaces are not implemented");
   }
   if (security?.selinuxOptions?.type && !security.privileged) {

@@ -16,7 +16,7 @@ import type { SandboxRecord } from "../store/records.ts";
 import { describeUsage, statsOf } from "./container-stats.ts";
 import { labelsMatch, parts } from "./filters.ts";
 
-type Dependencies = Pick<Context, "sandboxes" | "containers" | "usage" | "now">;
+type Dependencies = Pick<Context, "sandboxes" | "containers" | "usage" | "now" | "paths">;
 type Stats = MessageInitShape<typeof PodSandboxStatsSchema>;
 
 /** CRI PodSandboxStats: the pod's cgroup, its interfaces, and its running containers. Throws NotFound. */

@@ -32,7 +32,7 @@ export async function status(
     },
     runtimeHandlers: ["", oci.name].map((name) => ({
       name,
-      features: { recursiveReadOnlyMounts: false, userNamespaces: false },
+      features: { recursiveReadOnlyMounts: true, userNamespaces: false },
     })),
     features: { supplementalGroupsPolicy: true },
   };
