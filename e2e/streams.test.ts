@@ -74,7 +74,8 @@ describe("streams through the whole path", () => {
       const pages = await Promise.all(Array.from({ length: 5 }, () => page(port(80))));
       for (const text of pages) assert.match(text, /Welcome to nginx/, name);
       assert.equal(await page(port(81)), "", name);
-      await forward.saw(/81: .*(Connection refused|connection refused|exit status)/);
+      // One connection's failure is not the others': upstream's kubelet has kubectl give up all of them.
+      assert.match(await page(port(80)), /Welcome to nginx/, name);
     }
   });
 
