@@ -13,7 +13,7 @@ import type { OCIRuntime } from "./runtime.ts";
 import type { Process } from "./types.ts";
 
 /** How long a terminal's command waits for the client's first size, milliseconds. */
-const firstSizePatience = 100;
+const firstSizePatience = 250;
 
 export interface ExecDependencies {
   reaper: Reaper;
