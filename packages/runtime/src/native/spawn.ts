@@ -1,4 +1,5 @@
 import { openSync, writeSync } from "node:fs";
+import type { Socket } from "node:net";
 import { closeQuietly, libc, systemError } from "./libc.ts";
 import { openPipe, readable } from "./pipe.ts";
 import type { Reaper } from "./reaper.ts";
@@ -85,11 +86,15 @@ export async function run(
     theirs.push(...outputs.map(({ write }) => write));
     const child = spawn(dependencies, { ...command, stdio: theirs });
     closeQuietly(...theirs.splice(0));
-    const [stdout, stderr] = own.splice(0).map(capture);
-    using _kill = killOnAbort(child, command.signal);
-    const [code, out, err] = await Promise.all([child.exited, stdout ?? "", stderr ?? ""]);
+    const streams = own.splice(0).map(readable);
+    using _kill = onAbort(command.signal, () => {
+      killQuietly(child.pid, "SIGKILL");
+      for (const stream of streams) stream.destroy(); // a child of its own may hold the other end
+    });
+    const [stdout = "", stderr = ""] = await Promise.all(streams.map(capture));
+    const code = await child.exited;
     command.signal?.throwIfAborted();
-    return { code, stdout: out, stderr: err };
+    return { code, stdout, stderr };
   } finally {
     closeQuietly(...own, ...theirs);
   }
@@ -106,10 +111,10 @@ export async function runOrThrow(
   throw new Error(`${command.path} ${command.args.join(" ")}: ${words}`);
 }
 
-function killOnAbort(child: Child, signal: AbortSignal | undefined): Disposable {
-  const kill = () => killQuietly(child.pid, "SIGKILL");
-  signal?.addEventListener("abort", kill, { once: true });
-  return { [Symbol.dispose]: () => signal?.removeEventListener("abort", kill) };
+/** Calls `listener` once on abort; disposing removes it. */
+function onAbort(signal: AbortSignal | undefined, listener: () => void): Disposable {
+  signal?.addEventListener("abort", listener, { once: true });
+  return { [Symbol.dispose]: () => signal?.removeEventListener("abort", listener) };
 }
 
 /** Sends a signal; a process that is gone already is no error. */
@@ -121,12 +126,16 @@ export function killQuietly(pid: number, signal: NodeJS.Signals | number): void 
   }
 }
 
-async function capture(fd: number): Promise<string> {
+async function capture(stream: Socket): Promise<string> {
   const chunks: Buffer[] = [];
   let kept = 0;
-  for await (const chunk of readable(fd) as AsyncIterable<Buffer>) {
-    if (kept < maxCaptured) chunks.push(chunk);
-    kept += chunk.length;
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      if (kept < maxCaptured) chunks.push(chunk);
+      kept += chunk.length;
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ERR_STREAM_PREMATURE_CLOSE") throw error; // destroyed on abort
   }
   return Buffer.concat(chunks).toString();
 }

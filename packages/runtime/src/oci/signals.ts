@@ -18,7 +18,7 @@ export function signalNumber(name: string): number | undefined {
     const number = (base === "MIN" ? realtime : 64) + Number(`${sign ?? "+"}${offset ?? 0}`);
     return number >= realtime && number <= 64 ? number : undefined;
   }
-  const table: Record<string, number> = constants.signals;
+  const table: Record<string, number> = { ...constants.signals, SIGCLD: constants.signals.SIGCHLD };
   return table[`SIG${short}`];
 }
 

@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { makeDirectoryInRoot, readInRoot } from "./in-root.ts";
+import { closeQuietly } from "./libc.ts";
+import { lockFile } from "./lock.ts";
+import { openPipe, readable } from "./pipe.ts";
+import { identify, isAlive, signalProcess } from "./process-id.ts";
+import { exitCode, Reaper } from "./reaper.ts";
+import { run, runOrThrow, spawn } from "./spawn.ts";
+
+describe("spawn and reap", () => {
+  let reaper: Reaper;
+  before(() => {
+    reaper = new Reaper();
+  });
+  after(() => reaper[Symbol.dispose]());
+  const shell = (script: string, more = {}) => run({ reaper }, { path: "/bin/sh", args: ["-c", script], ...more });
+
+  it("gives outputs and the exit code", async () => {
+    assert.deepEqual(await shell("echo out; echo err >&2; exit 3"), { code: 3, stdout: "out\n", stderr: "err\n" });
+    assert.equal((await shell("kill -9 $$")).code, 137);
+    assert.equal((await shell("cat", { input: "given" })).stdout, "given");
+    assert.equal((await shell("pwd", { cwd: "/" })).stdout, "/\n");
+  });
+
+  it("keeps a megabyte of an output and reads the rest", async () => {
+    const { stdout, code } = await shell("head -c 3000000 /dev/zero");
+    assert.equal(code, 0);
+    assert.ok(stdout.length >= 1024 * 1024 && stdout.length < 1024 * 1024 + 70_000);
+  });
+
+  it("leaves no descriptor and no ignored signal to its children", async () => {
+    assert.equal((await shell("ls /proc/self/fd")).stdout, "0\n1\n2\n3\n", "3 is ls' own");
+    const { stdout } = await shell("grep -E 'SigIgn|SigBlk' /proc/self/status");
+    // 32 and 33 are libc's own, which its posix_spawn ignores and its start takes back.
+    assert.match(stdout, /SigBlk:\t0+\nSigIgn:\t0{7}[01]80000000\n/);
+  });
+
+  it("says what could not be started", () => {
+    assert.throws(() => spawn({ reaper }, { path: "/no/such/program", args: [], stdio: [] }), { code: "ENOENT" });
+  });
+
+  it("kills on abort, and throws a failure's own words", async () => {
+    const signal = AbortSignal.timeout(50);
+    await assert.rejects(shell("sleep 100", { signal }), { name: "TimeoutError" });
+    const failing = runOrThrow({ reaper }, { path: "/bin/sh", args: ["-c", "echo why >&2; exit 1"] });
+    await assert.rejects(failing, /why/);
+  });
+
+  it("waits for many at once, and for one that has ended before", async () => {
+    const codes = await Promise.all(Array.from({ length: 20 }, (_, n) => shell(`exit ${n}`)));
+    assert.deepEqual(
+      codes.map(({ code }) => code),
+      Array.from({ length: 20 }, (_, n) => n),
+    );
+    assert.equal(await reaper.wait(2 ** 22 - 1), 255, "no child of ours");
+  });
+
+  it("signals exactly the process it knows", async () => {
+    const child = spawn({ reaper }, { path: "/bin/sleep", args: ["100"], stdio: [-1, -1, -1] });
+    const id = await identify(child.pid);
+    assert.ok(id && (await isAlive(id)));
+    assert.equal(await signalProcess({ ...id, startTime: "1" }, 9), false, "another process with the same number");
+    assert.equal(await signalProcess(id, 9), true);
+    assert.equal(await child.exited, 137);
+    assert.deepEqual([await isAlive(id), await signalProcess(id, 9)], [false, false]);
+  });
+
+  it("makes real pipes", async () => {
+    const { read, write } = openPipe();
+    const { stdout } = await shell("true");
+    assert.equal(stdout, "");
+    const child = spawn(
+      { reaper },
+      { path: "/bin/sh", args: ["-c", "echo again > /dev/stdout"], stdio: [-1, write, -1] },
+    );
+    closeQuietly(write);
+    let text = "";
+    for await (const chunk of readable(read)) text += chunk;
+    assert.deepEqual([text, await child.exited], ["again\n", 0]);
+  });
+});
+
+for (const [status, want] of [
+  [0x0000, 0],
+  [0x0300, 3],
+  [0xff00, 255],
+  [0x0009, 137],
+  [0x008b, 139],
+] as const) {
+  it(`exitCode: wait status 0x${status.toString(16)} is ${want}`, () => assert.equal(exitCode(status), want));
+}
+
+describe("inside a root", () => {
+  let root: string;
+  before(async () => {
+    root = await mkdtemp(path.join(tmpdir(), "hawser-root-"));
+    await mkdir(path.join(root, "etc"));
+    await writeFile(path.join(root, "etc/passwd"), "inside");
+    await symlink("/etc/passwd", path.join(root, "absolute"));
+    await symlink("../../../../../../etc/passwd", path.join(root, "etc/up"));
+    await symlink("/", path.join(root, "top"));
+  });
+  after(() => rm(root, { recursive: true }));
+
+  for (const name of ["/etc/passwd", "/absolute", "/etc/up", "/top/etc/passwd", "/../../etc/passwd"]) {
+    it(`reads ${name} of the root, not of the node`, async () =>
+      assert.equal(await readInRoot(root, name, 100), "inside"));
+  }
+
+  it("knows what is not there, too large, or no file", async () => {
+    assert.equal(await readInRoot(root, "/none", 100), undefined);
+    await assert.rejects(readInRoot(root, "/etc/passwd", 3), /larger than 3 bytes/);
+    await assert.rejects(readInRoot(root, "/etc", 100), /not a file/);
+  });
+
+  it("makes directories in the root, through its links and never out of it", async () => {
+    makeDirectoryInRoot(root, "/top/made/here");
+    assert.ok((await stat(path.join(root, "made/here"))).isDirectory());
+    makeDirectoryInRoot(root, "/made/here");
+    assert.throws(() => makeDirectoryInRoot(root, "/a/../../x"), /working directory/);
+    assert.throws(() => makeDirectoryInRoot(root, "/etc/passwd/x"));
+    assert.equal(await readFile(path.join(root, "etc/passwd"), "utf8"), "inside");
+  });
+});
+
+it("lockFile: one holder at a time", async () => {
+  const directory = await mkdtemp(path.join(tmpdir(), "hawser-lock-"));
+  const file = path.join(directory, "lock");
+  try {
+    await using _first = await lockFile(file, "the root");
+    await assert.rejects(lockFile(file, "the root"), /the root is in use/);
+  } finally {
+    await using _again = await lockFile(file, "the root");
+    await rm(directory, { recursive: true });
+  }
+});

@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create, LinuxContainerResourcesSchema } from "@hawser/cri";
+import { mergeResources, ociResources, resourceRecord } from "./resources.ts";
+
+test("resourceRecord: what is zero was not given", () => {
+  assert.deepEqual(resourceRecord(undefined), {});
+  assert.deepEqual(resourceRecord(create(LinuxContainerResourcesSchema)), {});
+  const given = create(LinuxContainerResourcesSchema, {
+    cpuShares: 512n,
+    memoryLimitInBytes: 1n << 40n,
+    cpusetCpus: "0-1",
+    hugepageLimits: [{ pageSize: "2MB", limit: 4096n }],
+    unified: { "memory.high": "1000" },
+  });
+  assert.deepEqual(resourceRecord(given), {
+    cpuShares: 512,
+    memoryLimitInBytes: 2 ** 40,
+    cpusetCpus: "0-1",
+    hugepageLimits: [{ pageSize: "2MB", limit: 4096 }],
+    unified: { "memory.high": "1000" },
+  });
+});
+
+test("ociResources: a quota of no limit is left out; unified is for v2", () => {
+  const record = { cpuQuota: -1, cpuPeriod: 100_000, unified: { a: "b" } };
+  assert.deepEqual(ociResources(record, "v1"), { cpu: { period: 100_000 } });
+  assert.deepEqual(ociResources(record, "v2"), { cpu: { period: 100_000 }, unified: { a: "b" } });
+  assert.deepEqual(ociResources({}, "v1"), {});
+});
+
+test("mergeResources: an update changes what it gives", () => {
+  const before = { cpuShares: 2, memoryLimitInBytes: 3, unified: { a: "1", b: "2" } };
+  assert.deepEqual(mergeResources(before, { cpuShares: 5, unified: { b: "3" } }), {
+    cpuShares: 5,
+    memoryLimitInBytes: 3,
+    unified: { a: "1", b: "3" },
+  });
+});

@@ -1,0 +1,130 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { silentLogger } from "@hawser/trace";
+import { Exits } from "./exits.ts";
+import { KeyedLock } from "./lock.ts";
+import { Store } from "./store.ts";
+
+interface Thing {
+  id: string;
+  name: string;
+  count: number;
+}
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(path.join(tmpdir(), "hawser-store-"));
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+const open = () => new Store<Thing>({ directory, kind: "thing", nameOf: ({ name }) => name });
+
+describe("Store", () => {
+  it("is on disk when save resolves, and found by the next", async () => {
+    const store = open();
+    await store.prepare("abc1");
+    await store.save({ id: "abc1", name: "a", count: 0 });
+    const next = open();
+    assert.deepEqual(await next.load(), { halfMade: [] });
+    assert.deepEqual(next.get("abc1"), { id: "abc1", name: "a", count: 0 });
+  });
+
+  it("tells half-made things: no record, one cut short, one of another id", async () => {
+    for (const id of ["none", "cut", "other"]) await mkdir(path.join(directory, id));
+    await writeFile(path.join(directory, "cut/state.json"), '{"id": "cut", "na');
+    await writeFile(path.join(directory, "other/state.json"), '{"id": "x"}');
+    const { halfMade } = await open().load();
+    assert.deepEqual(halfMade.sort(), ["cut", "none", "other"]);
+  });
+
+  it("gives a name to one at a time", async () => {
+    const store = open();
+    store.reserve("a", "1");
+    assert.throws(() => store.reserve("a", "2"), { code: 6, message: /"a" is reserved for "1"/ });
+    store.release("a");
+    store.reserve("a", "2");
+    await store.prepare("2");
+    await store.save({ id: "2", name: "a", count: 0 });
+    await store.remove("2");
+    store.reserve("a", "3");
+  });
+
+  it("finds by a beginning that fits one only", async () => {
+    const store = open();
+    for (const id of ["abc1", "abd2"]) {
+      await store.prepare(id);
+      await store.save({ id, name: id, count: 0 });
+    }
+    assert.equal(store.find("abc")?.id, "abc1");
+    assert.equal(store.find("ab"), undefined);
+    assert.equal(store.find(""), undefined);
+    assert.throws(() => store.get("zz"), { code: 5, message: 'thing "zz" not found' });
+  });
+
+  it("loses no change of two at a time, and writes the latest", async () => {
+    const store = open();
+    await store.prepare("a");
+    await store.save({ id: "a", name: "a", count: 0 });
+    await Promise.all(
+      Array.from({ length: 20 }, () => store.update("a", (thing) => ({ ...thing, count: thing.count + 1 }))),
+    );
+    assert.equal(store.get("a").count, 20);
+    assert.equal(JSON.parse(await readFile(path.join(directory, "a/state.json"), "utf8")).count, 20);
+  });
+});
+
+it("KeyedLock: one after the other per key, in order, also after a failure", async () => {
+  const lock = new KeyedLock();
+  const seen: string[] = [];
+  const job = (key: string, name: string, fail = false) =>
+    lock.run(key, async () => {
+      seen.push(`${name} begins`);
+      await new Promise(setImmediate);
+      seen.push(`${name} ends`);
+      if (fail) throw new Error("failed");
+    });
+  const first = job("k", "1", true);
+  const all = Promise.all([job("k", "2"), job("other", "x")]);
+  await assert.rejects(first, /failed/);
+  await all;
+  assert.ok(seen.indexOf("1 ends") < seen.indexOf("2 begins"));
+  assert.ok(seen.indexOf("x begins") < seen.indexOf("1 ends"));
+});
+
+describe("Exits", () => {
+  const leave = async (id: string, text: string) => {
+    await writeFile(path.join(directory, `${id}.tmp`), text);
+    await rename(path.join(directory, `${id}.tmp`), path.join(directory, id));
+  };
+
+  it("reports each end once, those before it was started too", async () => {
+    await leave("early", "7");
+    const seen: [string, number][] = [];
+    using exits = new Exits({
+      directory,
+      log: silentLogger,
+      onExit: async (id, { exitCode }) => {
+        seen.push([id, exitCode]);
+      },
+    });
+    await exits.start();
+    const waiting = exits.wait("late", 5000);
+    await leave("late", "137");
+    assert.equal(await waiting, true);
+    await exits.look("late");
+    assert.deepEqual(seen, [
+      ["early", 7],
+      ["late", 137],
+    ]);
+  });
+
+  it("gives up waiting in time, or when told", async () => {
+    using exits = new Exits({ directory, log: silentLogger, onExit: async () => {} });
+    await exits.start();
+    assert.equal(await exits.wait("x", 10), false);
+    assert.equal(await exits.wait("x", 5000, AbortSignal.timeout(10)), false);
+  });
+});
