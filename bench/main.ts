@@ -49,9 +49,7 @@ const section = async (name: string, measure: () => Promise<Row[]>) => {
   say(`measuring ${name}`);
   rows.push(...(await measure()));
 };
-await section("floor", async () => [
-  await floorRow(ours, { ...effort, ociRoot: `${ours.cluster.paths.runtimeRoot}/oci` }),
-]);
+await section("floor", async () => [await floorRow(ours, effort)]);
 await section("cri", () => criRows(peers, effort));
 await section("cluster", async () => clusterRows(peers, { ...effort, kubectl: await newestKubectl() }));
 await section("memory", () => memoryRows(peers));

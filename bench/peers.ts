@@ -1,6 +1,6 @@
 // The contestants: our runtime with crun and with runc, and Debian's containerd with each, all under our own kubelet.
 import { readdir, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { type Cluster, checkout, must, startCluster } from "@hawser/testing";
 import { startContainerd, whyNoContainerd } from "../conformance/containerd/containerd.ts";
 import { buildImageArchive, testImage } from "../conformance/containerd/image.ts";
@@ -23,7 +23,7 @@ export async function hawserPeer(ociRuntime: OCIRuntime): Promise<Peer> {
     image: testImage,
     cgroupParent: `/hawser-bench-${process.pid}`,
     pid: await daemonPid(cluster, "runtime"),
-    monitors: () => processes((name) => name === "conmon"),
+    monitors: () => processes("conmon", cluster.dataDir),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }
@@ -43,7 +43,7 @@ export async function containerdPeer(ociRuntime: OCIRuntime): Promise<Peer> {
     image: containerd.image,
     cgroupParent: containerd.cgroupParent,
     pid: containerd.pid,
-    monitors: () => processes((name) => name.startsWith("containerd-shim")),
+    monitors: () => processes("containerd-shim", containerd.folder),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }
@@ -64,13 +64,14 @@ export async function daemonPid(cluster: Cluster, hop: "apiserver" | "kubelet" |
   return pid;
 }
 
-/** Processes by their command's name. */
-async function processes(wanted: (name: string) => boolean): Promise<number[]> {
+/** Processes of a program whose command line names the peer's own folder. */
+async function processes(program: string, folder: string): Promise<number[]> {
   const found: number[] = [];
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
-    const name = await readFile(`/proc/${entry}/comm`, "utf8").catch(() => ""); // it may just have ended
-    if (wanted(name.trim())) found.push(Number(entry));
+    const line = await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => ""); // it may just have ended
+    const [path = "", ...args] = line.split("\0");
+    if (basename(path).startsWith(program) && args.some((arg) => arg.includes(folder))) found.push(Number(entry));
   }
   return found;
 }

@@ -10,3 +10,4 @@ export * from "./query.ts";
 export * from "./selector.ts";
 export * from "./status.ts";
 export * from "./time.ts";
+export * from "./version.ts";

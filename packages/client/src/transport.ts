@@ -95,7 +95,7 @@ export function createTransport(config: ClusterConfig): Transport {
           return await once(options);
         } catch (error) {
           if (!(error instanceof StaleConnection)) throw error;
-          if (attempt >= maxIdleConnections || !isIdempotent(options.method)) throw error.error;
+          if (attempt >= maxIdleConnections || !mayBeRepeated(options.method)) throw error.error;
         }
       }
     },
@@ -115,8 +115,9 @@ class StaleConnection extends Error {
   }
 }
 
-function isIdempotent(method: string): boolean {
-  return method === "GET" || method === "HEAD" || method === "PUT" || method === "DELETE";
+/** As client-go has it: a DELETE or PUT that was done, though its answer was lost, would fail the second time. */
+function mayBeRepeated(method: string): boolean {
+  return method === "GET" || method === "HEAD";
 }
 
 function limitConnecting(outgoing: ClientRequest, secure: boolean): void {

@@ -1,11 +1,8 @@
-/**
- * What `/version` says. Clients decide by it what they may ask for, so it names the Kubernetes version whose API this is.
- * 1.31 is the first whose kubectl and API server speak WebSockets by default.
- */
+import { kubernetesVersion } from "@hawser/api";
+
+/** What `/version` says. */
 export const version = {
-  major: "1",
-  minor: "31",
-  gitVersion: "v1.31.0+hawser",
+  ...kubernetesVersion,
   gitCommit: "",
   gitTreeState: "clean",
   buildDate: "1970-01-01T00:00:00Z",

@@ -1,12 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { formatQuantity, type Node, type NodeStatus, StatusError } from "@hawser/api";
+import { formatQuantity, kubernetesVersion, type Node, type NodeStatus, StatusError } from "@hawser/api";
 import { rpcErrorText } from "@hawser/cri";
 import type { KubeletContext } from "../context.ts";
 import { nodeConditions, type RuntimeReadiness } from "./conditions.ts";
 import { type NodeFacts, nodePressure } from "./facts.ts";
 
-/** What `kubectl get nodes` shows as VERSION. The Kubernetes release whose kubelet's behaviour this one follows, then our own. */
-export const kubeletVersion = "v1.33.0-hawser.0.1.0";
 /** Milliseconds between tries while the node is not Ready yet. */
 const eagerPause = 200;
 /** A node status that has not changed is sent again after this, milliseconds. Source: nodeStatusReportFrequency */
@@ -136,7 +134,7 @@ async function nodeStatus(
       kernelVersion: facts.kernelVersion,
       osImage: facts.osImage,
       containerRuntimeVersion: `${context.runtimeName}://${runtimeVersion}`,
-      kubeletVersion,
+      kubeletVersion: kubernetesVersion.gitVersion,
       kubeProxyVersion: "",
       operatingSystem: "linux",
       architecture: facts.architecture,
