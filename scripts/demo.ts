@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { styleText } from "node:util";
 import {
   ancestors,
   background,
@@ -187,5 +188,5 @@ async function usualPort(port: number): Promise<number> {
 }
 
 function say(text: string): void {
-  console.log(`\n\x1b[1m${text}\x1b[0m`);
+  console.log(`\n${process.stdout.isTTY ? styleText("bold", text) : text}`);
 }
