@@ -156,7 +156,8 @@ async function serveUpgrade(deps: HandlerDeps, upgrade: Upgrade): Promise<void> 
     await deps.access.authorize(user, info);
     const subresource = streamOf(info);
     if (!subresource) throw badRequest("this request cannot be upgraded");
-    await deps.pods.connectPod(subresource, { info, user, request, url, signal, log: deps.log }, upgrade);
+    const context = { info, user, request, url, signal, log: deps.log };
+    await deps.metrics.measure(subresource, () => deps.pods.connectPod(subresource, context, upgrade)); // timed to the session's end
     logged.ended(101);
   } catch (error) {
     const { code, contentType, body, headers = {} } = statusAnswer(statusOf(error));
