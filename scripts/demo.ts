@@ -36,6 +36,9 @@ const dataDir = join(folder, "cluster");
 const kubeconfig = join(dataDir, "kubeconfig");
 let registry: Registry | undefined;
 let stopping = false;
+// A closed terminal takes no more words; everything is to go all the same.
+process.stdout.on("error", () => {});
+process.stderr.on("error", () => {});
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => {
     // The program in the foreground has had it too and ends; then the demo tidies up.

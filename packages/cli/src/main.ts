@@ -22,18 +22,25 @@ export async function main(argv: string[]): Promise<number> {
   };
   for (const name of signals) process.on(name, onSignal);
   try {
-    return await run(argv, { io: processIO(), signal: stop.signal });
+    return await run(argv, { io: processIO(() => onSignal("SIGHUP")), signal: stop.signal });
   } finally {
     for (const name of signals) process.off(name, onSignal);
     if (process.stdin.isTTY && process.stdin.isRaw) process.stdin.setRawMode(false);
   }
 }
 
-function processIO(): IO {
+function processIO(onHangup: () => void): IO {
+  let watched = false;
   return {
     // Opened when it is first asked for: an open stdin would keep other commands from ending.
     get stdin() {
-      return process.stdin;
+      const { stdin } = process;
+      // In raw mode each key is data, Ctrl-D included. An end means that the terminal has gone, though no SIGHUP came:
+      // that goes to the session's leader alone, which may be a `make`.
+      if (!watched && stdin.isTTY)
+        for (const event of ["end", "error"]) stdin.once(event, () => stdin.isRaw && onHangup());
+      watched = true;
+      return stdin;
     },
     stdout: process.stdout,
     stderr: process.stderr,

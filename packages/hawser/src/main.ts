@@ -41,11 +41,14 @@ export async function main(argv: string[]): Promise<number> {
 
 /** Runs this process's own command line and ends the process with its exit code. Called by bin/hawser.cjs. */
 export function start(): void {
-  // `hawser get pods | head -1`: the reader has gone, and there is nobody to tell.
-  process.stdout.on("error", (err: NodeJS.ErrnoException) => {
-    if (err.code === "EPIPE") process.exit(141);
-    throw err;
+  // `hawser get pods | head -1`, or a terminal that was closed: the reader has gone, and there is nobody to tell. What
+  // changes the machine goes on to its end all the same; anything else ends.
+  const command = process.argv[2] ?? "";
+  const goesOn = command === "up" || command === "down";
+  process.stdout.on("error", () => {
+    if (!goesOn) process.exit(141);
   });
+  process.stderr.on("error", () => {});
   main(process.argv.slice(2)).then(
     (code) => process.exit(code),
     (err: unknown) => {
