@@ -76,11 +76,14 @@ test("up: starts again just the hop that died", { skip }, async () => {
 test("up: refuses to change what a running cluster was started with", { skip }, async () => {
   await using cluster = await fakeCluster();
   await up({ ...cluster.options, apiPort: 7001 });
-  await assert.rejects(up({ ...cluster.options, apiPort: 7002 }), /runs with apiPort 7001.*first: hawser down/);
+  await assert.rejects(
+    up({ ...cluster.options, apiPort: 7002 }),
+    /runs with --api-port 7001; to change that to 7002, first: hawser down/,
+  );
 });
 
 for (const hop of ["apiserver", "kubelet"] as const) {
-  test(`up: a ${hop} that cannot start is quoted, and nothing is left behind`, { skip }, async () => {
+  test(`up: the ${hop} that cannot start is quoted, and nothing is left behind`, { skip }, async () => {
     await using cluster = await fakeCluster({ [hop]: "dies" });
     await assert.rejects(
       up(cluster.options),

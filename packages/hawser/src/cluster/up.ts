@@ -196,6 +196,20 @@ async function runningDaemons(paths: ClusterPaths): Promise<Partial<Record<Hop, 
   return found;
 }
 
+/** Each setting and the flag people know it by. */
+const settingFlags = [
+  ["apiPort", "--api-port"],
+  ["kubeletPort", "--kubelet-port"],
+  ["nodeName", "--node-name"],
+  ["nodeAddress", "--node-ip"],
+  ["apiAddress", "the API address"],
+  ["podCIDR", "--pod-cidr"],
+  ["ociRuntime", "--oci-runtime"],
+  ["runtimeEndpoint", "--runtime-endpoint"],
+  ["runtimeConfig", "--runtime-config"],
+  ["verbosity", "-v"],
+] as const;
+
 /** What was asked for, over what the cluster was last started with, over the defaults. */
 async function settle(
   paths: ClusterPaths,
@@ -203,15 +217,14 @@ async function settle(
   previous: ClusterSettings | undefined,
   runs: boolean,
 ): Promise<ClusterSettings> {
-  const names = ["apiPort", "kubeletPort", "nodeName", "nodeAddress", "apiAddress", "podCIDR", "ociRuntime"] as const;
-  const more = ["runtimeEndpoint", "runtimeConfig", "verbosity"] as const;
   const asked: Partial<ClusterSettings> = {};
-  for (const name of [...names, ...more]) {
+  for (const [name, flag] of settingFlags) {
     const value = options[name];
     if (value === undefined) continue;
     if (runs && previous && previous[name] !== value) {
+      const now = previous[name] === undefined ? `without ${flag}` : `with ${flag} ${previous[name]}`;
       throw new Error(
-        `the cluster in ${paths.dataDir} runs with ${name} ${previous[name] ?? "unset"}; to change it to ${value}, first: hawser down --keep-data --data-dir ${paths.dataDir}`,
+        `the cluster in ${paths.dataDir} runs ${now}; to change that to ${value}, first: hawser down --keep-data --data-dir ${paths.dataDir}`,
       );
     }
     Object.assign(asked, { [name]: value });
