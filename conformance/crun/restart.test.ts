@@ -68,12 +68,15 @@ describe("a runtime that is killed", { timeout: 90_000 }, () => {
   it("is followed by one that ends what its sessions were running, and not what a finished exec left", async () => {
     const root = await mkdtemp(path.join(tmpdir(), "hawser-crun-"));
     const { podCIDR } = testConfig();
+    let current = await startProcess(root, podCIDR);
     try {
-      const first = await startProcess(root, podCIDR);
+      const first = current;
       await first.load();
       const { containerId } = await startContainer(first.cri);
-      const running = async () => (await sh(current.cri, containerId, "ps")).stdout.match(/sleep 471\d/g)?.sort();
-      let current = first;
+      const running = async () => {
+        const { stdout } = await sh(current.cri, containerId, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
+        return stdout.match(/(?<=sleep )471\d(?= )/g)?.sort();
+      };
       assert.equal((await sh(first.cri, containerId, "sleep 4711 >/dev/null 2>&1 &")).exitCode, 0);
       const cmd = ["sh", "-c", "trap '' HUP; sleep 4712 & exec sleep 4713"];
       await using _session = await openExec(first.cri, { containerId, cmd });
@@ -81,15 +84,16 @@ describe("a runtime that is killed", { timeout: 90_000 }, () => {
       await first.end("SIGKILL");
 
       current = await startProcess(root, podCIDR);
-      assert.deepEqual(await running(), ["sleep 4711"]);
+      assert.deepEqual(await running(), ["4711"]);
       const again = { containerId, cmd: ["sleep", "4714"] };
       await using session = await openExec(current.cri, again);
       await eventually(async () => (await running())?.length === 2);
       await session[Symbol.asyncDispose]();
       await eventually(async () => (await running())?.length === 1);
-      assert.deepEqual(await running(), ["sleep 4711"]);
+      assert.deepEqual(await running(), ["4711"]);
       assert.equal(await current.end("SIGTERM"), 0);
     } finally {
+      await current.end("SIGKILL");
       await removeEverything(root);
       assert.deepEqual(await traces(root), []);
       await rm(root, { recursive: true, force: true });

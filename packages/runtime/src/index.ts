@@ -145,6 +145,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     new Exits({ directory: paths.exits, log, onExit: (id, exit) => recordExit(partial, id, exit) }),
   );
   await recover({ ...partial, exits });
+  await Promise.all(containers.list().map((container) => groups.endAbandoned(container)));
 
   const streaming = started.use(
     createStreamingServer({
