@@ -42,6 +42,8 @@ export async function openHybridView(options: { nsenterPath: string; hidden: str
   try {
     const mounts = (await Promise.all(options.hidden.map((directory) => mountsBelow(directory)))).flat();
     inNamespace(lasting, () => {
+      // What goes on the node goes here too, but nothing that is done here reaches the node.
+      mount({ source: "none", target: "/", flags: MS.slave | MS.recursive });
       for (const path of mounts) unmount(path);
     });
   } catch (error) {
