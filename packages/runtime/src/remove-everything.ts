@@ -62,11 +62,11 @@ export async function removeEverything(root: string): Promise<void> {
   }
   await removeRules(reaper, { hash: paths.hash, bridge: places.bridge, podCIDR: places.podCIDR });
   await removeBridge(reaper, places.bridge);
+  for (const directory of execGroups(paths)) await removeTree(directory);
   for (const directory of [paths.containers, paths.sandboxes, paths.stateDir]) {
     for (const target of await mountsBelow(directory)) unmount(target);
   }
   for (const cgroup of cgroupsOf(paths, records)) await removeCgroup(mode, cgroup);
-  await removeTree(path.join(unifiedMount, `hawser-${paths.hash}`));
   for (const directory of [paths.sandboxes, paths.containers, paths.pauseRoot, paths.stateDir]) {
     await rm(directory, { recursive: true, force: true });
   }
@@ -87,6 +87,11 @@ function cgroupsOf(paths: Paths, records: SandboxRecord[]): string[] {
   return [...new Set([...parents, `/hawser-${paths.hash}`])];
 }
 
+/** Where execs may have their own cgroups: the OCI runtime's process of an exec is in no other of ours. */
+function execGroups({ hash, cgroup2 }: Paths): string[] {
+  return [unifiedMount, cgroup2].map((mounted) => path.join(mounted, `hawser-${hash}`));
+}
+
 /** conmon first, so that no end is recorded any more; then whatever is in the pods' cgroups. */
 async function killAll(mode: CgroupMode, paths: Paths, records: SandboxRecord[]): Promise<void> {
   const conmons = (await processes()).filter(
@@ -94,9 +99,10 @@ async function killAll(mode: CgroupMode, paths: Paths, records: SandboxRecord[])
   );
   for (const { pid } of conmons) killQuietly(pid, "SIGKILL");
   const deadline = performance.now() + killPatience;
-  const directories = (await hierarchies(mode)).flatMap((hierarchy) =>
+  const pods = (await hierarchies(mode)).flatMap((hierarchy) =>
     cgroupsOf(paths, records).map((cgroup) => path.join(hierarchy, cgroup)),
   );
+  const directories = [...pods, ...execGroups(paths)];
   for (;;) {
     const pids = (await Promise.all(directories.map(pidsBelow))).flat();
     if (pids.length === 0) return;
