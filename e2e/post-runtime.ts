@@ -200,10 +200,11 @@ function observations(lab: () => PostLab): void {
     const found = await eventually("the OCI runtime's command line", async () =>
       (await processes()).find(
         ({ args }) =>
-          /(crun|runc) .*--root[= ]\S+ .*exec .*--process[= ]\S+/.test(args) && !args.includes("--console-socket"),
+          /(crun|runc) .*--root[= ]\S+ .*exec .*--process[= ]\S+/.test(args) &&
+          args.includes(containerId) &&
+          !args.includes("--console-socket"),
       ),
     );
-    assert.ok(found.args.includes(containerId), found.args);
     const [child] = await eventually("its child", async () => {
       const children = (await processes()).filter(({ ppid, args }) => ppid === found.pid && args === "sleep 2");
       return children.length > 0 && children;
