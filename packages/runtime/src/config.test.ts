@@ -19,6 +19,9 @@ for (const [name, given] of [
   ["an unknown setting of images", { images: { nonsense: 1 } }],
   ["a value of another type", { podCIDR: 5 }],
   ["a value in place of settings", { exec: "x" }],
+  ...["x", "10.0.0.0/99", "10.0.0.0/31", "300.0.0.0/24", "fd00::/64", "10.0.0.0", "10.0.0.0/24/24"].map(
+    (podCIDR): [string, object] => [`${podCIDR} for pods`, { podCIDR }],
+  ),
 ] as [string, object][]) {
   test(`completeConfig: ${name} is refused`, () =>
     assert.throws(() => completeConfig(given as PartialConfig), /setting/));

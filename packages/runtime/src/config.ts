@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { isIPv4 } from "node:net";
 import { parse } from "yaml";
 import type { ImageStoreConfig } from "./images/index.ts";
 
@@ -48,9 +49,19 @@ export type PartialConfig = {
   [K in keyof RuntimeConfig]?: RuntimeConfig[K] extends object ? Partial<RuntimeConfig[K]> : RuntimeConfig[K];
 };
 
-/** The defaults with what is given over them. Throws for a name that does not exist or a value of another type. */
+/**
+ * The defaults with what is given over them. Throws for a name that does not exist, a value of another type, and
+ * addresses no pod could have.
+ */
 export function completeConfig(given: PartialConfig): RuntimeConfig {
-  return merge(defaultConfig, given, "") as RuntimeConfig; // merge() has checked names and types
+  const config = merge(defaultConfig, given, "") as RuntimeConfig; // merge() has checked names and types
+  const [address = "", prefix = "", ...more] = config.podCIDR.split("/");
+  if (!isIPv4(address) || !/^\d{1,2}$/.test(prefix) || +prefix < 8 || +prefix > 30 || more.length > 0) {
+    throw new Error(
+      `setting "podCIDR" has to be IPv4 addresses, /8 to /30, such as ${defaultConfig.podCIDR}, and not ${JSON.stringify(config.podCIDR)}`,
+    );
+  }
+  return config;
 }
 
 /** Reads a YAML file. Throws with its path for what it cannot take. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { describe, it } from "node:test";
 import { serveCRI } from "@hawser/cri";
 import { imagesAdminService } from "./admin.ts";
@@ -56,6 +56,12 @@ describe("hawser image", () => {
     assert.equal((await run(["ls", "-q", "--no-trunc"])).stdout, `${image.id}\n`);
     assert.equal((await run(["rm", short])).stdout, "Deleted: docker.io/library/app:1, docker.io/library/app:2\n");
     assert.equal((await run(["ls", "-q"])).stdout, "");
+  });
+
+  it("takes a socket by its path from the working directory", async () => {
+    await using fixture = await served();
+    const socket = relative(process.cwd(), join(fixture.folder, "s.sock"));
+    assert.deepEqual(await fixture.run(["ls", "-q", "--socket", socket]), { code: 0, stdout: "", stderr: "" });
   });
 
   const failures: [argv: string[], code: number, stderr: RegExp][] = [

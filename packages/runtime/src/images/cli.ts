@@ -1,4 +1,5 @@
 import { createReadStream } from "node:fs";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { connectCRI, type ImageClient, rpcErrorText, upload } from "@hawser/cri";
 import { loadMethod } from "./admin.ts";
@@ -55,8 +56,9 @@ export async function runImageCommand(io: CommandIO, argv: string[]): Promise<nu
   const [least, most] = (Object.hasOwn(counts, verb) && counts[verb]) || [0, -1];
   if (most < 0) return misuse(io, `unknown command "${verb}"`);
   if (names.length < least || names.length > most) return misuse(io, `"${verb}" does not take ${names.length} names`);
-  const socket = values.socket ?? io.env.HAWSER_RUNTIME_SOCKET;
-  if (!socket) return misuse(io, "which runtime? give its --socket PATH");
+  const given = values.socket ?? io.env.HAWSER_RUNTIME_SOCKET;
+  if (!given) return misuse(io, "which runtime? give its --socket PATH");
+  const socket = resolve(given); // in a URL, a relative path would be a host
 
   const flags: Flags = { quiet: values.quiet, truncate: !values["no-trunc"], creds: values.creds };
   try {
