@@ -2,6 +2,8 @@ import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { createServer } from "node:net";
 import { delimiter, join } from "node:path";
+import { checkDNSSubdomain } from "@hawser/api";
+import type { ClusterPaths } from "./paths.ts";
 import { listenerOn } from "./proc.ts";
 
 /** A program that a cluster calls, where it may be, and the Debian package that brings it. */
@@ -56,6 +58,18 @@ async function find({ name, folders = [] }: Program): Promise<string | undefined
       return path;
   }
   return undefined;
+}
+
+/** Bytes of a socket's path that the kernel takes. */
+const maxSocketPath = 107;
+
+/** Throws, naming the flag to change, for settings no cluster can have. */
+export function checkSettings({ runtimeSocket }: Pick<ClusterPaths, "runtimeSocket">, nodeName: string): void {
+  const [wrong] = checkDNSSubdomain(nodeName);
+  if (wrong) throw new Error(`--node-name ${JSON.stringify(nodeName)}: ${wrong}`);
+  const tooLong = Buffer.byteLength(runtimeSocket) - maxSocketPath;
+  if (tooLong <= 0) return;
+  throw new Error(`${runtimeSocket} is ${tooLong} bytes too long for a socket; choose a shorter --data-dir`);
 }
 
 /** Throws, naming the port and who has it, when a port is taken. */

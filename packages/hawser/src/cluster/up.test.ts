@@ -53,6 +53,15 @@ test("up: starts the hops, and a second up finds them", { skip }, async () => {
   assert.deepEqual(second.pids, first.pids);
 });
 
+test("up: a node name or a data directory that cannot be is refused at once", { skip }, async () => {
+  await using cluster = await fakeCluster();
+  const badName = up({ ...cluster.options, nodeName: "Bad_Name" });
+  await assert.rejects(badName, /^Error: --node-name "Bad_Name": a lowercase RFC 1123 subdomain must consist of/);
+  const tooLong = up({ ...cluster.options, dataDir: join(cluster.parent, "x".repeat(100)) });
+  await assert.rejects(tooLong, /bytes too long for a socket; choose a shorter --data-dir/);
+  assert.deepEqual(await readdir(cluster.parent), []);
+});
+
 test("up: two at once start one cluster", { skip }, async () => {
   await using cluster = await fakeCluster();
   const both = await Promise.all([up(cluster.options), up(cluster.options)]);
