@@ -2,6 +2,7 @@ import {
   type ContainerState as APIState,
   type ContainerStatus as APIStatus,
   type Container,
+  type PodStatus,
   rfc3339,
 } from "@hawser/api";
 import { type BoundPod, type PodContainer, restarts } from "./pod.ts";
@@ -23,6 +24,8 @@ export interface StatusInputs {
   startupPassed(containerId: string): boolean;
   /** No container will start any more. */
   ending: boolean;
+  /** The last status computed; at first, the one from the API. */
+  previous: PodStatus | undefined;
 }
 
 /**
@@ -37,6 +40,11 @@ export function containerStatus(
   inputs: StatusInputs,
 ): APIStatus {
   const [current, previous] = view.containers.get(container.name) ?? [];
+  if (!current && inputs.ending) {
+    // The runtime may have lost it since, with its machine say; how it ended was told, and stands.
+    const told = toldStatus(inputs.previous, container.name);
+    if (told?.state?.terminated) return told;
+  }
   const waiting = inputs.waiting.get(container.name);
   const fallback = defaultReason(pod, kind);
   const base = {
@@ -61,6 +69,13 @@ export function containerStatus(
   }
   const state = { waiting: waiting ?? { reason: fallback } };
   return { ...base, state, lastState: ended(previous), started: false, ready: false };
+}
+
+function toldStatus(status: PodStatus | undefined, name: string): APIStatus | undefined {
+  const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = status ?? {};
+  return [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses].find(
+    (one) => one.name === name,
+  );
 }
 
 function defaultReason(pod: BoundPod, kind: PodContainer["kind"]): string {

@@ -199,6 +199,22 @@ test("a restarted kubelet finds its pods as they are, and removes what is no lon
   assert.equal(kubelet.pods.byName("default", "stays")?.status?.phase, "Running");
 });
 
+test("how a pod ended stands, though the runtime has lost its containers", async () => {
+  await using kubelet = await startTestKubelet();
+  kubelet.api.put(testPod("over", { restartPolicy: "Never" }));
+  await kubelet.api.until("over", ({ phase }) => phase === "Running");
+  kubelet.fake.exit(kubelet.fake.find("c")?.status.id ?? "", 3);
+  const before = await kubelet.api.until("over", ({ phase }) => phase === "Failed");
+  const [sandbox] = (await kubelet.context.runtime.listPodSandbox({})).items;
+  await kubelet.context.runtime.removePodSandbox({ podSandboxId: sandbox?.id ?? "" });
+  await kubelet.restart();
+  kubelet.api.put(testPod("later"));
+  await kubelet.api.until("later", ({ phase }) => phase === "Running");
+  const after = await kubelet.api.until("over", ({ phase }) => phase === "Failed");
+  assert.equal(after.containerStatuses?.[0]?.state?.terminated?.exitCode, 3);
+  assert.deepEqual(after.containerStatuses, before.containerStatuses);
+});
+
 test("a runtime that is gone for a while: what runs stays, what was asked meanwhile comes after", async () => {
   await using kubelet = await startTestKubelet();
   kubelet.api.put(testPod("before", { containers: [testContainer("before")] }));

@@ -9,8 +9,6 @@ export interface PodStatusInputs extends StatusInputs {
   /** When this kubelet first saw the pod, milliseconds since 1970. */
   acceptedAt: number;
   now: number;
-  /** The last status computed; at first, the one from the API. */
-  previous: PodStatus | undefined;
   /** The kubelet itself has ended the pod. */
   failure?: { reason: string; message: string } | undefined;
 }
