@@ -173,6 +173,18 @@ describe("API server: writing", () => {
     });
   });
 
+  it("refuses a patch that is nested too deeply, of either merging kind", async () => {
+    await client.create(pods, pod("deep"));
+    const body = `${'{"a":'.repeat(200_000)}1${"}".repeat(200_000)}`;
+    for (const kind of ["merge-patch", "strategic-merge-patch"]) {
+      const path = "/api/v1/namespaces/default/pods/deep";
+      await assert.rejects(client.request({ method: "PATCH", path, body, contentType: `application/${kind}+json` }), {
+        code: 400,
+        message: "error decoding patch: exceeded max depth",
+      });
+    }
+  });
+
   it("a write that changes nothing makes no new version", async () => {
     const made = await client.create(pods, pod("still"));
     const { metadata, ...rest } = made;

@@ -6,6 +6,7 @@ import { applyMergePatch } from "../patch/merge-patch.ts";
 import { applyStrategicMergePatch } from "../patch/strategic.ts";
 import { type ResourceKind, type Subresource, storedKind, viewOf } from "../registry/kind.ts";
 import { updateObject } from "../registry/store.ts";
+import { maxDepth } from "../schema/check.ts";
 import { typeNameOf } from "../schema/schema.ts";
 import { asKind } from "./decode.ts";
 import { fieldValidationOf, isDryRun } from "./query.ts";
@@ -63,11 +64,23 @@ function applyOf(kind: ResourceKind, mediaType: string, body: Buffer): Apply {
 }
 
 function parse(body: Buffer): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(body.toString("utf8"));
+    value = JSON.parse(body.toString("utf8"));
   } catch (cause) {
     throw badRequest(`error decoding patch: ${cause instanceof Error ? cause.message : cause}`, cause);
   }
+  if (isDeeper(value, maxDepth)) throw badRequest("error decoding patch: exceeded max depth");
+  return value;
+}
+
+/** Level by level, so that a deep value costs no stack. */
+function isDeeper(value: unknown, levels: number): boolean {
+  let level = [value];
+  for (let depth = 0; depth <= levels && level.length > 0; depth++) {
+    level = level.flatMap((item) => (typeof item === "object" && item !== null ? Object.values(item) : []));
+  }
+  return level.length > 0;
 }
 
 function membersOf(patch: unknown): Record<string, unknown> {

@@ -14,7 +14,7 @@ export interface Checked {
 }
 
 /** Nesting a document may have. */
-const maxDepth = 100;
+export const maxDepth = 100;
 
 /** Reads JSON as a message of this type. Throws TypeMismatch. */
 export function checkJSON(type: MessageType, value: Record<string, unknown>): Checked {
