@@ -119,6 +119,15 @@ describe("streams through the whole path", () => {
       assert.equal(counted.stdout.trim(), String(size), `${name}: ${counted.stderr}`);
     }
   });
+
+  it("exec: a slow reader gets the last byte too", async () => {
+    const size = 8 * 1024 * 1024;
+    for (const { name, command } of clients.slice(-2)) {
+      const words = command(["exec", "web", "--", "head", "-c", String(size), "/dev/zero"]);
+      const line = `${words.map((word) => `'${word}'`).join(" ")} | (sleep 0.5; wc -c)`;
+      assert.equal((await run(["sh", "-c", line], { env: env() })).stdout.trim(), String(size), name);
+    }
+  });
 });
 
 /** What a web server on a local port answers to GET /; empty when the connection is cut. */

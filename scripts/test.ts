@@ -47,7 +47,8 @@ async function residue(): Promise<string[]> {
     else if (/^hawser-(apiserver|kubelet|runtime)|conmon|containerd/.test(args)) others = true;
   }
   for (const point of await mountsBelow(folder)) found.push(`mount ${point}`);
-  for (const name of await readdir(folder)) found.push(`file ${join(folder, name)}`);
+  const ofNode = "node-compile-cache"; // npm's own, which it makes in every temporary folder
+  for (const name of await readdir(folder)) if (name !== ofNode) found.push(`file ${join(folder, name)}`);
   if (others) return found; // what follows bears no name: it may be another cluster's
   for (const name of Object.keys(networkInterfaces())) if (/^(hawser|hwt)/.test(name)) found.push(`interface ${name}`);
   for (const place of ["/run/netns", "/run/hawser"]) {

@@ -40,7 +40,7 @@ export async function main(argv: string[]): Promise<number> {
 }
 
 /** Runs this process's own command line and ends the process with its exit code. Called by bin/hawser.cjs. */
-export function start(): void {
+export async function start(): Promise<void> {
   // `hawser get pods | head -1`, or a terminal that was closed: the reader has gone, and there is nobody to tell. What
   // changes the machine goes on to its end all the same; anything else ends.
   const command = process.argv[2] ?? "";
@@ -49,13 +49,18 @@ export function start(): void {
     if (!goesOn) process.exit(141);
   });
   process.stderr.on("error", () => {});
-  main(process.argv.slice(2)).then(
-    (code) => process.exit(code),
-    (err: unknown) => {
-      process.stderr.write(`hawser: ${err instanceof Error ? explain(err) : String(err)}\n`);
-      process.exit(1);
-    },
-  );
+  const code = await main(process.argv.slice(2)).catch((err: unknown) => {
+    process.stderr.write(`hawser: ${err instanceof Error ? explain(err) : String(err)}\n`);
+    return 1;
+  });
+  await Promise.all([taken(process.stdout), taken(process.stderr)]);
+  process.exit(code);
+}
+
+/** Resolves when the reader has taken all that was written; a pipe takes what fits and the rest when it can. */
+function taken(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.writableLength === 0) return Promise.resolve();
+  return new Promise((resolve) => stream.write("", () => resolve()));
 }
 
 /** The stack only where it is asked for: people get the message. */
@@ -70,4 +75,4 @@ async function version(): Promise<string> {
   return manifest.version;
 }
 
-if (import.meta.main) start();
+if (import.meta.main) void start();
