@@ -198,7 +198,7 @@ function suite(kubectl: Kubectl): void {
     });
 
     it("knows its server: version, api-resources, explain, readyz", async () => {
-      assert.match((await session.kubectl("version")).stdout, /Server Version.*v1\.31\.0\+hawser/s);
+      assert.match((await session.kubectl("version")).stdout, /Server Version.*v1\.33\.0\+hawser/s);
       assert.match(await session.ok("api-resources"), /\npods +po +v1 +true +Pod\n/);
       assert.match(await session.ok("explain pod.spec.containers.image"), /FIELD: +image <string>/);
       assert.equal(await session.ok("get --raw /readyz"), "ok");

@@ -68,6 +68,7 @@ export async function createUnderConmon(
           ...(options.stdin && !options.stdinOnce ? ["--leave-stdin-open"] : []),
         ],
         env: { _OCI_SYNCPIPE: "3" },
+        cwd: bundle, // where the kernel's OOM killer strikes, conmon leaves a file `oom` in its folder as well
         stdio: [-1, -1, -1, sync.write],
       },
     );
