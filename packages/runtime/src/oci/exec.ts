@@ -96,6 +96,7 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
   await using socket = await openConsoleSocket(dependencies.socketDir);
   const sizes = options.resize?.[Symbol.asyncIterator]();
   let pending = sizes?.next();
+  let initial: TerminalSize | undefined;
   const started = await startExecProcess(dependencies, {
     containerId: container.id,
     process: processOf(options),
@@ -109,7 +110,8 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
       const first = await within(pending, firstSizePatience);
       if (!first?.value) return process;
       pending = sizes?.next();
-      return { ...process, consoleSize: first.value };
+      initial = first.value;
+      return { ...process, consoleSize: initial };
     },
   });
   const over = new AbortController();
@@ -124,6 +126,7 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
     signal.throwIfAborted();
     return code;
   }
+  if (initial) setTerminalSize(master, initial); // crun 1.8 does not always apply the process file's
   const terminal = terminalStream(master);
   try {
     const follow = async () => {
