@@ -259,7 +259,7 @@ describe("pods over containerd", { skip }, () => {
     assert.equal(await logs("chatty"), `${expected.join("\n")}\nend\n`, "with its rotated files");
   });
 
-  test("the node's network and a place on it; hooks; kubectl debug", async () => {
+  test("the node's network and a place on it; hooks", async () => {
     const lifecycle = { postStart: { exec: { command: ["sh", "-c", "echo hooked > /proc/1/fd/1"] } } };
     await create("host", {
       hostNetwork: true,
@@ -274,7 +274,11 @@ describe("pods over containerd", { skip }, () => {
     assert.equal((await running("host")).podIP, "127.0.0.1");
     const hostname = await readFile("/etc/hostname", "utf8");
     await eventually("both lines", async () => (await logs("host")) === `${hostname}hooked\n`);
+  });
 
+  test("kubectl debug", async (t) => {
+    const { minor } = await newestKubectl();
+    if (minor < 23) return t.skip(`kubectl 1.${minor} sends the EphemeralContainers of before 1.22, which is no more`);
     await running("web");
     const { image } = cluster.containerd;
     const debug = ["debug", "web", "--image", image, "--image-pull-policy=IfNotPresent", "--target=c", "-c", "dbg"];
