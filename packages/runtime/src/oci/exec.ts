@@ -13,7 +13,7 @@ import type { OCIRuntime } from "./runtime.ts";
 import type { Process } from "./types.ts";
 
 /** How long a terminal's command waits for the client's first size, milliseconds. */
-const firstSizePatience = 250;
+const firstSizePatience = 100;
 
 export interface ExecDependencies {
   reaper: Reaper;
@@ -96,7 +96,6 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
   await using socket = await openConsoleSocket(dependencies.socketDir);
   const sizes = options.resize?.[Symbol.asyncIterator]();
   let pending = sizes?.next();
-  let initial: TerminalSize | undefined;
   const started = await startExecProcess(dependencies, {
     containerId: container.id,
     process: processOf(options),
@@ -110,8 +109,7 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
       const first = await within(pending, firstSizePatience);
       if (!first?.value) return process;
       pending = sizes?.next();
-      initial = first.value;
-      return { ...process, consoleSize: initial };
+      return { ...process, consoleSize: first.value };
     },
   });
   const over = new AbortController();
@@ -126,7 +124,6 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
     signal.throwIfAborted();
     return code;
   }
-  if (initial) setTerminalSize(master, initial); // crun 1.8 does not always apply the process file's
   const terminal = terminalStream(master);
   try {
     const follow = async () => {
