@@ -4,7 +4,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { glob, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { networkInterfaces, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { processes } from "@hawser/testing";
 import { mountsBelow, unmountBelow } from "hawser";
@@ -25,6 +25,7 @@ if (files.length === 0) throw new Error(`no test file has ${words.join(" or ")} 
 
 // Everything temporary of this run lies in one folder, whose name tells its leavings from those of others.
 const folder = await mkdtemp(join(tmpdir(), "ht-"));
+const before = new Set(await nameless());
 const runner = spawn(process.execPath, ["--test", "--test-concurrency=1", `--test-timeout=${timeout}`, ...files], {
   env: { ...process.env, TMPDIR: folder },
   stdio: "inherit",
@@ -49,10 +50,17 @@ async function residue(): Promise<string[]> {
   for (const point of await mountsBelow(folder)) found.push(`mount ${point}`);
   const ofNode = "node-compile-cache"; // npm's own, which it makes in every temporary folder
   for (const name of await readdir(folder)) if (name !== ofNode) found.push(`file ${join(folder, name)}`);
-  if (others) return found; // what follows bears no name: it may be another cluster's
-  for (const name of Object.keys(networkInterfaces())) if (/^(hawser|hwt)/.test(name)) found.push(`interface ${name}`);
+  if (others) return found; // what bears no name of this run's may be another cluster's
+  return [...found, ...(await nameless()).filter((item) => !before.has(item))];
+}
+
+/** What a cluster makes whose name does not tell which run it is of: so what was there before the tests is not theirs. */
+async function nameless(): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of await readdir("/sys/class/net")) if (/^(hawser|hwt)/.test(name)) found.push(`interface ${name}`);
   for (const place of ["/run/netns", "/run/hawser"]) {
     for (const name of await readdir(place).catch(() => [])) found.push(`${place}/${name}`);
   }
+  for await (const group of glob("/sys/fs/cgroup/{,*/}hawser*")) found.push(`cgroup ${group}`);
   return found;
 }
