@@ -175,6 +175,8 @@ describe("hawser up, status, down", () => {
       await eventually("exec into the pod that was started again", async () => {
         return (await c.kubectl("exec", "web", "--", "echo", "again")).stdout === "again\n";
       });
+      const count = "jsonpath={.status.containerStatuses[0].restartCount}";
+      assert.equal(ok(await c.kubectl("get", "pod", "web", "-o", count)), "1", "restarts are counted on");
       assert.equal(registry.log().slice(asked).includes("/v2/library/nginx"), false, "images were kept too");
     }));
 

@@ -1,10 +1,13 @@
+import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { rpcErrorText } from "@hawser/cri";
 import type { KubeletContext } from "../context.ts";
+import { attemptByLogs } from "./attempt-by-logs.ts";
 import { BackOff, durationText } from "./back-off.ts";
 import { StartError, startContainer } from "./container-operations.ts";
 import type { WaitingReason } from "./container-status.ts";
 import type { ImagePuller, PulledImage } from "./images.ts";
+import { podLogFolder } from "./paths.ts";
 import type { Start } from "./plan.ts";
 import { type BoundPod, type PodContainer, podContainers, podText } from "./pod.ts";
 import { sandboxConfig } from "./sandbox-config.ts";
@@ -85,7 +88,6 @@ export class ContainerStarter {
       sandboxId: sandbox.id,
       sandboxConfig: sandboxConfig(context, pod, sandbox.metadata?.attempt ?? 0),
       podIPs,
-      attempt,
       volumes,
       image,
       ...(target && { targetId: target.status.id }),
@@ -93,7 +95,9 @@ export class ContainerStarter {
     };
     const run = async () => {
       try {
-        await startContainer(context, pod, what, inputs);
+        const known = after || attempt > 0;
+        const logs = path.join(podLogFolder(context.folders, pod), name);
+        await startContainer(context, pod, what, { ...inputs, attempt: known ? attempt : await attemptByLogs(logs) });
         this.waiting.delete(name);
         for (const { status } of (view.containers.get(name) ?? []).slice(keptDead)) {
           await context.runtime.removeContainer({ containerId: status.id }, { signal });
