@@ -67,8 +67,15 @@ export async function takeDown(
   if (settings?.merged && !keepData) {
     await unmergeKubeconfig(paths.kubeconfig, settings.merged).catch(() => {}); // the user's own file may have gone its own ways
   }
-  if (!keepData) return rm(paths.dataDir, { recursive: true, force: true });
+  if (!keepData) return remove(paths.dataDir);
   await rm(paths.run, { recursive: true, force: true });
+}
+
+/** Removes a folder with all in it; one that is somebody's mount point stays, empty. */
+async function remove(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true }).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EBUSY" || (await readdir(folder)).length > 0) throw error;
+  });
 }
 
 /** Daemons of this cluster that no pid file speaks of. Containers' monitors bear the mark too; they are the runtime's. */

@@ -4,7 +4,10 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 
-/** Mount points at or below `folder`, deepest and latest first: the order to unmount them in. */
+/**
+ * Mount points below `folder`, deepest and latest first: the order to unmount them in. The folder itself may be one, and
+ * is then its owner's.
+ */
 export async function mountsBelow(folder: string): Promise<string[]> {
   return mountPoints(await readFile("/proc/self/mountinfo", "utf8"), folder);
 }
@@ -15,13 +18,13 @@ export function mountPoints(mountinfo: string, folder: string): string[] {
     const point = line
       .split(" ")[4]
       ?.replaceAll(/\\([0-7]{3})/g, (_all, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
-    return point === folder || point?.startsWith(`${folder}/`) ? [point] : [];
+    return point?.startsWith(`${folder}/`) ? [point] : [];
   });
   return points.reverse();
 }
 
 /**
- * Unmounts everything at or below `folder`; what is in use goes when its last user does. Throws when something stays:
+ * Unmounts everything below `folder`; what is in use goes when its last user does. Throws when something stays:
  * then nothing below may be removed.
  */
 export async function unmountBelow(folder: string): Promise<void> {

@@ -8,6 +8,7 @@ import { defaultKubeconfig, mergeKubeconfig } from "./kubeconfig.ts";
 import { lockCluster } from "./lock.ts";
 import { readyInLog } from "./log-watch.ts";
 import { type ClusterPaths, clusterPaths, defaultDataDir, type Hop, hops, logFile } from "./paths.ts";
+import { checkPlace } from "./place.ts";
 import { checkMachine, checkPort, checkSettings } from "./preflight.ts";
 import { type APIProbe, clientProbe } from "./probe.ts";
 import { type ProcessIdentity, terminate } from "./proc.ts";
@@ -60,6 +61,7 @@ export async function up(options: UpOptions = {}): Promise<UpResult> {
   const running = await runningDaemons(paths);
   const settings = await settle(paths, options, previous, Object.keys(running).length > 0);
   checkSettings(paths, settings.nodeName);
+  await checkPlace(paths.dataDir);
   const wanted = hops.filter((hop) => hop !== "runtime" || settings.runtimeEndpoint === undefined);
   const missing = wanted.filter((hop) => !running[hop]);
   // What `down` removes must have been ours from the beginning.
