@@ -73,9 +73,13 @@ export async function takeDown(
 
 /** Removes a folder with all in it; one that is somebody's mount point stays, empty. */
 async function remove(folder: string): Promise<void> {
-  await rm(folder, { recursive: true, force: true }).catch(async (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EBUSY" || (await readdir(folder)).length > 0) throw error;
-  });
+  const unless = (code: string) => (error: NodeJS.ErrnoException) => {
+    if (error.code !== code) throw error;
+    return [];
+  };
+  const names = await readdir(folder).catch(unless("ENOENT"));
+  for (const name of names) await rm(join(folder, name), { recursive: true, force: true });
+  await rm(folder, { recursive: true, force: true }).catch(unless("EBUSY"));
 }
 
 /** Daemons of this cluster that no pid file speaks of. Containers' monitors bear the mark too; they are the runtime's. */
