@@ -41,3 +41,14 @@ test("a level is shown from its verbosity on, and its fields are worked out only
   assert.deepEqual([lines.length, asked, log.v(4), log.v(5)], [1, 1, true, false]);
   assert.match(lines[0] ?? "", / proxy\] shown asked=1$/m);
 });
+
+test("a verbosity that is asked for changes all loggers made of the first", () => {
+  let verbosity = 0;
+  const lines: string[] = [];
+  const log = createLogger({ sink: { write: (line) => lines.push(line) }, verbosity: () => verbosity });
+  const part = log.named("part");
+  part.at(2, "before");
+  verbosity = 2;
+  part.at(2, "after");
+  assert.deepEqual([lines.length, part.v(2), log.v(3)], [1, true, false]);
+});

@@ -23,14 +23,15 @@ export type Fields = Record<string, unknown>;
 
 export interface LoggerOptions {
   sink?: LineSink;
-  /** klog's -v. 0 shows what an operator should always see, 4 each request, 8 its headers. */
-  verbosity?: number;
+  /** klog's -v. 0 shows what an operator should always see, 4 each request, 8 its headers. A function is asked each time. */
+  verbosity?: number | (() => number);
   name?: string;
   now?: () => Date;
 }
 
 export function createLogger(options: LoggerOptions = {}): Logger {
   const { sink = process.stderr, verbosity = 0, name = "hawser", now = () => new Date() } = options;
+  const current = typeof verbosity === "function" ? verbosity : () => verbosity;
   const line = (severity: string, message: string, fields: Fields = {}) => {
     const pairs = Object.entries(fields).map(([key, value]) => ` ${key}=${quote(value)}`);
     sink.write(
@@ -38,10 +39,10 @@ export function createLogger(options: LoggerOptions = {}): Logger {
     );
   };
   return {
-    v: (level) => verbosity >= level,
+    v: (level) => current() >= level,
     info: (message, fields) => line("I", message, fields),
     at(level, message, fields) {
-      if (verbosity >= level) line("I", message, typeof fields === "function" ? fields() : fields);
+      if (current() >= level) line("I", message, typeof fields === "function" ? fields() : fields);
     },
     warn: (message, fields) => line("W", message, fields),
     error: (message, fields) => line("E", message, fields),

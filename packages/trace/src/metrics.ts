@@ -1,3 +1,5 @@
+import { exposition, type Family, type Sample } from "./exposition.ts";
+
 /** Upper bounds of the latency buckets, seconds. */
 const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /** Operations one registry may know; a further name is counted under `other`, so that a peer cannot grow it. */
@@ -54,20 +56,35 @@ export class Metrics {
 
   /** Prometheus' text exposition format, version 0.0.4. */
   expose(): string {
-    const name = this.#prefix;
-    const lines: string[] = [
-      `# TYPE ${name}_operations_total counter`,
-      ...this.#each((label, { total }) => [`${name}_operations_total{${label}} ${total}`]),
-      `# TYPE ${name}_operations_errors_total counter`,
-      ...this.#each((label, { errors }) => [`${name}_operations_errors_total{${label}} ${errors}`]),
-      `# TYPE ${name}_operations_duration_seconds histogram`,
-      ...this.#each((label, entry) => histogram(`${name}_operations_duration_seconds`, label, entry)),
-    ];
-    return `${lines.join("\n")}\n`;
+    return exposition(this.families());
   }
 
-  #each(line: (label: string, entry: Operation) => string[]): string[] {
-    return [...this.#operations].flatMap(([operation, entry]) => line(`operation=${JSON.stringify(operation)}`, entry));
+  /** The same, to be written out with others. */
+  families(): Family[] {
+    const name = `${this.#prefix}_operations`;
+    const all = [...this.#operations];
+    const counter = (read: (entry: Operation) => number): Sample[] =>
+      all.map(([operation, entry]) => ({ labels: { operation }, value: read(entry) }));
+    return [
+      {
+        name: `${name}_total`,
+        help: "Operations that have ended, by name.",
+        type: "counter",
+        samples: counter(({ total }) => total),
+      },
+      {
+        name: `${name}_errors_total`,
+        help: "Those of them that failed.",
+        type: "counter",
+        samples: counter(({ errors }) => errors),
+      },
+      {
+        name: `${name}_duration_seconds`,
+        help: "How long they took.",
+        type: "histogram",
+        samples: all.flatMap(([operation, entry]) => histogram({ operation }, entry)),
+      },
+    ];
   }
 
   #entry(operation: string): Operation {
@@ -80,16 +97,16 @@ export class Metrics {
   }
 }
 
-function histogram(name: string, label: string, { total, seconds, counts }: Operation): string[] {
+function histogram(labels: Record<string, string>, { total, seconds, counts }: Operation): Sample[] {
   let below = 0;
-  const lines = buckets.map((bound, index) => {
+  const bounded = buckets.map((bound, index) => {
     below += counts[index] ?? 0;
-    return `${name}_bucket{${label},le="${bound}"} ${below}`;
+    return { suffix: "_bucket", labels: { ...labels, le: String(bound) }, value: below };
   });
   return [
-    ...lines,
-    `${name}_bucket{${label},le="+Inf"} ${total}`,
-    `${name}_sum{${label}} ${seconds}`,
-    `${name}_count{${label}} ${total}`,
+    ...bounded,
+    { suffix: "_bucket", labels: { ...labels, le: "+Inf" }, value: total },
+    { suffix: "_sum", labels, value: seconds },
+    { suffix: "_count", labels, value: total },
   ];
 }
