@@ -119,3 +119,24 @@ test("defaultKubeconfig: the first of $KUBECONFIG, else below HOME", () => {
   assert.equal(defaultKubeconfig({ KUBECONFIG: ":/a:/b" }), "/a");
   assert.equal(defaultKubeconfig({ KUBECONFIG: "", HOME: "/home/x" }), "/home/x/.kube/config");
 });
+
+test("unmergeKubeconfig: a file as kubectl writes it is what it was, byte by byte", async () => {
+  await using dir = await folder();
+  const [source, target] = [join(dir.path, "kubeconfig"), join(dir.path, "config")];
+  await writeFile(source, admin("Q0E="));
+  const entry = (name: string, rest: string) => `- ${rest}\n  name: ${name}\n`;
+  const byKubectl = [
+    "apiVersion: v1\nclusters:\n",
+    entry("a", "cluster:\n    server: https://a.example"),
+    "contexts:\n",
+    entry("a", "context:\n    cluster: a\n    user: a"),
+    "current-context: a\nkind: Config\npreferences: {}\nusers:\n",
+    entry("a", "user:\n    exec:\n      args:\n      - get-token\n      command: x"),
+  ].join("");
+  const indented = byKubectl.replaceAll(/^(?=[- ])/gm, "  ").replace("- get-token", "  - get-token");
+  for (const text of [byKubectl, indented]) {
+    await writeFile(target, text);
+    await unmergeKubeconfig(source, await mergeKubeconfig(source, target));
+    assert.equal(await readFile(target, "utf8"), text);
+  }
+});

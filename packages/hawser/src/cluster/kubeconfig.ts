@@ -88,11 +88,17 @@ function removeEntry(document: Document, list: string): boolean {
   return entries.items.length < before;
 }
 
+/** Whether the file has its lists a step further in, unlike those that kubectl writes. */
+function indentsLists(text: string): boolean {
+  return /^(clusters|contexts|users):[^\S\n]*\n +- /m.test(text);
+}
+
 async function replaceFile(path: string, document: Document): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const next = `${path}.hawser-${process.pid}`;
   try {
-    await writeFile(next, document.toString({ lineWidth: 0 }), { mode: 0o600, flag: "wx" });
+    const indentSeq = await readFile(path, "utf8").then(indentsLists, () => false);
+    await writeFile(next, document.toString({ lineWidth: 0, indentSeq }), { mode: 0o600, flag: "wx" });
     await rename(next, path);
   } catch (err) {
     await rm(next, { force: true });
