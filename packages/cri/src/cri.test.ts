@@ -69,6 +69,8 @@ test("errors keep their code; others are Unknown; what is missing is Unimplement
     },
     { code: Code.Unimplemented },
   );
+  assert.deepEqual(new Set(reports.map(({ service }) => service)), new Set(["runtime.v1.RuntimeService"]));
+  assert.equal(reports.at(-1)?.kind, "server_stream");
   assert.deepEqual(
     reports.map(({ method, code }) => [method, code]),
     [

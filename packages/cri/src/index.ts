@@ -1,4 +1,4 @@
-export { create, type MessageInitShape } from "@bufbuild/protobuf";
+export { create, type DescMessage, type MessageInitShape, type MessageShape, toJson } from "@bufbuild/protobuf";
 export { type ConnectOptions, type CRIConnection, connectCRI, socketPathOf, upload } from "./client.ts";
 export type { APIVersion } from "./definition.ts";
 export * from "./errors.ts";
@@ -8,6 +8,7 @@ export { type CallReport, type ServeOptions, serveCRI, type Upload } from "./ser
 export type { CallContext, CallOptions, ImageClient, ImageService, RuntimeClient, RuntimeService } from "./service.ts";
 export {
   createStreamingServer,
+  type StreamingLoad,
   type StreamingRuntime,
   type StreamingServer,
   type StreamingServerOptions,

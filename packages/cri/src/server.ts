@@ -6,14 +6,14 @@ import {
   type handleUnaryCall,
   type MethodDefinition,
   Server,
-  ServerCredentials,
   type ServerReadableStream,
   type sendUnaryData,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { type AnyMessage, type APIVersion, apiVersions, methodDefinition } from "./definition.ts";
+import { type AnyMessage, type APIVersion, apiVersions, methodDefinition, serviceName } from "./definition.ts";
 import { Code, CRIError } from "./errors.ts";
 import { ImageService as ImageDescriptor, RuntimeService as RuntimeDescriptor } from "./gen/cri_pb.ts";
+import { listen } from "./listener.ts";
 import type { CallContext, ImageService, RuntimeService } from "./service.ts";
 import { claimSocket } from "./socket.ts";
 
@@ -24,6 +24,9 @@ const maxRequestBytes = 17 * 1024 * 1024;
 export interface CallReport {
   /** `RunPodSandbox`, without its service. */
   method: string;
+  /** `runtime.v1.RuntimeService`: of the version that was called. */
+  service: string;
+  kind: "unary" | "server_stream";
   code: Code;
   /** Milliseconds; for a stream, its whole life. */
   durationMs: number;
@@ -69,39 +72,33 @@ export async function serveVersions(options: ServeOptions, versions: readonly AP
       const implementation: UntypedServiceImplementation = {};
       for (const method of (descriptor as DescService).methods) {
         definition[method.localName] = methodDefinition(method, version);
-        implementation[method.localName] = bind(method, handlers as Record<string, AnyHandler>, options);
+        implementation[method.localName] = bind(method, version, handlers as Record<string, AnyHandler>, options);
       }
       server.addService(definition, implementation);
     }
   }
   for (const [path, upload] of Object.entries(options.uploads ?? {})) addUpload(server, path, upload);
 
-  await listen(server, options.socketPath);
+  const listening = await listen(server, options.socketPath);
   await chmod(options.socketPath, 0o600);
   return {
     async [Symbol.asyncDispose]() {
+      await listening[Symbol.asyncDispose]();
       server.forceShutdown();
       await unlink(options.socketPath).catch(() => undefined); // libuv has removed it already when it closed in time
     },
   };
 }
 
-function listen(server: Server, socketPath: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (error) => {
-      if (error) reject(new Error(`cannot listen on ${socketPath}: ${error.message}`, { cause: error }));
-      else resolve();
-    });
-  });
-}
-
 type AnyHandler = (request: AnyMessage, context: CallContext) => Promise<AnyMessage> | AsyncIterable<AnyMessage>;
 
 /** One grpc-js handler for one CRI method. The casts are where grpc-js' untyped table meets our typed one. */
-function bind(method: DescMethod, handlers: Record<string, AnyHandler>, { onCall }: ServeOptions) {
+function bind(method: DescMethod, version: APIVersion, handlers: Record<string, AnyHandler>, { onCall }: ServeOptions) {
+  const service = serviceName(method.parent, version);
+  const kind = method.methodKind === "server_streaming" ? "server_stream" : "unary";
   const report = (started: number, error?: unknown) => {
     const code = error === undefined ? Code.OK : codeOf(error);
-    onCall?.({ method: method.name, code, durationMs: performance.now() - started, error });
+    onCall?.({ method: method.name, service, kind, code, durationMs: performance.now() - started, error });
   };
   // Looked up per call: a test may replace one meanwhile.
   const find = (): AnyHandler => {

@@ -46,6 +46,12 @@ export class RequestCache<Request> {
     return entry && entry.expires >= this.#now() ? entry.request : undefined;
   }
 
+  /** How many wait. */
+  get size(): number {
+    this.#dropExpired();
+    return this.#entries.size;
+  }
+
   #dropExpired() {
     for (const [token, { expires }] of this.#entries) {
       if (expires >= this.#now()) return; // a Map keeps insertion order: the rest are younger

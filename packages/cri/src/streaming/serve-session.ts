@@ -10,7 +10,9 @@ export type Prepared =
   | { kind: "attach"; request: AttachRequest }
   | { kind: "portforward"; request: PortForwardRequest };
 
-export type Timeouts = Pick<StreamingServerOptions, "idleTimeoutMs" | "streamCreationTimeoutMs" | "pingIntervalMs">;
+export type Timeouts = Pick<StreamingServerOptions, "streamCreationTimeoutMs" | "pingIntervalMs"> & {
+  idleTimeoutMs?: number;
+};
 
 interface Dependencies {
   runtime: StreamingRuntime;

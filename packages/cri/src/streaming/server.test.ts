@@ -91,6 +91,36 @@ for (const transport of ["spdy", "websocket"] as const) {
 }
 
 describe("streaming server", () => {
+  it("says what it has on its hands, and asks for the idle time at each session", async () => {
+    const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let asked = 0;
+    const idleTimeoutMs = () => {
+      asked++;
+      return 60_000;
+    };
+    const held: StreamingRuntime = {
+      ...runtime,
+      async exec() {
+        begun.resolve();
+        await end.promise;
+        return 0;
+      },
+    };
+    await using server = createStreamingServer({ runtime: held, idleTimeoutMs });
+    await server.start();
+    const none = { exec: 0, attach: 0, portforward: 0 };
+    const [{ url }] = [server.getExec(execRequest), server.getExec(execRequest)];
+    assert.deepEqual(server.load(), { tokens: 2, sessions: none });
+    await using session = await openRemoteCommand({ url: new URL(url) }, streams);
+    await begun.promise;
+    assert.deepEqual([server.load(), asked], [{ tokens: 1, sessions: { ...none, exec: 1 } }, 1]);
+    end.resolve();
+    assert.deepEqual(await session.status, exitStatus(0));
+    // Counted until its connection has gone; the test's own time is the bound.
+    while (server.load().sessions.exec > 0) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(server.load(), { tokens: 1, sessions: none });
+  });
+
   it("knows no other token, kind, path or method, and forgets a token after a minute", async () => {
     let now = 0;
     await using server = await started({ now: () => now });

@@ -23,11 +23,14 @@ const stopMs = 1000;
 export function createStreamingServer(options: StreamingServerOptions): StreamingServer {
   const { runtime, address = "127.0.0.1", port = 0, log = silentLogger } = options;
   const { idleTimeoutMs, streamCreationTimeoutMs, pingIntervalMs } = options;
-  const timeouts = {
-    ...(idleTimeoutMs !== undefined && { idleTimeoutMs }),
+  const timeouts = () => ({
+    ...(idleTimeoutMs !== undefined && {
+      idleTimeoutMs: typeof idleTimeoutMs === "function" ? idleTimeoutMs() : idleTimeoutMs,
+    }),
     ...(streamCreationTimeoutMs !== undefined && { streamCreationTimeoutMs }),
     ...(pingIntervalMs !== undefined && { pingIntervalMs }),
-  };
+  });
+  const sessions = { exec: 0, attach: 0, portforward: 0 };
   const cache = new RequestCache<Prepared>(options.now ? { now: options.now } : {});
   const stopping = new AbortController();
   const sockets = new Set<Duplex>();
@@ -43,9 +46,14 @@ export function createStreamingServer(options: StreamingServerOptions): Streamin
   const serve = (upgrade: UpgradeRequest) => {
     const prepared = consume(cache, upgrade.request);
     if (!prepared) return refuseUpgrade(upgrade, plainRefusal(404, "404 page not found"));
-    serveSession({ runtime, timeouts, signal: stopping.signal }, prepared, upgrade).catch((error: unknown) => {
-      log.at(2, "streaming session ended early", { kind: prepared.kind, error });
-    });
+    sessions[prepared.kind]++;
+    serveSession({ runtime, timeouts: timeouts(), signal: stopping.signal }, prepared, upgrade)
+      .catch((error: unknown) => {
+        log.at(2, "streaming session ended early", { kind: prepared.kind, error });
+      })
+      .finally(() => {
+        sessions[prepared.kind]--;
+      });
   };
 
   server.on("connection", (socket) => {
@@ -91,6 +99,7 @@ export function createStreamingServer(options: StreamingServerOptions): Streamin
       if (stayUp) await once(server, "close");
     },
     stop,
+    load: () => ({ tokens: cache.size, sessions: { ...sessions } }),
     serve,
     [Symbol.asyncDispose]: stop,
   };

@@ -19,8 +19,8 @@ export interface StreamingServerOptions {
   address?: string;
   /** 0 (any free one) where absent. */
   port?: number;
-  /** Milliseconds; 4 hours where absent, 0 for never. */
-  idleTimeoutMs?: number;
+  /** Milliseconds; 4 hours where absent, 0 for never. A function is asked for each session. */
+  idleTimeoutMs?: number | (() => number);
   /** Milliseconds; 30 000 where absent. */
   streamCreationTimeoutMs?: number;
   /** Milliseconds of silence until we ping; 30 000 where absent, 0 for never. */
@@ -33,6 +33,14 @@ export interface StreamingServerOptions {
 /** The URL of one prepared session, with its one-time token. */
 export interface StreamingURL {
   url: string;
+}
+
+/** What a streaming server has on its hands. */
+export interface StreamingLoad {
+  /** URLs given out whose clients have not come, of the last minute. */
+  tokens: number;
+  /** Sessions under way. */
+  sessions: Record<"exec" | "attach" | "portforward", number>;
 }
 
 /**
@@ -49,6 +57,7 @@ export interface StreamingServer extends AsyncDisposable {
   start(stayUp?: boolean): Promise<void>;
   /** Stops listening and ends every session. */
   stop(): Promise<void>;
+  load(): StreamingLoad;
   /** Serves one upgrade that came in elsewhere. */
   serve(upgrade: UpgradeRequest): void;
 }

@@ -1,0 +1,63 @@
+import { once } from "node:events";
+import { createServer, type Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { type Server, ServerCredentials } from "@grpc/grpc-js";
+import { AuthorityFilter } from "./authority.ts";
+
+/**
+ * Serves a gRPC server on a Unix socket, for clients that name the socket's path as their authority too.
+ * Throws when it cannot listen. Disposing stops listening, and removes the socket; connections are the gRPC server's.
+ */
+export async function listen(server: Server, socketPath: string): Promise<AsyncDisposable> {
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  // libuv gives a client's end only to who keeps his own side open until then.
+  const listener = createServer({ allowHalfOpen: true }, (socket) => injector.injectConnection(filtered(socket)));
+  listener.listen(socketPath);
+  try {
+    await once(listener, "listening");
+  } catch (cause) {
+    throw new Error(`cannot listen on ${socketPath}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+  return {
+    async [Symbol.asyncDispose]() {
+      listener.close(); // calls back when the last connection is gone: not ours to wait for
+    },
+  };
+}
+
+/** The connection as Node's HTTP/2 gets to see it. */
+function filtered(socket: Socket): Duplex {
+  const filter = new AuthorityFilter();
+  const duplex = new Duplex({
+    read: () => {
+      socket.resume();
+    },
+    write: (chunk: Buffer, _encoding, done) => {
+      socket.write(chunk, done);
+    },
+    writev: (chunks, done) => {
+      socket.cork();
+      const last = chunks.length - 1;
+      chunks.forEach(({ chunk }, index) => {
+        if (index === last) socket.write(chunk, done);
+        else socket.write(chunk);
+      });
+      socket.uncork();
+    },
+    final: (done) => {
+      socket.end(done);
+    },
+    destroy: (error, done) => {
+      socket.destroy();
+      done(error);
+    },
+  });
+  socket.on("data", (chunk: Buffer) => {
+    const clean = filter.push(chunk);
+    if (clean.length > 0 && !duplex.push(clean)) socket.pause();
+  });
+  socket.on("end", () => duplex.push(null));
+  socket.on("error", (error) => duplex.destroy(error));
+  socket.on("close", () => duplex.destroy());
+  return duplex;
+}
