@@ -1,8 +1,8 @@
 // An image of one layer as one archive in both forms: an OCI layout, and the manifest.json of `docker save` beside it.
 import { promisify } from "node:util";
 import { constants, gzip } from "node:zlib";
+import { tarArchive, tarEntry } from "@hawser/tar";
 import { digestOf } from "../packages/runtime/src/images/digest.ts";
-import { tarArchive, tarEntry } from "../packages/runtime/src/images/tar/writer.ts";
 
 export interface ImageContent {
   /** In full: `docker.io/library/nginx:latest`. */

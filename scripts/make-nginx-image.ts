@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import { access, chmod, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { tarArchive } from "../packages/runtime/src/images/tar/writer.ts";
+import { tarArchive } from "@hawser/tar";
 import { imageArchive } from "./image-archive.ts";
 import { type Recipe, recipes } from "./image-recipes.ts";
 

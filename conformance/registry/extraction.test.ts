@@ -7,11 +7,11 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { tarArchive, tarEntry } from "@hawser/tar";
 import { silentLogger } from "@hawser/trace";
 import { openImageStore } from "../../packages/runtime/src/images/index.ts";
 import { extractLayer } from "../../packages/runtime/src/images/layer.ts";
 import { isMounted } from "../../packages/runtime/src/images/overlay.ts";
-import { tarArchive, tarEntry } from "../../packages/runtime/src/images/tar/writer.ts";
 import { dockerArchive, inPieces, ociArchive, testImage } from "../../packages/runtime/src/images/testing/image.ts";
 import { testStore } from "../../packages/runtime/src/images/testing/store.ts";
 

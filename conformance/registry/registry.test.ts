@@ -5,8 +5,8 @@ import { chmod, lstat, readdir, readFile, readlink, stat, writeFile } from "node
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
+import { tarArchive, tarEntry } from "@hawser/tar";
 import { freePort, type Registry, startRegistry } from "@hawser/testing";
-import { tarArchive, tarEntry } from "../../packages/runtime/src/images/tar/writer.ts";
 import { inPieces, ociArchive, testImage } from "../../packages/runtime/src/images/testing/image.ts";
 import { silentServer } from "../../packages/runtime/src/images/testing/server.ts";
 import { type TestStore, testStore } from "../../packages/runtime/src/images/testing/store.ts";

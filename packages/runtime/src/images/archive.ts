@@ -2,10 +2,10 @@ import { createReadStream } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { join, posix } from "node:path";
 import type { ByteSource } from "@hawser/streaming";
+import { TarDecoder } from "@hawser/tar";
 import { decompress } from "./compression.ts";
 import { Digester } from "./digest.ts";
 import { temporaryDirectory } from "./disk.ts";
-import { TarDecoder } from "./tar/decoder.ts";
 
 /** Most files in an image archive: `docker save` of many images has three per layer. */
 const maxFiles = 20_000;

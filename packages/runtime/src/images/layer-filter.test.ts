@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { TarDecoder, tarArchive, tarEntry } from "@hawser/tar";
 import { LayerFilter } from "./layer-filter.ts";
-import { TarDecoder } from "./tar/decoder.ts";
-import { tarArchive, tarEntry } from "./tar/writer.ts";
 
 function filter(entries: Buffer[], step = 1 << 20) {
   const layer = new LayerFilter();

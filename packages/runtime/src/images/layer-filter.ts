@@ -1,8 +1,5 @@
+import { endOfArchive, entryHead, type PaxRecord, padding, patchHeader, TarDecoder, type TarEntry } from "@hawser/tar";
 import { basename, dirname, join, LayerError, LayerPaths } from "./layer-paths.ts";
-import { TarDecoder, type TarEntry } from "./tar/decoder.ts";
-import { patchHeader } from "./tar/header.ts";
-import type { PaxRecord } from "./tar/pax.ts";
-import { endOfArchive, entryHead, padding } from "./tar/writer.ts";
 
 /** Marks in a layer's file names. Source: opencontainers/image-spec layer.md, "Whiteouts". */
 const whiteoutPrefix = ".wh.";

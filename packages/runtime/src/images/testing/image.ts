@@ -1,5 +1,5 @@
+import { tarArchive, tarEntry } from "@hawser/tar";
 import { digestOf } from "../digest.ts";
-import { tarArchive, tarEntry } from "../tar/writer.ts";
 
 /** An image made for a test: its parts, and the archives that hold it. */
 export interface TestImage {
