@@ -3,7 +3,7 @@ import type { Agent, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { KubernetesObject, List, WatchEvent } from "@hawser/api";
 import { StatusError } from "@hawser/api";
 import { answerError, isStatus } from "./answer.ts";
-import type { ClusterConfig } from "./config/cluster-config.ts";
+import type { ClusterConfig, HeaderLines } from "./config/cluster-config.ts";
 import { ConnectionError, connectionError } from "./connection-error.ts";
 import { lines } from "./lines.ts";
 import { named, pathOf, type ResourceRef } from "./ref.ts";
@@ -278,7 +278,7 @@ function encode(body: unknown, type = "application/json"): { content: string | U
 }
 
 /** A second try is worth it only where the credentials were of a kind that is renewed. */
-function sameIdentityMayChange(identity: Record<string, string>): boolean {
+function sameIdentityMayChange(identity: HeaderLines): boolean {
   return Object.keys(identity).some((name) => name.toLowerCase() === "authorization");
 }
 

@@ -7,6 +7,7 @@ export type ConnectionErrorKind =
   | "unreachable"
   | "reset"
   | "protocol"
+  | "proxy"
   | "other";
 
 /**

@@ -13,7 +13,7 @@ export {
   type WatchOptions,
   type WriteOptions,
 } from "./client.ts";
-export type { ClusterConfig } from "./config/cluster-config.ts";
+export type { ClusterConfig, HeaderLines } from "./config/cluster-config.ts";
 export { CredentialError } from "./config/credentials.ts";
 export {
   type Cluster,

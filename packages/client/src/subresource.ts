@@ -1,3 +1,4 @@
+import type { Agent } from "node:http";
 import { StatusError } from "@hawser/api";
 import type { DialTarget } from "@hawser/streaming";
 import { type KubeClient, recentAgents } from "./client.ts";
@@ -33,7 +34,7 @@ export async function dialPod<Session>(
   for (let attempt = 0; ; attempt++) {
     const headers = await config.headers({ stale: attempt > 0, ...(signal && { signal }) });
     signal?.throwIfAborted();
-    const agent = recentAgents.get(client)?.();
+    const agent = recentAgents.get(client)?.() ?? (await throughProxy(config));
     try {
       return await open({ url, headers, tls: config.tls, ...(agent && { agent }), ...(signal && { signal }) });
     } catch (error) {
@@ -42,6 +43,13 @@ export async function dialPod<Session>(
       if (!again) throw await refusal(error, config.server);
     }
   }
+}
+
+/** An upgrade's connection is never reused, so neither is its agent. */
+async function throughProxy({ proxy, server, tls }: KubeClient["config"]): Promise<Agent | undefined> {
+  if (!proxy) return undefined;
+  const { proxyAgent } = await import("./proxy/agent.ts");
+  return proxyAgent(proxy, { ...tls, keepAlive: false, secure: server.protocol === "https:" });
 }
 
 /** Source: kubernetes/client-go transport/spdy/upgrade.go, for the words */

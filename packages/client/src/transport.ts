@@ -1,5 +1,5 @@
 import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from "node:http";
-import type { ClusterConfig } from "./config/cluster-config.ts";
+import type { ClusterConfig, HeaderLines } from "./config/cluster-config.ts";
 import { ConnectionError, connectionError } from "./connection-error.ts";
 
 /** Milliseconds for a connection with its TLS handshake to come up; client-go's dial timeout. */
@@ -13,7 +13,7 @@ export interface SendOptions {
   method: string;
   /** With its query. Appended to the server's own path. */
   path: string;
-  headers: Record<string, string>;
+  headers: HeaderLines;
   body?: string | Uint8Array | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -45,12 +45,16 @@ export function createTransport(config: ClusterConfig): Transport {
     const module = secure ? await import("node:https") : await import("node:http");
     if (!agent || agentCertificate !== config.tls.cert) {
       agent?.destroy();
-      agent = new module.Agent({
+      const options = {
         ...(secure && { ...config.tls, ALPNProtocols: ["http/1.1"] }),
         keepAlive: true,
         maxFreeSockets: maxIdleConnections,
-        scheduling: "lifo",
-      });
+        scheduling: "lifo" as const,
+      };
+      if (config.proxy) {
+        const { proxyAgent } = await import("./proxy/agent.ts");
+        agent = proxyAgent(config.proxy, { ...options, secure });
+      } else agent = new module.Agent(options);
       agentCertificate = config.tls.cert;
     }
     return { agent, request: module.request };
@@ -71,6 +75,10 @@ export function createTransport(config: ClusterConfig): Transport {
         ...(options.signal && { signal: options.signal }),
       });
       limitConnecting(outgoing, secure);
+      // A request that is destroyed while its connection is being made tells nobody until it is there.
+      const onAbort = () => reject(options.signal?.reason);
+      options.signal?.addEventListener("abort", onAbort, { once: true });
+      outgoing.once("close", () => options.signal?.removeEventListener("abort", onAbort));
       outgoing.once("response", (message) => {
         message.once("end", () => {
           answered = performance.now();

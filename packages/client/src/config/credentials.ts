@@ -1,4 +1,5 @@
 import type { ConnectionOptions } from "node:tls";
+import type { HeaderLines } from "./cluster-config.ts";
 import type { ExecCredential, ExecSource } from "./exec-plugin.ts";
 import { type Cluster, KubeconfigError, type User } from "./file.ts";
 
@@ -16,26 +17,19 @@ export interface HeaderOptions {
 }
 
 export interface Credentials {
-  headers(options?: HeaderOptions): Promise<Record<string, string>>;
+  headers(options?: HeaderOptions): Promise<HeaderLines>;
 }
 
 /**
  * The credentials of a kubeconfig's user. `tls` gets the certificate a credential plugin hands out.
- * Throws KubeconfigError for a kind we do not know.
+ * Throws KubeconfigError for a kind we do not know, and for what does not go together.
  */
-export function credentials(user: User, { cluster, tls, now = Date.now }: CredentialContext): Credentials {
-  if (user["auth-provider"]) {
-    throw new KubeconfigError("auth-provider credentials are not supported: use exec, a token or a certificate");
-  }
+export function credentials(user: User, { name, cluster, tls, now = Date.now }: CredentialContext): Credentials {
+  validate(user, name);
   const impersonate = impersonation(user);
   const fixed = (authorization: string): Credentials => ({
     headers: async () => ({ Authorization: authorization, ...impersonate }),
   });
-  if (user.exec && (user.token || user.tokenFile || user.username)) {
-    throw new KubeconfigError(
-      "more than one authentication method found for user; exec cannot stand beside a token or password",
-    );
-  }
   // A token file is preferred to a token: its content is newer.
   if (user.tokenFile) {
     const read = tokenFile(user.tokenFile, now);
@@ -53,6 +47,8 @@ export function credentials(user: User, { cluster, tls, now = Date.now }: Creden
 }
 
 export interface CredentialContext {
+  /** The user's, for errors. */
+  name: string;
   cluster: Cluster;
   tls: ConnectionOptions;
   now?: () => number;
@@ -60,7 +56,7 @@ export interface CredentialContext {
 
 function plugin(
   source: ExecSource,
-  { tls, impersonate }: { tls: ConnectionOptions; impersonate: Record<string, string> },
+  { tls, impersonate }: { tls: ConnectionOptions; impersonate: HeaderLines },
 ): Credentials {
   let loaded: Promise<(options?: HeaderOptions) => Promise<ExecCredential>> | undefined;
   return {
@@ -97,20 +93,54 @@ function tokenFile(path: string, now: () => number): (stale: boolean) => Promise
   };
 }
 
-/** Source: client-go transport/round_trippers.go */
-function impersonation(user: User): Record<string, string> {
-  if (!user.as) {
-    if (user["as-groups"]?.length || user["as-uid"] || user["as-user-extra"]) {
-      throw new KubeconfigError("requesting uid, groups or user-extra for a user without impersonating a user");
-    }
-    return {};
-  }
-  if ((user["as-groups"]?.length ?? 0) > 1 || user["as-user-extra"]) {
-    throw new KubeconfigError("impersonation with several groups or extra fields is not supported");
-  }
+/** Source: kubernetes/client-go transport/round_trippers.go */
+function impersonation(user: User): HeaderLines {
+  if (!user.as) return {};
+  const extra = Object.entries(user["as-user-extra"] ?? {});
   return {
     "Impersonate-User": user.as,
     ...(user["as-uid"] && { "Impersonate-Uid": user["as-uid"] }),
-    ...(user["as-groups"]?.[0] && { "Impersonate-Group": user["as-groups"][0] }),
+    ...(user["as-groups"]?.length && { "Impersonate-Group": user["as-groups"] }),
+    ...Object.fromEntries(extra.map(([key, values]) => [`Impersonate-Extra-${headerKey(key)}`, values])),
   };
+}
+
+/** A key may have signs that a header's name may not; the server undoes this. */
+function headerKey(key: string): string {
+  const escaped = (char: string) =>
+    [...Buffer.from(char)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join("");
+  return key.toLowerCase().replaceAll(/[^!#$&'*+.^_`|~0-9a-z-]/gu, escaped);
+}
+
+/** Source: kubernetes/client-go tools/clientcmd/validation.go validateAuthInfo */
+function validate(user: User, name: string): void {
+  const invalid = (words: string) => new KubeconfigError(`invalid configuration: ${words}`);
+  const { exec, token, username, password } = user;
+  if (user["auth-provider"]) {
+    throw new KubeconfigError("auth-provider credentials are not supported: use exec, a token or a certificate");
+  }
+  const methods = [...(token ? ["token"] : []), ...(username || password ? ["basicAuth"] : [])];
+  if (exec && (methods.length > 0 || user.tokenFile)) {
+    throw new KubeconfigError(
+      "more than one authentication method found for user; exec cannot stand beside a token or password",
+    );
+  }
+  if (methods.length > 1) {
+    throw invalid(
+      `more than one authentication method found for ${name}; found [${methods.join(" ")}], only one is allowed`,
+    );
+  }
+  if (!user.as && (user["as-groups"]?.length || user["as-uid"] || user["as-user-extra"])) {
+    throw invalid(`requesting uid, groups or user-extra for ${name} without impersonating a user`);
+  }
+  if (!exec) return;
+  const missing = (what: string) => invalid(`${what} must be specified for ${name} to use exec authentication plugin`);
+  if (!exec.command) throw missing("command");
+  if (!exec.apiVersion) throw missing("apiVersion");
+  if (exec.env?.some((each) => !each.name)) throw missing("env variable name");
+  const { interactiveMode } = exec;
+  if (!interactiveMode && exec.apiVersion === "client.authentication.k8s.io/v1") throw missing("interactiveMode");
+  if (interactiveMode && !["Never", "IfAvailable", "Always"].includes(interactiveMode)) {
+    throw invalid(`invalid interactiveMode for ${name}: "${interactiveMode}"`);
+  }
 }

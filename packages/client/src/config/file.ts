@@ -1,4 +1,5 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
+import { checkMembers, type Shape } from "./shape.ts";
 import { parseSimpleYAML } from "./simple-yaml.ts";
 
 /** Thrown when a kubeconfig cannot be read, is malformed, or names what is not there. The text is kubectl's. */
@@ -21,6 +22,7 @@ export interface Cluster {
   "tls-server-name"?: string;
   "proxy-url"?: string;
   "disable-compression"?: boolean;
+  extensions?: { name: string; extension: unknown }[] | null;
 }
 
 export interface ExecConfig {
@@ -120,19 +122,55 @@ export async function parseKubeconfig(text: string, file: string): Promise<Kubec
   }
   if (typeof value["current-context"] === "string") config.currentContext = value["current-context"];
   const folder = dirname(resolve(file));
-  for (const [name, cluster] of entries<Cluster>(value.clusters, "cluster", file)) {
+  for (const [name, cluster] of entries(value.clusters, clusterShape, { key: "cluster", file })) {
     config.clusters.set(name, withPaths(cluster, ["certificate-authority"], folder));
   }
-  for (const [name, user] of entries<User>(value.users, "user", file)) {
+  for (const [name, user] of entries(value.users, userShape, { key: "user", file })) {
     const fixed = withPaths(user, ["client-certificate", "client-key", "tokenFile"], folder);
     if (fixed.exec?.command && /[/\\]/.test(fixed.exec.command)) {
       fixed.exec = { ...fixed.exec, command: absolute(fixed.exec.command, folder) };
     }
     config.users.set(name, fixed);
   }
-  for (const [name, context] of entries<Context>(value.contexts, "context", file)) config.contexts.set(name, context);
+  for (const [name, context] of entries(value.contexts, contextShape, { key: "context", file }))
+    config.contexts.set(name, context);
   return config;
 }
+
+const clusterShape: Shape<Cluster> = {
+  server: "text",
+  "certificate-authority": "text",
+  "certificate-authority-data": "base64",
+  "insecure-skip-tls-verify": "toggle",
+  "tls-server-name": "text",
+  "proxy-url": "text",
+  "disable-compression": "toggle",
+  extensions: "list",
+};
+const userShape: Shape<User> = {
+  "client-certificate": "text",
+  "client-certificate-data": "base64",
+  "client-key": "text",
+  "client-key-data": "base64",
+  token: "text",
+  tokenFile: "text",
+  username: "text",
+  password: "text",
+  exec: {
+    apiVersion: "text",
+    command: "text",
+    args: "texts",
+    env: "list",
+    installHint: "text",
+    interactiveMode: "text",
+    provideClusterInfo: "toggle",
+  },
+  as: "text",
+  "as-uid": "text",
+  "as-groups": "texts",
+  "as-user-extra": "map of texts",
+};
+const contextShape: Shape<Context> = { cluster: "text", user: "text", namespace: "text" };
 
 function merge(into: Kubeconfig, from: Kubeconfig): void {
   into.currentContext ||= from.currentContext;
@@ -171,7 +209,11 @@ async function parseYAML(text: string, file: string): Promise<unknown> {
   }
 }
 
-function* entries<T>(list: unknown, key: string, file: string): Generator<[string, T]> {
+function* entries<T extends object>(
+  list: unknown,
+  shape: Shape<T>,
+  { key, file }: { key: string; file: string },
+): Generator<[string, T]> {
   if (list === undefined || list === null) return;
   if (!Array.isArray(list)) throw new KubeconfigError(`error loading config file "${file}": ${key}s is not a list`);
   const seen = new Set<string>();
@@ -187,6 +229,8 @@ function* entries<T>(list: unknown, key: string, file: string): Generator<[strin
     if (value !== undefined && value !== null && !isRecord(value)) {
       throw new KubeconfigError(`error loading config file "${file}": ${key} "${item.name}" is not a mapping`);
     }
+    const wrong = checkMembers(value ?? {}, shape);
+    if (wrong) throw new KubeconfigError(`error loading config file "${file}": ${key} "${item.name}": ${wrong}`);
     yield [item.name, (value ?? {}) as T];
   }
 }

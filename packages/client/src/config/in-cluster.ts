@@ -1,3 +1,4 @@
+import { proxyOfEnvironment } from "../proxy/choose.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 import { credentials } from "./credentials.ts";
 
@@ -28,10 +29,12 @@ export async function inClusterConfig(
   const [ca, namespace] = await Promise.all([read("ca.crt"), read("namespace")]);
   const server = new URL(`https://${host.includes(":") ? `[${host}]` : host}:${port}`);
   const tls = ca ? { ca } : {};
+  const proxy = proxyOfEnvironment(server, env);
   return {
     server,
     namespace: namespace?.trim() || "default",
     tls,
-    headers: credentials({ tokenFile }, { cluster: { server: server.href }, tls }).headers,
+    ...(proxy && { proxy }),
+    headers: credentials({ tokenFile }, { name: "service account", cluster: { server: server.href }, tls }).headers,
   };
 }

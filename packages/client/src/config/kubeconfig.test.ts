@@ -84,6 +84,46 @@ describe("loadKubeconfig", () => {
     assert.deepEqual(await flags.headers(), { Authorization: "Bearer t", "Impersonate-User": "someone" });
   });
 
+  it("impersonates: user, uid, several groups, extra fields", async () => {
+    const user = "{token: t, as: jane, as-uid: u1, as-groups: [a, b], as-user-extra: {Example.com/Scopes: [x, y]}}";
+    await using dir = await folder({ config: one(server, user) });
+    const config = await load(dir.path("config"));
+    assert.deepEqual(await config.headers(), {
+      Authorization: "Bearer t",
+      "Impersonate-User": "jane",
+      "Impersonate-Uid": "u1",
+      "Impersonate-Group": ["a", "b"],
+      "Impersonate-Extra-example.com%2Fscopes": ["x", "y"],
+    });
+    const flags = await load(dir.path("config"), { as: "joe", asGroups: ["c"], asUID: "u2" });
+    assert.deepEqual((await flags.headers())["Impersonate-Group"], ["c"]);
+  });
+
+  it("takes the cluster's proxy, else the environment's", async () => {
+    const named = "{server: 'https://h', proxy-url: 'socks5://p:1080'}";
+    await using dir = await folder({ config: one(named, "{}"), other: one("{server: 'https://h'}", "{}") });
+    const env = { HTTPS_PROXY: "http://e:1" };
+    assert.equal((await load(dir.path("config"), { env })).proxy?.href, "socks5://p:1080");
+    assert.equal((await load(dir.path("other"), { env })).proxy?.href, "http://e:1/");
+    assert.equal((await load(dir.path("other"), { env: { ...env, NO_PROXY: "h" } })).proxy, undefined);
+  });
+
+  it("resolves each file's paths against its own folder", async () => {
+    const ca = authority;
+    await using dir = await folder({
+      "one/config": `clusters: [{name: c, cluster: {server: 'https://h', certificate-authority: ca.crt}}]\n`,
+      "one/ca.crt": ca,
+      "two/deep/config": `current-context: x
+contexts: [{name: x, context: {cluster: c, user: u}}]
+users: [{name: u, user: {client-certificate: ../u.crt, client-key: ../u.key}}]
+`,
+      "two/u.crt": "cert",
+      "two/u.key": "key",
+    });
+    const env = { KUBECONFIG: ["one/config", "two/deep/config"].map(dir.path).join(delimiter) };
+    assert.deepEqual((await loadKubeconfig({ env })).tls, { ca, cert: "cert", key: "key" });
+  });
+
   it("reads a token file again when its token was refused", async () => {
     await using dir = await folder({ config: one(server, "{tokenFile: token, token: older}"), token: "t1\n" });
     const config = await load(dir.path("config"));
@@ -169,9 +209,49 @@ echo '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","s
     { name: "a list", text: "- a", want: /is not a mapping$/ },
     { name: "another kind", text: "kind: Pod", want: /no kind "Pod" is registered$/ },
     {
-      name: "proxy-url",
-      text: one("{server: 'https://h', proxy-url: 'http://p'}", "{}"),
-      want: 'cluster "c": proxy-url is not supported',
+      name: "a proxy of another kind",
+      text: one("{server: 'https://h', proxy-url: 'ftp://p'}", "{}"),
+      want: `invalid configuration: invalid 'proxy-url' "ftp://p" for cluster "c": unsupported scheme "ftp", must be http, https, or socks5`,
+    },
+    {
+      name: "a number where a string belongs",
+      text: one(server, "{token: 123}"),
+      want: /^error loading config file ".*": user "u": token is not a string$/,
+    },
+    {
+      name: "data that is not base64",
+      text: one("{server: 'https://h', certificate-authority-data: '/no/file.crt'}", "{}"),
+      want: /cluster "c": certificate-authority-data is not base64$/,
+    },
+    {
+      name: "an exec plugin's arguments that are no list",
+      text: one(server, "{exec: {apiVersion: client.authentication.k8s.io/v1, command: x, args: y}}"),
+      want: /user "u": exec\.args is not a list of strings$/,
+    },
+    {
+      name: "an exec plugin without a command",
+      text: one(server, "{exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never}}"),
+      want: "invalid configuration: command must be specified for u to use exec authentication plugin",
+    },
+    {
+      name: "an exec plugin of v1 without its interactiveMode",
+      text: one(server, "{exec: {apiVersion: client.authentication.k8s.io/v1, command: x}}"),
+      want: "invalid configuration: interactiveMode must be specified for u to use exec authentication plugin",
+    },
+    {
+      name: "an unknown interactiveMode",
+      text: one(server, "{exec: {apiVersion: client.authentication.k8s.io/v1, command: x, interactiveMode: Maybe}}"),
+      want: 'invalid configuration: invalid interactiveMode for u: "Maybe"',
+    },
+    {
+      name: "two methods at once",
+      text: one(server, "{token: t, username: n, password: p}"),
+      want: "invalid configuration: more than one authentication method found for u; found [token basicAuth], only one is allowed",
+    },
+    {
+      name: "groups without a user to be",
+      text: one(server, "{as-groups: [a]}"),
+      want: "invalid configuration: requesting uid, groups or user-extra for u without impersonating a user",
     },
     {
       name: "auth-provider",

@@ -1,4 +1,5 @@
 import type { ConnectionOptions } from "node:tls";
+import { proxyOfCluster, proxyOfEnvironment } from "../proxy/choose.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 import { credentials } from "./credentials.ts";
 import { type Cluster, type Context, type Kubeconfig, KubeconfigError, readKubeconfig, type User } from "./file.ts";
@@ -32,7 +33,7 @@ export interface LoadOptions extends ConfigOverrides {
 
 /**
  * Finds the cluster and who we are. Reads kubeconfig and certificates; runs no credential plugin and connects to nothing.
- * Throws KubeconfigError for what is missing, malformed or not supported (`proxy-url`, `auth-provider`).
+ * Throws KubeconfigError for what is missing, malformed or not supported (`auth-provider`).
  *
  * Source: kubernetes/client-go tools/clientcmd/client_config.go
  */
@@ -46,8 +47,11 @@ export async function loadKubeconfig(options: LoadOptions = {}): Promise<Cluster
   return clusterConfig(file, options);
 }
 
-/** The cluster of one context of a kubeconfig that was read before. */
-export async function clusterConfig(file: Kubeconfig, overrides: ConfigOverrides = {}): Promise<ClusterConfig> {
+/** The cluster of one context of a kubeconfig that was read before. Its proxy may be one that `env` names. */
+export async function clusterConfig(
+  file: Kubeconfig,
+  overrides: ConfigOverrides & { env?: NodeJS.ProcessEnv | undefined } = {},
+): Promise<ClusterConfig> {
   const contextName = overrides.context || file.currentContext;
   const context = findContext(file, contextName);
   const clusterName = overrides.cluster || context.cluster;
@@ -55,16 +59,18 @@ export async function clusterConfig(file: Kubeconfig, overrides: ConfigOverrides
   const cluster = withClusterOverrides(found(file.clusters, clusterName, "cluster", overrides.cluster), overrides);
   const user = withUserOverrides(found(file.users, userName, "auth info", overrides.user), overrides);
 
-  if (cluster["proxy-url"]) {
-    throw new KubeconfigError(`cluster "${clusterName}": proxy-url is not supported`);
-  }
   const server = serverURL(cluster.server);
+  const named = cluster["proxy-url"];
+  const proxy = named
+    ? proxyOfCluster(named, clusterName ?? "")
+    : proxyOfEnvironment(server, overrides.env ?? process.env);
   const tls = await tlsOptions({ cluster, user }, { cluster: clusterName ?? "", user: userName ?? "" });
   return {
     server,
     namespace: overrides.namespace || context.namespace || "default",
     tls,
-    headers: credentials(user, { cluster, tls }).headers,
+    ...(proxy && { proxy }),
+    headers: credentials(user, { name: userName ?? "", cluster, tls }).headers,
     ...(userName && { user: userName }),
     ...(contextName && { context: contextName }),
     ...(clusterName && { cluster: clusterName }),
