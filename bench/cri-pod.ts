@@ -1,5 +1,6 @@
 // One pod with one container on a CRI runtime, for as long as its rows are measured.
 import { type CRIConnection, connectCRI } from "@hawser/cri";
+import { type ClientSession, openRemoteCommand, type UpgradeKind } from "@hawser/streaming";
 
 export interface CRIPod extends AsyncDisposable {
   cri: CRIConnection;
@@ -63,4 +64,21 @@ export async function openPod(peer: CRIPeer): Promise<CRIPod> {
     cri.close();
     throw error;
   }
+}
+
+/** An exec by RPC and by the URL that the runtime gives, in the container of the pod. */
+export async function openExec(
+  { cri, containerId }: CRIPod,
+  cmd: string[],
+  how: { transport: UpgradeKind; stdin: boolean },
+): Promise<ClientSession> {
+  const streams = { stdin: how.stdin, stdout: true, stderr: false, tty: false };
+  const { url } = await cri.runtime.exec({ containerId, cmd, ...streams });
+  return openRemoteCommand({ url: new URL(url) }, { ...streams, transports: [how.transport] });
+}
+
+/** Throws unless the command has ended with exit code 0. */
+export async function succeeded(status: Promise<{ status: string; message?: string }>): Promise<void> {
+  const { status: outcome, message } = await status;
+  if (outcome !== "Success") throw new Error(message ?? outcome);
 }

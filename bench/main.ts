@@ -4,10 +4,12 @@ import { newestKubectl } from "@hawser/testing";
 import { describeMachine } from "./machine.ts";
 import { samples } from "./measure.ts";
 import { containerdPeer, daemonPid, hawserPeer, type Peer } from "./peers.ts";
-import { clusterRows } from "./rows/cluster.ts";
+import { benchPod, clusterRows, runPod } from "./rows/cluster.ts";
 import { criRows } from "./rows/cri.ts";
 import { floorRow } from "./rows/floor.ts";
+import { idleRows } from "./rows/idle.ts";
 import { memoryRows, pss } from "./rows/memory.ts";
+import { streamRows } from "./rows/streams.ts";
 import { upRow } from "./rows/up.ts";
 import { markdown, type Row } from "./table.ts";
 
@@ -51,6 +53,11 @@ const section = async (name: string, measure: () => Promise<Row[]>) => {
 };
 await section("floor", async () => [await floorRow(ours, effort)]);
 await section("cri", () => criRows(peers, effort));
+if (["cluster", "streams", "idle"].some(wanted)) {
+  for (const { cluster, image } of peers) await runPod(cluster.client, { name: benchPod.pod, image });
+}
+await section("streams", () => streamRows(peers, effort));
+await section("idle", () => idleRows(peers, values.quick ? 100 : 1000, effort));
 await section("cluster", async () => clusterRows(peers, { ...effort, kubectl: await newestKubectl() }));
 await section("memory", () => memoryRows(peers));
 await section("daemons", () => daemonRows(ours));

@@ -19,24 +19,23 @@ export interface ClusterPeer {
 const namespace = "default";
 const pod = "bench";
 const container = "c";
-/** Bytes moved by one run of a throughput row. */
-const volume = 256 * 1024 * 1024;
+
+/** Where the pod is in which the rows' commands run. */
+export const benchPod = { namespace, pod, container };
 
 /** Exec through one hop more in each row, then a pod's way to Running. */
 export async function clusterRows(
   peers: readonly ClusterPeer[],
   { runs, signal, kubectl }: Effort & { kubectl: Kubectl },
 ): Promise<Row[]> {
-  for (const { cluster, image } of peers) await runPod(cluster.client, { name: pod, image });
   const kubelets = new Map<string, KubeletAccess>();
   for (const { name, cluster } of peers) kubelets.set(name, await kubeletAccess(cluster));
   const each = (run: (peer: ClusterPeer) => Promise<number>): Contestant[] =>
     peers.map((peer) => ({ name: peer.name, run: () => run(peer) }));
-  const row = async (title: string, contestants: Contestant[], unit: "ms" | "MB/s", count = runs) => ({
+  const row = async (title: string, contestants: Contestant[], unit: "ms") => ({
     title,
-    cells: await race(contestants, { unit, runs: count, signal }),
+    cells: await race(contestants, { unit, runs, signal }),
   });
-  const few = Math.max(3, Math.ceil(runs / 6));
   const hawser = join(checkout, "node_modules/.bin/hawser");
   const atKubelet = async ({ name }: ClusterPeer) => {
     const access = kubelets.get(name);
@@ -67,18 +66,6 @@ export async function clusterRows(
         ),
       ),
       "ms",
-    ),
-    await row(
-      "stdout through the API server, MB/s",
-      each(({ cluster }) => outputRate(cluster.client)),
-      "MB/s",
-      few,
-    ),
-    await row(
-      "stdin through the API server, MB/s",
-      each(({ cluster }) => inputRate(cluster.client)),
-      "MB/s",
-      few,
     ),
     await row(
       "pod created to Running, ms",
@@ -131,39 +118,6 @@ async function execTrue(client: KubeClient): Promise<void> {
   const stdout = new WritableStream<Uint8Array>();
   const { exitCode } = await exec(client, { namespace, pod, container, command: ["true"], stdout });
   if (exitCode !== 0) throw new Error(`true ended with ${exitCode}`);
-}
-
-async function outputRate(client: KubeClient): Promise<number> {
-  let received = 0;
-  const stdout = new WritableStream<Uint8Array>({
-    write(chunk) {
-      received += chunk.byteLength;
-    },
-  });
-  const took = await timed(() =>
-    exec(client, { namespace, pod, container, command: ["head", "-c", String(volume), "/dev/zero"], stdout }),
-  );
-  if (received !== volume) throw new Error(`${received} of ${volume} bytes arrived`);
-  return volume / 1e3 / took;
-}
-
-async function inputRate(client: KubeClient): Promise<number> {
-  let answer = "";
-  const stdout = new WritableStream<Uint8Array>({
-    write(chunk) {
-      answer += Buffer.from(chunk).toString();
-    },
-  });
-  const took = await timed(() =>
-    exec(client, { namespace, pod, container, command: ["wc", "-c"], stdin: zeros(volume), stdout }),
-  );
-  if (Number(answer) !== volume) throw new Error(`${answer.trim()} of ${volume} bytes arrived`);
-  return volume / 1e3 / took;
-}
-
-async function* zeros(size: number): AsyncGenerator<Uint8Array> {
-  const chunk = new Uint8Array(32 * 1024);
-  for (let sent = 0; sent < size; sent += chunk.byteLength) yield chunk;
 }
 
 let serial = 0;

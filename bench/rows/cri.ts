@@ -1,11 +1,9 @@
 // Rows measured by our own CRI client: the runtimes side by side, with nothing else between.
-import { openRemoteCommand, type UpgradeKind } from "@hawser/streaming";
-import { type CRIPeer, type CRIPod, openPod, removePod, startPod } from "../cri-pod.ts";
+import type { UpgradeKind } from "@hawser/streaming";
+import { type CRIPeer, type CRIPod, openExec, openPod, removePod, startPod, succeeded } from "../cri-pod.ts";
 import { type Contestant, race, timed } from "../measure.ts";
 import type { Row } from "../table.ts";
 
-/** Bytes moved by one run of a throughput row. */
-const volume = 256 * 1024 * 1024;
 /** ExecSync calls in one run of a calls-per-second row, for each of the parallel callers. */
 const callsEach = 20;
 
@@ -21,7 +19,7 @@ export async function criRows(peers: readonly CRIPeer[], { runs, signal }: Effor
   for (const peer of peers) pods.push({ peer, pod: stack.use(await openPod(peer)) });
   const each = (run: (pod: CRIPod, peer: CRIPeer) => Promise<number>): Contestant[] =>
     pods.map(({ peer, pod }) => ({ name: peer.name, run: () => run(pod, peer) }));
-  const row = async (title: string, contestants: Contestant[], unit: "ms" | "MB/s" | "calls/s", count: number) => ({
+  const row = async (title: string, contestants: Contestant[], unit: "ms" | "calls/s", count: number) => ({
     title,
     cells: await race(contestants, { unit, runs: count, signal, warmUp: unit === "ms" ? 5 : 1 }),
   });
@@ -55,30 +53,6 @@ export async function criRows(peers: readonly CRIPeer[], { runs, signal }: Effor
       ),
     )),
     await row(
-      "stdout by SPDY, MB/s",
-      each((pod) => outputRate(pod, "spdy")),
-      "MB/s",
-      few,
-    ),
-    await row(
-      "stdin by SPDY, MB/s",
-      each((pod) => inputRate(pod, "spdy")),
-      "MB/s",
-      few,
-    ),
-    await row(
-      "stdout by WebSocket v5, MB/s",
-      each((pod) => outputRate(pod, "websocket")),
-      "MB/s",
-      few,
-    ),
-    await row(
-      "stdin by WebSocket v5, MB/s",
-      each((pod) => inputRate(pod, "websocket")),
-      "MB/s",
-      few,
-    ),
-    await row(
       "RunPodSandbox + CreateContainer + StartContainer, ms",
       each((pod, peer) => podStart(pod, peer)),
       "ms",
@@ -104,17 +78,6 @@ async function execStream(pod: CRIPod, cmd: string[], transport: UpgradeKind): P
   await succeeded(session.status);
 }
 
-async function openExec({ cri, containerId }: CRIPod, cmd: string[], how: { transport: UpgradeKind; stdin: boolean }) {
-  const streams = { stdin: how.stdin, stdout: true, stderr: false, tty: false };
-  const { url } = await cri.runtime.exec({ containerId, cmd, ...streams });
-  return openRemoteCommand({ url: new URL(url) }, { ...streams, transports: [how.transport] });
-}
-
-async function succeeded(status: Promise<{ status: string; message?: string }>): Promise<void> {
-  const { status: outcome, message } = await status;
-  if (outcome !== "Success") throw new Error(message ?? outcome);
-}
-
 async function callsPerSecond(pod: CRIPod, parallel: number, signal: AbortSignal): Promise<number> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(60_000)]); // containerd 1.6 may all but stop at 32
   const took = await timed(() =>
@@ -128,36 +91,6 @@ async function callsPerSecond(pod: CRIPod, parallel: number, signal: AbortSignal
     ),
   );
   return (parallel * callsEach * 1000) / took;
-}
-
-async function outputRate(pod: CRIPod, transport: UpgradeKind): Promise<number> {
-  const cmd = ["head", "-c", String(volume), "/dev/zero"];
-  let received = 0;
-  const took = await timed(async () => {
-    await using session = await openExec(pod, cmd, { transport, stdin: false });
-    for await (const chunk of session.stdout ?? []) received += chunk.byteLength;
-    await succeeded(session.status);
-  });
-  if (received !== volume) throw new Error(`${received} of ${volume} bytes arrived`);
-  return volume / 1e3 / took;
-}
-
-async function inputRate(pod: CRIPod, transport: UpgradeKind): Promise<number> {
-  const chunk = new Uint8Array(32 * 1024);
-  let answer = "";
-  const took = await timed(async () => {
-    await using session = await openExec(pod, ["wc", "-c"], { transport, stdin: true });
-    const feed = async () => {
-      for (let sent = 0; sent < volume; sent += chunk.byteLength) await session.stdin?.write(chunk);
-      await session.stdin?.close();
-    };
-    const read = async () => {
-      for await (const bytes of session.stdout ?? []) answer += Buffer.from(bytes).toString();
-    };
-    await Promise.all([feed(), read(), succeeded(session.status)]);
-  });
-  if (Number(answer) !== volume) throw new Error(`${answer.trim()} of ${volume} bytes arrived`);
-  return volume / 1e3 / took;
 }
 
 async function podStart({ cri }: CRIPod, peer: CRIPeer): Promise<number> {

@@ -20,11 +20,11 @@ export async function memoryRows(peers: readonly WeighedPeer[]): Promise<Row[]> 
   const perPodCells = new Map<string, Samples>();
   for (const peer of peers) {
     await using warm = await openPod(peer);
-    const before = await sum(await peer.monitors());
+    const before = await pssOf(await peer.monitors());
     const started: string[] = [];
     try {
       for (let pod = 0; pod < podCount; pod++) started.push((await startPod(warm.cri, peer)).podSandboxId);
-      const after = await sum(await peer.monitors());
+      const after = await pssOf(await peer.monitors());
       perPodCells.set(peer.name, samples("MB", [(after - before) / podCount]));
       daemonCells.set(peer.name, samples("MB", [await pss(peer.pid)]));
     } finally {
@@ -37,7 +37,8 @@ export async function memoryRows(peers: readonly WeighedPeer[]): Promise<Row[]> 
   ];
 }
 
-async function sum(pids: readonly number[]): Promise<number> {
+/** MB of several processes. */
+export async function pssOf(pids: readonly number[]): Promise<number> {
   let total = 0;
   for (const pid of pids) total += await pss(pid);
   return total;
