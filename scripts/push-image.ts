@@ -11,9 +11,9 @@ import { parseReference } from "../packages/runtime/src/images/reference.ts";
 import { type Credentials, createAuthorizer } from "../packages/runtime/src/images/registry/auth.ts";
 import { unexpectedStatus } from "../packages/runtime/src/images/registry/errors.ts";
 import { hostsFor } from "../packages/runtime/src/images/registry/hosts.ts";
+import { defaultTimeouts } from "../packages/runtime/src/images/registry/timeouts.ts";
 import {
   createTransport,
-  defaultTimeouts,
   type HTTPRequest,
   type HTTPResponse,
 } from "../packages/runtime/src/images/registry/transport.ts";

@@ -6,6 +6,7 @@ export * from "./gen/cri_pb.ts";
 export { type CallReport, type ServeOptions, serveCRI, type Upload } from "./server.ts";
 // The types of this name; the descriptors of the same name stay inside.
 export type { CallContext, CallOptions, ImageClient, ImageService, RuntimeClient, RuntimeService } from "./service.ts";
+export { claimSocket } from "./socket.ts";
 export {
   createStreamingServer,
   type StreamingLoad,

@@ -19,6 +19,17 @@ for (const [name, given] of [
   ["an unknown setting of images", { images: { nonsense: 1 } }],
   ["a value of another type", { podCIDR: 5 }],
   ["a value in place of settings", { exec: "x" }],
+  ["a list in place of settings", { exec: [] }],
+  ["a time before now", { exec: { graceSeconds: -1 } }],
+  ["a time that is no number", { exec: { drainSeconds: Number.NaN } }],
+  ["a time no timer can wait", { streaming: { idleTimeoutSeconds: 1e9 } }],
+  ["half a port", { streaming: { port: 0.5 } }],
+  ["a name of every object", { constructor: {} }],
+  ["images that are no mapping", { images: "x" }],
+  ["an unknown timeout", { images: { timeouts: { conect: 1 } } }],
+  ...["0.0.0.0:9464", "192.168.1.1:9464", "example.com:80", "127.0.0.1", "127.0.0.1:99999", "unix:x", "[::]:1"].map(
+    (address): [string, object] => [`metrics on ${address}`, { metrics: { address } }],
+  ),
   ...["x", "10.0.0.0/99", "10.0.0.0/31", "300.0.0.0/24", "fd00::/64", "10.0.0.0", "10.0.0.0/24/24"].map(
     (podCIDR): [string, object] => [`${podCIDR} for pods`, { podCIDR }],
   ),
@@ -26,6 +37,28 @@ for (const [name, given] of [
   test(`completeConfig: ${name} is refused`, () =>
     assert.throws(() => completeConfig(given as PartialConfig), /setting/));
 }
+
+for (const [given, hint] of [
+  [{ verbositty: 1 }, 'unknown setting "verbositty"; did you mean "verbosity"?'],
+  [{ podCidrs: "x" }, 'unknown setting "podCidrs"; did you mean "podCIDR"?'],
+  [{ graceSeconds: 1 }, 'unknown setting "graceSeconds"; did you mean "exec.graceSeconds"?'],
+  [{ image: {} }, 'unknown setting "image"; did you mean "images"?'],
+  [{ images: { mirror: {} } }, 'unknown setting "images.mirror"; did you mean "images.mirrors"?'],
+  [
+    { images: { timeouts: { conect: 1 } } },
+    'unknown setting "images.timeouts.conect"; did you mean "images.timeouts.connect"?',
+  ],
+  [{ qwertyuiop: 1 }, 'unknown setting "qwertyuiop"'],
+] as [object, string][]) {
+  test(`an unknown setting, with a hint: ${JSON.stringify(given)}`, () =>
+    assert.throws(() => completeConfig(given as PartialConfig), { message: hint }));
+}
+
+test("a section with nothing in it is as good as none; metrics on loopback or a socket", () => {
+  assert.deepEqual(completeConfig({ exec: null, images: null } as never), defaultConfig);
+  for (const address of ["127.0.0.1:0", "127.8.8.8:9464", "[::1]:9464", "localhost:1", "unix:///run/x.sock"])
+    assert.equal(completeConfig({ metrics: { address } }).metrics.address, address);
+});
 
 test("readCommandLine: flags win over the file", async () => {
   const directory = await mkdtemp(path.join(tmpdir(), "hawser-config-"));
@@ -47,7 +80,7 @@ test("readCommandLine: flags win over the file", async () => {
       "-v",
       "4",
     ]);
-    assert.ok(line !== "help");
+    assert.ok("options" in line);
     assert.deepEqual([line.options.root, line.options.socketPath, line.verbosity], ["/r", "/s", 4]);
     assert.deepEqual([line.options.config?.podCIDR, line.options.config?.cniBinDir], ["10.2.0.0/16", "/cni"]);
     assert.deepEqual(line.options.config?.images?.mirrors, { "docker.io": ["http://127.0.0.1:5000"] });

@@ -1,10 +1,20 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 import { parse } from "yaml";
-import type { ImageStoreConfig } from "./images/index.ts";
+import { defaultTimeouts } from "./images/registry/timeouts.ts";
+import { checkStoreConfig, type ImageStoreConfig } from "./images/store-config.ts";
+import { parseMetricsAddress } from "./metrics/address.ts";
+import { didYouMean } from "./settings.ts";
+
+/** Largest configuration file, bytes. */
+const maxFileBytes = 1024 * 1024;
+/** Longest time that can be set, seconds: what a timer can wait. */
+const maxSeconds = 2_000_000;
 
 /** What can be set in the file given with --config, and by startRuntime. Everything has a default. */
 export interface RuntimeConfig {
+  /** klog's -v. */
+  verbosity: number;
   /** Addresses of pods, IPv4. */
   podCIDR: string;
   /** Where the CNI plugins are. */
@@ -31,9 +41,14 @@ export interface RuntimeConfig {
     drainSeconds: number;
   };
   images: ImageStoreConfig;
+  metrics: {
+    /** `unix:///PATH`, a loopback address with its port, or empty for none. */
+    address: string;
+  };
 }
 
 export const defaultConfig: RuntimeConfig = {
+  verbosity: 0,
   podCIDR: "10.88.0.0/16",
   cniBinDir: "/usr/lib/cni",
   stateDir: "",
@@ -42,7 +57,8 @@ export const defaultConfig: RuntimeConfig = {
   cgroupParent: "",
   streaming: { address: "127.0.0.1", port: 0, idleTimeoutSeconds: 4 * 3600 },
   exec: { graceSeconds: 2, drainSeconds: 0.25 },
-  images: {},
+  images: { mirrors: {}, insecureRegistries: [], auth: {}, timeouts: { ...defaultTimeouts }, pinned: [] },
+  metrics: { address: "" },
 };
 
 export type PartialConfig = {
@@ -50,51 +66,70 @@ export type PartialConfig = {
 };
 
 /**
- * The defaults with what is given over them. Throws for a name that does not exist, a value of another type, and
- * addresses no pod could have.
+ * The defaults with what is given over them. Throws for a name that does not exist, a value of another type or out of
+ * its range, and addresses no pod could have.
  */
 export function completeConfig(given: PartialConfig): RuntimeConfig {
-  const config = merge(defaultConfig, given, "") as RuntimeConfig; // merge() has checked names and types
-  const [address = "", prefix = "", ...more] = config.podCIDR.split("/");
-  if (!isIPv4(address) || !/^\d{1,2}$/.test(prefix) || +prefix < 8 || +prefix > 30 || more.length > 0) {
-    throw new Error(
-      `setting "podCIDR" has to be IPv4 addresses, /8 to /30, such as ${defaultConfig.podCIDR}, and not ${JSON.stringify(config.podCIDR)}`,
-    );
-  }
+  const { images = {}, ...rest } = given;
+  // A copy: what is complete may be changed, by a reload.
+  const { images: defaultImages, ...defaults } = structuredClone(defaultConfig);
+  const ownImages = checkStoreConfig(images ?? {}, didYouMean);
+  const config = {
+    ...merge(defaults, rest, ""),
+    images: { ...defaultImages, ...ownImages, timeouts: { ...defaultTimeouts, ...ownImages.timeouts } },
+  } as RuntimeConfig; // merge() has checked names and types
+  checkAddresses(config);
+  const { verbosity, streaming, exec } = config;
+  inRange("verbosity", verbosity, 100, true);
+  inRange("streaming.port", streaming.port, 65535, true);
+  inRange("streaming.idleTimeoutSeconds", streaming.idleTimeoutSeconds, maxSeconds);
+  inRange("exec.graceSeconds", exec.graceSeconds, maxSeconds);
+  inRange("exec.drainSeconds", exec.drainSeconds, maxSeconds);
+  parseMetricsAddress(config.metrics.address);
   return config;
 }
 
-/** Reads a YAML file. Throws with its path for what it cannot take. */
+/** Reads a YAML file of at most 1 MiB. Throws with its path for what it cannot take. */
 export async function readConfigFile(file: string): Promise<PartialConfig> {
   try {
+    const { size } = await stat(file);
+    if (size > maxFileBytes) throw new Error(`larger than ${maxFileBytes} bytes`);
     const value: unknown = parse(await readFile(file, "utf8")) ?? {};
     if (typeof value !== "object" || Array.isArray(value)) throw new Error("not a mapping");
-    merge(defaultConfig, value as object, "");
+    completeConfig(value as PartialConfig); // checked by it
     return value as PartialConfig;
   } catch (cause) {
     throw new Error(`config file ${file}: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
 }
 
-const imageSettings: string[] = ["mirrors", "insecureRegistries", "auth", "timeouts", "pinned"];
-
+/** A section that is there but empty (null in YAML) is as good as none. */
 function merge(base: object, given: object, path: string): object {
   const result: Record<string, unknown> = { ...base };
   for (const [name, value] of Object.entries(given)) {
     if (value === undefined) continue;
-    const known = result[name];
+    const known = Object.hasOwn(result, name) ? result[name] : undefined;
     const full = `${path}${name}`;
-    if (full === "images") {
-      for (const key of Object.keys(value ?? {})) {
-        if (!imageSettings.includes(key)) throw new Error(`unknown setting "images.${key}"`);
-      }
-      result[name] = value; // its values are the image store's to check
-      continue;
-    }
-    if (known === undefined) throw new Error(`unknown setting "${full}"`);
-    if (typeof known !== typeof value || value === null)
-      throw new Error(`setting "${full}" has to be a ${typeof known}`);
-    result[name] = typeof known === "object" && known ? merge(known, value as object, `${full}.`) : value;
+    if (known === undefined) throw new Error(`unknown setting "${full}"${didYouMean(full)}`);
+    const isSection = typeof known === "object";
+    if (isSection && value === null) continue;
+    if (typeof known !== typeof value || value === null || Array.isArray(value))
+      throw new Error(`setting "${full}" has to be a ${isSection ? "mapping" : typeof known}`);
+    result[name] = isSection && known ? merge(known, value as object, `${full}.`) : value;
   }
   return result;
+}
+
+function checkAddresses({ podCIDR }: RuntimeConfig): void {
+  const [address = "", prefix = "", ...more] = podCIDR.split("/");
+  if (!isIPv4(address) || !/^\d{1,2}$/.test(prefix) || +prefix < 8 || +prefix > 30 || more.length > 0) {
+    throw new Error(
+      `setting "podCIDR" has to be IPv4 addresses, /8 to /30, such as ${defaultConfig.podCIDR}, and not ${JSON.stringify(podCIDR)}`,
+    );
+  }
+}
+
+function inRange(key: string, value: number, most: number, whole = false): void {
+  if (value >= 0 && value <= most && (!whole || Number.isInteger(value))) return; // NaN is in no range
+  throw new Error(`setting "${key}" has to be a ${whole ? "whole " : ""}number from 0 to ${most}, and not ${value}`);
 }

@@ -1,8 +1,9 @@
 import { parseArgs } from "node:util";
-import { defaultConfig, type PartialConfig, readConfigFile } from "./config.ts";
+import { completeConfig, defaultConfig, type PartialConfig, readConfigFile } from "./config.ts";
 import type { RuntimeOptions } from "./index.ts";
+import { commentedConfig } from "./settings.ts";
 
-export const help = `Usage: hawser runtime --root DIR --socket PATH [flags]
+const help = `Usage: hawser runtime --root DIR --socket PATH [flags]
 
 Serves the Container Runtime Interface, v1 and v1alpha2, on a Unix socket. Its state is below DIR;
 containers outlive it, and the next runtime of the same DIR finds them.
@@ -14,28 +15,13 @@ Flags:
   --pod-cidr CIDR         addresses of pods (default ${defaultConfig.podCIDR})
   --cni-bin-dir DIR       where the CNI plugins are (default ${defaultConfig.cniBinDir})
   --config FILE           more settings, as YAML; flags win
+  --default-config        print such a file with every setting, its default and what it does
   -v, --v N               log verbosity: 2 shows failed calls and ends of containers, 5 each call (default 0)
   -h, --help              this text
 
-Settings of the config file, with their defaults:
-  podCIDR: ${defaultConfig.podCIDR}
-  cniBinDir: ${defaultConfig.cniBinDir}
-  stateDir: ""                 # sockets, network namespaces, the OCI runtime's state: /run/hawser/<hash of DIR>
-  pauseProgram: ${defaultConfig.pauseProgram}      # static; looked up in PATH
-  conmonProgram: ${defaultConfig.conmonProgram}        # looked up in PATH
-  cgroupParent: ""             # of pods that name none: /hawser-<hash of DIR>
-  streaming:
-    address: ${defaultConfig.streaming.address}         # where exec, attach and port-forward are served, by one-time tokens
-    port: ${defaultConfig.streaming.port}                    # 0: any free one
-    idleTimeoutSeconds: ${defaultConfig.streaming.idleTimeoutSeconds}  # without a byte either way; 0: never
-  exec:
-    graceSeconds: ${defaultConfig.exec.graceSeconds}            # between SIGHUP and SIGKILL when the client of an exec is gone
-    drainSeconds: ${defaultConfig.exec.drainSeconds}         # silence on an output, held open by a background child, that counts as its end
-  images:
-    mirrors: {}                # by registry: { docker.io: [http://127.0.0.1:5000] }
-    insecureRegistries: []     # host:port spoken to by plain http; loopback always is
-    auth: {}                   # { dockerConfig: FILE } or { registries: { HOST: { username, password } } }
-    pinned: []                 # images the kubelet must not collect
+Signals:
+  SIGHUP                  read the config file again: what can change at once does, the log names what needs a restart
+  SIGTERM, SIGINT         end; containers go on
 `;
 
 const flags = {
@@ -45,31 +31,42 @@ const flags = {
   "pod-cidr": { type: "string" },
   "cni-bin-dir": { type: "string" },
   config: { type: "string" },
+  "default-config": { type: "boolean" },
   v: { type: "string", short: "v" },
   help: { type: "boolean", short: "h" },
 } as const;
 
 export interface CommandLine {
-  options: Omit<RuntimeOptions, "log">;
+  options: Omit<RuntimeOptions, "log"> & { config: PartialConfig };
   verbosity: number;
+  /** The file named by --config. */
+  configFile: string | undefined;
 }
 
-/** Reads the command line and the config file it names. Throws with a line for people. */
-export async function readCommandLine(argv: string[]): Promise<CommandLine | "help"> {
+/** Reads the command line and the config file it names: a text to print instead, where that is asked for. Throws with a line for people. */
+export async function readCommandLine(argv: string[]): Promise<CommandLine | { print: string }> {
   const { values } = parseArgs({ args: argv, options: flags, strict: true });
-  if (values.help) return "help";
+  if (values.help) return { print: help };
+  if (values["default-config"]) return { print: commentedConfig(defaultConfig) };
   const { root, socket, "oci-runtime": ociRuntime, "pod-cidr": podCIDR, "cni-bin-dir": cniBinDir } = values;
   if (!root) throw new Error("--root is required");
   if (!socket) throw new Error("--socket is required");
   if (ociRuntime !== undefined && ociRuntime !== "crun" && ociRuntime !== "runc") {
     throw new Error(`--oci-runtime "${ociRuntime}": crun or runc`);
   }
-  const verbosity = Number(values.v ?? 0);
-  if (!Number.isInteger(verbosity) || verbosity < 0) throw new Error(`-v "${values.v}" is not a number`);
+  const verbosity = values.v === undefined ? undefined : Number(values.v);
+  if (verbosity !== undefined && (!Number.isInteger(verbosity) || verbosity < 0)) {
+    throw new Error(`-v "${values.v}" is not a number`);
+  }
   const config: PartialConfig = {
     ...(values.config !== undefined && (await readConfigFile(values.config))),
+    ...(verbosity !== undefined && { verbosity }),
     ...(podCIDR !== undefined && { podCIDR }),
     ...(cniBinDir !== undefined && { cniBinDir }),
   };
-  return { options: { root, socketPath: socket, ociRuntime, config }, verbosity };
+  return {
+    options: { root, socketPath: socket, ociRuntime, config },
+    verbosity: completeConfig(config).verbosity,
+    configFile: values.config,
+  };
 }

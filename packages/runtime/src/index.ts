@@ -6,6 +6,9 @@ import { Usage } from "./cgroup/usage.ts";
 import { completeConfig, type PartialConfig } from "./config.ts";
 import type { Context } from "./context.ts";
 import { imageService, imagesAdminService, openImageStore } from "./images/index.ts";
+import { CallCounts } from "./metrics/calls.ts";
+import { runtimeGauges } from "./metrics/gauges.ts";
+import { serveMetrics } from "./metrics/serve.ts";
 import { lockFile } from "./native/lock.ts";
 import { becomeSubreaper, Reaper } from "./native/reaper.ts";
 import { addRules } from "./network/rules.ts";
@@ -15,6 +18,7 @@ import { chooseRuntime, needProgram, cgroupMode as readCgroupMode } from "./oci/
 import type { OCIRuntimeName } from "./oci/runtime.ts";
 import { type Paths, pathsOf } from "./paths.ts";
 import { recover } from "./recover.ts";
+import { createReloader, type Reloader } from "./reload.ts";
 import { recordExit } from "./server/container-end.ts";
 import { containerName } from "./server/container-name.ts";
 import { describeContainerStatus, describeSandboxStatus } from "./server/describe.ts";
@@ -44,10 +48,12 @@ export interface RuntimeOptions {
 }
 
 /** A running CRI runtime. Disposing it leaves its containers running. */
-export interface Runtime extends AsyncDisposable {
+export interface Runtime extends AsyncDisposable, Pick<Reloader, "reload"> {
   socketPath: string;
   ociRuntime: { name: OCIRuntimeName; version: string; reason: string };
   metrics: Metrics;
+  /** Where /metrics is served, when it is: `http://127.0.0.1:9464/metrics`, `unix:///PATH`. */
+  metricsAddress: string | undefined;
 }
 
 /**
@@ -93,7 +99,9 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   ]);
   started.use(oci.view);
   started.use(images);
+  const reloader = createReloader({ config, images, log });
   const metrics = new Metrics("hawser_runtime");
+  const calls = new CallCounts();
   const now = () => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
   const sandboxes = new Store<SandboxRecord>({
     directory: paths.sandboxes,
@@ -152,7 +160,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       runtime: streamingRuntime(partial),
       address: config.streaming.address,
       port: config.streaming.port,
-      idleTimeoutMs: config.streaming.idleTimeoutSeconds * 1000,
+      idleTimeoutMs: () => config.streaming.idleTimeoutSeconds * 1000,
       log: log.named("streaming"),
     }),
   );
@@ -163,18 +171,28 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       runtime: runtimeService({ ...partial, streaming, exits }),
       images: imageService(images),
       uploads: imagesAdminService(images),
-      onCall({ method, durationMs, error }) {
+      onCall(report) {
+        const { method, durationMs, error } = report;
+        calls.record(report);
         metrics.record(method, durationMs / 1000, error !== undefined);
         if (error !== undefined) log.at(2, "call failed", { method, error });
         else log.at(5, "call", { method, milliseconds: Math.round(durationMs) });
       },
     }),
   );
+  const served = await serveMetrics({
+    address: config.metrics.address,
+    log: log.named("metrics"),
+    collect: () => [...metrics.families(), ...calls.families(), ...runtimeGauges({ ...partial, streaming, reloader })],
+  });
+  if (served) started.use(served);
   const running = started.move();
   return {
     socketPath: options.socketPath,
     ociRuntime: { name: oci.name, version: oci.version, reason: oci.reason },
     metrics,
+    metricsAddress: served?.address,
+    reload: reloader.reload,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

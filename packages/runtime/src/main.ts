@@ -1,45 +1,93 @@
-import { createLogger } from "@hawser/trace";
-import { help, readCommandLine } from "./flags.ts";
+import { open } from "node:fs/promises";
+import { createLogger, type Logger } from "@hawser/trace";
+import { type CommandLine, readCommandLine } from "./flags.ts";
+import type { Runtime } from "./index.ts";
 import { replaceProcess } from "./native/exec.ts";
 
 /** A young generation of 2 MB in place of 48, and code that is small: 100 MB less after a day of execs, and no slower. */
 const heapFlags = ["--max-semi-space-size=2", "--optimize-for-size"];
 
-/** `hawser runtime …`: runs until SIGTERM or SIGINT, and leaves its containers running. Resolves with the exit code. */
+/**
+ * `hawser runtime …`: runs until SIGTERM or SIGINT, and leaves its containers running; reads its configuration again on
+ * SIGHUP. Resolves with the exit code.
+ */
 export async function main(argv: string[]): Promise<number> {
   process.title = "hawser-runtime";
   const complain = (error: unknown) => {
     process.stderr.write(`hawser runtime: ${error instanceof Error ? error.message : error}\n`);
   };
-  let line: Awaited<ReturnType<typeof readCommandLine>>;
+  let line: CommandLine;
   try {
-    line = await readCommandLine(argv);
+    const read = await readCommandLine(argv);
+    if ("print" in read) {
+      process.stdout.write(read.print);
+      return 0;
+    }
+    line = read;
   } catch (error) {
     complain(error);
     process.stderr.write("See 'hawser runtime --help'.\n");
     return 2;
   }
-  if (line === "help") {
-    process.stdout.write(help);
-    return 0;
-  }
   useSmallHeap(); // before the rest is loaded
   const { startRuntime } = await import("./index.ts");
-  const log = createLogger({ name: "runtime", verbosity: line.verbosity });
-  const stopped = new Promise<string>((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
-  });
+  const log = createLogger({ name: "runtime", verbosity: () => line.verbosity });
+  const { promise: stopped, resolve: stop } = Promise.withResolvers<string>();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop(signal));
+  const wasOnTerminal = process.stdin.isTTY || process.stderr.isTTY;
+  let runtime: Runtime | undefined;
+  let hungUp = false; // before there was a runtime: read again once it stands
+  const reload = async () => {
+    if (wasOnTerminal && !(await terminalIsThere())) return stop("SIGHUP: the terminal has gone");
+    if (!runtime) hungUp = true;
+    else if (line.configFile === undefined) log.info("no --config, so there is nothing to read again");
+    else {
+      let next = line;
+      const taken = await runtime.reload(async () => {
+        const read = await readCommandLine(argv);
+        if ("print" in read) throw new Error("unreachable: the same words have started us");
+        next = read;
+        return read.options.config;
+      });
+      if (taken) line = next;
+    }
+  };
+  process.on("SIGHUP", () => void reload());
   try {
-    await using runtime = await startRuntime({ ...line.options, log });
-    const { name, version, reason } = runtime.ociRuntime;
-    log.info("hawser-runtime ready", { socket: runtime.socketPath, ociRuntime: `${name} ${version}`, reason });
+    await using started = await startRuntime({ ...line.options, log });
+    const { name, version, reason } = started.ociRuntime;
+    log.info("hawser-runtime ready", {
+      socket: started.socketPath,
+      ociRuntime: `${name} ${version}`,
+      reason,
+      ...(started.metricsAddress !== undefined && { metrics: started.metricsAddress }),
+    });
+    runtime = started;
+    if (hungUp) void reload();
+    await tellManager("READY=1", log);
     log.info("stopping; containers go on", { signal: await stopped });
+    runtime = undefined;
+    await tellManager("STOPPING=1", log);
   } catch (error) {
     log.error("runtime ends", { error });
     complain(error);
     return 1;
   }
   return 0;
+}
+
+/** A service manager that cannot be told decides by itself; containers and calls are no worse for it. */
+async function tellManager(state: string, log: Logger): Promise<void> {
+  if (!process.env.NOTIFY_SOCKET) return;
+  const { notify } = await import("./native/notify.ts");
+  await notify(state).catch((error: unknown) => log.warn("service manager not told", { state, error }));
+}
+
+/** SIGHUP is for a daemon the wish to reload, and for a program on a terminal that the terminal has gone. */
+async function terminalIsThere(): Promise<boolean> {
+  const terminal = await open("/dev/tty").catch(() => undefined);
+  await terminal?.close();
+  return terminal !== undefined;
 }
 
 /**

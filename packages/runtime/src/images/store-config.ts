@@ -1,7 +1,7 @@
 import { formatReference, parseReference } from "./reference.ts";
 import type { AuthConfig } from "./registry/credentials.ts";
 import { type HostsConfig, hostsFor } from "./registry/hosts.ts";
-import type { Timeouts } from "./registry/transport.ts";
+import type { Timeouts } from "./registry/timeouts.ts";
 
 /** The `images` part of the runtime's configuration. Everything may be left out. */
 export interface ImageStoreConfig extends HostsConfig {
@@ -19,8 +19,12 @@ export interface ImageStoreConfig extends HostsConfig {
 
 const credentialNames = ["username", "password", "auth", "serverAddress", "identityToken", "registryToken"];
 
+/** What to say of a name that does not exist, behind its message. */
+type Hint = (key: string) => string;
+
 /** Checks what came from a file. Throws an Error that names the setting. */
-export function checkStoreConfig(value: unknown): ImageStoreConfig {
+export function checkStoreConfig(value: unknown, hint: Hint = () => ""): ImageStoreConfig {
+  const mapping = (part: unknown, where: string, names?: readonly string[]) => mappingOf(part, where, names, hint);
   const config = mapping(value, "images", ["mirrors", "insecureRegistries", "auth", "timeouts", "pinned"]);
   const mirrors = mapping(config.mirrors ?? {}, "images.mirrors");
   for (const [registry, addresses] of Object.entries(mirrors)) strings(addresses, `images.mirrors.${registry}`);
@@ -44,12 +48,20 @@ export function checkStoreConfig(value: unknown): ImageStoreConfig {
   return checked;
 }
 
-function mapping(value: unknown, where: string, names?: readonly string[]): Record<string, unknown> {
+function mappingOf(
+  value: unknown,
+  where: string,
+  names: readonly string[] | undefined,
+  hint: Hint,
+): Record<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new Error(`setting "${where}" has to be a mapping`);
   }
   for (const name of Object.keys(value)) {
-    if (names && !names.includes(name)) throw new Error(`unknown setting "${where}.${name}"`);
+    if (names && !names.includes(name)) {
+      const full = `${where}.${name}`;
+      throw new Error(`unknown setting "${full}"${hint(full)}`);
+    }
   }
   return value as Record<string, unknown>;
 }

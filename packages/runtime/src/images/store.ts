@@ -16,7 +16,8 @@ import { NotFoundError, openRepository } from "./registry/client.ts";
 import { type AuthConfig, credentialsOf, dockerCredentials } from "./registry/credentials.ts";
 import { CorruptContentError } from "./registry/errors.ts";
 import { hostsFor, type RegistryHost } from "./registry/hosts.ts";
-import { createTransport, defaultTimeouts } from "./registry/transport.ts";
+import { defaultTimeouts } from "./registry/timeouts.ts";
+import { createTransport } from "./registry/transport.ts";
 import { Rootfs } from "./rootfs.ts";
 import { checkStoreConfig, type ImageStoreConfig } from "./store-config.ts";
 
@@ -54,6 +55,8 @@ export interface ImageStore extends AsyncDisposable {
   remove(reference: string): Promise<void>;
   /** Loads an OCI or docker archive. Resolves with the images' names. */
   load(archive: ByteSource, options?: { signal?: AbortSignal }): Promise<string[]>;
+  /** Takes another configuration for the transfers that begin from now on. Throws, and keeps the old one, for one that is none. */
+  configure(config: ImageStoreConfig): void;
   /** What the images take, from what was measured when they were extracted: no disk is touched. */
   fsInfo(): FsInfo;
   /** Mounts `<root>/containers/<id>/rootfs`. Idempotent. Throws CRIError NotFound for an unknown image. */
@@ -72,7 +75,7 @@ export async function openImageStore({
   config: given = {},
   now = Date.now,
 }: ImageStoreOptions): Promise<ImageStore> {
-  const config = checkStoreConfig(given);
+  let config = checkStoreConfig(given);
   const home = join(root, "images");
   const [temporary, aside, empty] = [join(home, "tmp"), join(home, "corrupt"), join(home, "empty")];
   await rm(temporary, { recursive: true, force: true });
@@ -95,8 +98,11 @@ export async function openImageStore({
   });
   await rootfs.load();
 
-  const pinned = new Set((config.pinned ?? []).map((name) => formatReference(parseReference(name))));
-  const installer: Installer = { layers, records, log, now, isPinned: (tags) => tags.some((tag) => pinned.has(tag)) };
+  let pinned = pinnedNames(config);
+  const isPinned = (tags: readonly string[]) => tags.some((tag) => pinned.has(tag));
+  const installer: Installer = { layers, records, log, now, isPinned };
+  /** What is pinned is the configuration's to say, as it is now. */
+  const described = (image: Image): Image => ({ ...image, pinned: isPinned(image.repoTags) });
   const closing = new AbortController();
   const running = new Set<Promise<unknown>>();
   /** Runs a transfer that ends when its caller or the store does. */
@@ -111,7 +117,8 @@ export async function openImageStore({
     }
   };
 
-  const transport = createTransport({ ...defaultTimeouts, ...config.timeouts });
+  const timeouts = { ...defaultTimeouts, ...config.timeouts };
+  const transport = createTransport(timeouts);
   const puller = { ...installer, temporary, platform: thisPlatform() };
   const repositoryFor = (reference: Reference, given: AuthConfig | undefined) => {
     const credentialsFor = async ({ name, mirrorOf }: RegistryHost) => {
@@ -154,11 +161,14 @@ export async function openImageStore({
       });
     },
     list(reference) {
-      if (!reference) return records.all();
+      if (!reference) return records.all().map(described);
       const image = records.find(reference);
-      return image ? [image] : [];
+      return image ? [described(image)] : [];
     },
-    status: (reference) => records.find(reference),
+    status(reference) {
+      const image = records.find(reference);
+      return image && described(image);
+    },
     config: async (reference) => await records.config(found(reference).id),
     async remove(reference) {
       const image = records.find(reference);
@@ -169,6 +179,11 @@ export async function openImageStore({
     },
     load: async (archive, { signal: given } = {}) =>
       await transfer(given, (signal) => loadArchive({ ...installer, temporary }, archive, signal)),
+    configure(next) {
+      config = checkStoreConfig(next);
+      pinned = pinnedNames(config);
+      Object.assign(timeouts, defaultTimeouts, config.timeouts);
+    },
     fsInfo() {
       const all = layers.all();
       return {
@@ -195,6 +210,10 @@ export async function openImageStore({
       transport[Symbol.dispose]();
     },
   };
+}
+
+function pinnedNames({ pinned = [] }: ImageStoreConfig): Set<string> {
+  return new Set(pinned.map((name) => formatReference(parseReference(name))));
 }
 
 function readReference(text: string): Reference {

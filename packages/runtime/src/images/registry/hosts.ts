@@ -1,4 +1,4 @@
-import { isLoopback } from "./transport.ts";
+import { isLoopback } from "./loopback.ts";
 
 /** A server that may have a registry's images. */
 export interface RegistryHost {

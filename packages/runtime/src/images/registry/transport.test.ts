@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { httpServer, silentServer } from "../testing/server.ts";
-import { createTransport, defaultTimeouts, isLoopback } from "./transport.ts";
+import { isLoopback } from "./loopback.ts";
+import { defaultTimeouts } from "./timeouts.ts";
+import { createTransport } from "./transport.ts";
 
 const signal = new AbortController().signal;
 

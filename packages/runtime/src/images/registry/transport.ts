@@ -1,26 +1,15 @@
 import { Agent as HTTPAgent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { Agent as HTTPSAgent, request as httpsRequest } from "node:https";
-import { BlockList, isIP } from "node:net";
 import type { Readable } from "node:stream";
 import { getCACertificates } from "node:tls";
 import { ConnectionError, withoutQuery } from "./errors.ts";
+import { isLoopback } from "./loopback.ts";
+import { defaultTimeouts, type Timeouts } from "./timeouts.ts";
 
 /** Most redirects followed. Source: Go's net/http, which containerd uses. */
 const maxRedirects = 10;
 /** Connections kept for the next request, per registry. */
 const maxIdleConnections = 4;
-
-/** All in milliseconds. */
-export interface Timeouts {
-  /** Until TCP and TLS stand. */
-  connect: number;
-  /** From then until the answer's head. */
-  response: number;
-  /** Longest silence within a body. */
-  idle: number;
-}
-
-export const defaultTimeouts: Timeouts = { connect: 5_000, response: 10_000, idle: 30_000 };
 
 export interface HTTPRequest {
   method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH";
@@ -55,7 +44,7 @@ export interface Transport extends Disposable {
 
 /**
  * Redirects of GET and HEAD are followed; Authorization goes to no other origin, and nothing leads from https to http.
- * HTTPS_PROXY, HTTP_PROXY and NO_PROXY count, except for this machine's own addresses.
+ * HTTPS_PROXY, HTTP_PROXY and NO_PROXY count, except for this machine's own addresses. The timeouts are read at each request.
  */
 export function createTransport(timeouts: Timeouts = defaultTimeouts): Transport {
   const settings = { keepAlive: true, maxFreeSockets: maxIdleConnections };
@@ -90,18 +79,6 @@ export function createTransport(timeouts: Timeouts = defaultTimeouts): Transport
     },
   };
 }
-
-/** Is the host this machine, by a name or an address that cannot mean another? */
-export function isLoopback(hostname: string): boolean {
-  const host = hostname.replace(/^\[|\]$/g, "");
-  if (host === "localhost" || host.endsWith(".localhost")) return true;
-  const family = isIP(host);
-  return family !== 0 && loopback.check(host, family === 6 ? "ipv6" : "ipv4");
-}
-
-const loopback = new BlockList();
-loopback.addSubnet("127.0.0.0", 8, "ipv4");
-loopback.addAddress("::1", "ipv6");
 
 async function exchange(request: Hop, agent: HTTPAgent, timeouts: Timeouts): Promise<HTTPResponse> {
   const { method, url, headers = {}, body, signal } = request;
