@@ -1,8 +1,19 @@
+import { type LabelRequirement, matchesLabels as meets } from "@hawser/api";
+
 /** A selector as it stands in an object, with `matchLabels` and `matchExpressions`. */
 export interface ObjectLabelSelector {
   matchLabels?: Record<string, string>;
   matchExpressions?: { key: string; operator: string; values?: string[] }[];
 }
+
+const operators: Record<string, LabelRequirement["op"]> = {
+  In: "in",
+  NotIn: "notin",
+  Exists: "exists",
+  DoesNotExist: "!",
+  Gt: ">",
+  Lt: "<",
+};
 
 /** Whether labels meet every requirement of a selector; an empty one matches all. An operator we do not know matches nothing. */
 export function matchesLabels(selector: ObjectLabelSelector, labels: Record<string, string>): boolean {
@@ -18,25 +29,9 @@ export function matchesExpression(
   { key, operator, values = [] }: { key: string; operator: string; values?: string[] },
   labels: Record<string, string>,
 ): boolean {
-  const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
-  switch (operator) {
-    case "In":
-      return value !== undefined && values.includes(value);
-    case "NotIn":
-      return value === undefined || !values.includes(value);
-    case "Exists":
-      return value !== undefined;
-    case "DoesNotExist":
-      return value === undefined;
-    case "Gt":
-      return isInteger(value) && isInteger(values[0]) && BigInt(value) > BigInt(values[0]);
-    case "Lt":
-      return isInteger(value) && isInteger(values[0]) && BigInt(value) < BigInt(values[0]);
-    default:
-      return false;
-  }
-}
-
-function isInteger(text: string | undefined): text is string {
-  return text !== undefined && /^[+-]?\d+$/.test(text);
+  const op = Object.hasOwn(operators, operator) ? operators[operator] : undefined;
+  if (!op) return false;
+  // Unlike a selector's text, an object's numbers have not been checked.
+  if ((op === ">" || op === "<") && !/^[+-]?\d+$/.test(values[0] ?? "")) return false;
+  return meets([{ key, op, values }], labels);
 }
