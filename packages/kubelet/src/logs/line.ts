@@ -28,3 +28,10 @@ export function parseLogLine(line: Buffer): LogLine | undefined {
   const content = partial ? body : Buffer.concat([body, Buffer.of(newline)]);
   return { time: line.toString("latin1", 0, first), stream, content };
 }
+
+/** A line's time as it is shown: nine digits of a second, and `Z` for UTC. Source: kubernetes/cri-client pkg/logs/logs.go */
+export function shownTime(time: string): string {
+  const [, until = "", digits = "", zone = ""] = /^([^.+Z]*T[\d:]+)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$/.exec(time) ?? [];
+  if (!until) return time;
+  return `${until}.${digits.slice(0, 9).padEnd(9, "0")}${zone === "+00:00" || zone === "-00:00" ? "Z" : zone}`;
+}

@@ -1,8 +1,8 @@
 import { watch } from "node:fs";
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { type FileHandle, stat } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileBytes, rotatedFiles, tailStart } from "./files.ts";
+import { currentTail, fileBytes, type LogFiles, logFiles, tailStart, unpacked } from "./files.ts";
 import { type LogLine, parseLogLine } from "./line.ts";
 
 const newline = 0x0a;
@@ -11,6 +11,8 @@ const blockBytes = 64 * 1024;
 const maxLineBytes = 1024 * 1024;
 /** A follower looks at its file at least this often, milliseconds. */
 const lookPeriod = 1000;
+/** A runtime may write lines it held to the old file, though it has opened a new one: how long they are awaited, milliseconds. */
+const lateLineMs = 200;
 
 export interface ReadOptions {
   /** `…/<container>/<restart>.log` */
@@ -24,8 +26,8 @@ export interface ReadOptions {
 }
 
 /**
- * A container's log, line by line, in batches: its rotated files first, oldest first, then the current one. A follower
- * notices a rotation and goes on in the new file without a gap. Ends on abort.
+ * A container's log, line by line, in batches: its rotated files first, oldest first, then the current one. A follower goes
+ * along with rotations, as many as there are while it is slow, as long as the files are there. Ends on abort.
  */
 export async function* readLog(options: ReadOptions): AsyncGenerator<LogLine[]> {
   const { logFile, tailLines, since, signal } = options;
@@ -34,41 +36,35 @@ export async function* readLog(options: ReadOptions): AsyncGenerator<LogLine[]> 
     const parsed = lines.push(chunk).flatMap((line) => parseLogLine(line) ?? []);
     return since === undefined ? parsed : parsed.filter(({ time }) => Date.parse(time) >= since);
   };
-
-  const { rotated, current, offset } = await startOf(logFile, tailLines);
+  const files = await logFiles(logFile);
   try {
+    const { rotated, offset } = await startOf(files, tailLines);
     for (const { file, from } of rotated) {
       for await (const chunk of fileBytes(file, from)) {
         if (signal.aborted) return;
         yield parse(chunk);
       }
     }
-    if (current) for await (const chunk of follow(options, current, offset)) yield parse(chunk);
+    for await (const chunk of follow(options, files, offset)) yield parse(chunk);
     const rest = lines.rest();
     const last = rest && parseLogLine(rest);
     // A line without its end: the process died, or the runtime has not written all of it.
     if (last && !(since !== undefined && Date.parse(last.time) < since))
       yield [{ ...last, content: trimmed(last.content) }];
   } finally {
-    await current?.close();
+    await files.current?.close();
   }
 }
 
 interface Start {
   rotated: { file: string; from: number }[];
-  current: FileHandle | undefined;
   offset: number;
 }
 
-/** Opens the current file, and finds where the wanted lines begin. */
-async function startOf(logFile: string, tailLines: number | undefined): Promise<Start> {
-  const current = await open(logFile).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw error;
-    return undefined;
-  });
-  const files = await rotatedFiles(logFile);
-  if (tailLines === undefined) return { rotated: files.map((file) => ({ file, from: 0 })), current, offset: 0 };
-  const start = current ? await tailStart(logFile, tailLines) : { offset: 0, lines: 0 };
+/** Where the wanted lines begin. */
+async function startOf({ rotated: files, current }: LogFiles, tailLines: number | undefined): Promise<Start> {
+  if (tailLines === undefined) return { rotated: files.map((file) => ({ file, from: 0 })), offset: 0 };
+  const start = current ? await currentTail(current, tailLines) : { offset: 0, lines: 0 };
   const rotated: Start["rotated"] = [];
   let missing = tailLines - start.lines;
   for (const file of files.toReversed()) {
@@ -77,65 +73,92 @@ async function startOf(logFile: string, tailLines: number | undefined): Promise<
     rotated.unshift({ file, from: offset });
     missing -= lines;
   }
-  return { rotated, current, offset: start.offset };
+  return { rotated, offset: start.offset };
 }
 
+/** The current file from an offset on, and those that take its place. `files.current` is always the one that is read. */
 async function* follow(
   { logFile, follow: runs, signal }: ReadOptions,
-  first: FileHandle,
+  files: LogFiles,
   offset: number,
 ): AsyncGenerator<Buffer> {
-  using changes = watchFolder(path.dirname(logFile), signal);
-  let file = first;
+  using changes = runs && watchFolder(path.dirname(logFile), signal);
   let at = offset;
-  try {
-    for (;;) {
-      // Asked before the read: what was written before the end is read after it.
-      const mayGrow = runs?.() ?? false;
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(blockBytes), 0, blockBytes, at);
-      if (signal.aborted) return;
-      if (bytesRead > 0) {
-        at += bytesRead;
-        yield buffer.subarray(0, bytesRead);
-        continue;
-      }
-      const next = await replaced(logFile, file);
-      if (next) {
-        if (file !== first) await file.close();
-        file = next;
-        at = 0;
-        continue;
-      }
-      if (!mayGrow) return;
-      await changes.next();
+  let movedAt: number | undefined;
+  while (!signal.aborted) {
+    // Asked before the read: what was written before the end is read after it.
+    const mayGrow = runs?.() ?? false;
+    const { current } = files;
+    const block = await current?.read(Buffer.allocUnsafe(blockBytes), 0, blockBytes, at);
+    if (signal.aborted) return;
+    if (block && block.bytesRead > 0) {
+      at += block.bytesRead;
+      yield block.buffer.subarray(0, block.bytesRead);
+      continue;
     }
-  } finally {
-    if (file !== first) await file.close();
+    if (!(await hasMoved(logFile, current))) {
+      if (!mayGrow) return;
+      await changes?.next(lookPeriod);
+      continue;
+    }
+    movedAt ??= performance.now();
+    const left = movedAt + lateLineMs - performance.now();
+    if (current && left > 0) {
+      await (changes?.next(left) ?? delay(left, undefined, { signal }).catch(() => undefined));
+      continue;
+    }
+    const between = await advance(logFile, files);
+    for (const file of between) {
+      for await (const chunk of fileBytes(file)) {
+        if (signal.aborted) return;
+        yield chunk;
+      }
+    }
+    at = 0;
+    movedAt = undefined;
   }
 }
 
-/** The file that now has the log's name, when it is another one than ours. Ours then has had its last byte read. */
-async function replaced(logFile: string, file: FileHandle): Promise<FileHandle | undefined> {
-  const [ours, now] = await Promise.all([file.stat(), stat(logFile).catch(() => undefined)]);
-  if (!now || now.ino === ours.ino) return undefined;
-  if (ours.size > 0 && (await file.stat()).size !== ours.size) return undefined; // still growing: read on first
-  return open(logFile).catch(() => undefined);
+/** Whether another file than ours has the log's name: while none has, ours is still the one written to. */
+async function hasMoved(logFile: string, ours: FileHandle | undefined): Promise<boolean> {
+  const now = await stat(logFile).catch(() => undefined);
+  return now !== undefined && now.ino !== (await ours?.stat())?.ino;
 }
 
-/** Tells of changes in a folder, and of the passing of a second. */
-function watchFolder(folder: string, signal: AbortSignal): Disposable & { next(): Promise<void> } {
+/** Goes on to the file that is current now. Returns those that were rotated away since ours was: a reader may be slow. */
+async function advance(logFile: string, files: LogFiles): Promise<string[]> {
+  const { rotated, current } = files;
+  const seen = unpacked(rotated.at(-1) ?? "");
+  const next = await logFiles(logFile);
+  const newer = next.rotated.filter((file) => unpacked(file) > seen);
+  // The first of them is ours under its new name.
+  const ours = (await current?.stat())?.ino;
+  const inodes = await Promise.all(
+    newer.map((file) =>
+      stat(file).then(
+        ({ ino }) => ino,
+        () => undefined,
+      ),
+    ),
+  );
+  const mine = ours === undefined ? -1 : Math.max(0, inodes.indexOf(ours));
+  await current?.close();
+  files.current = next.current;
+  files.rotated = next.rotated;
+  return newer.slice(mine + 1);
+}
+
+/** Tells of changes in a folder, and of the passing of some time. */
+function watchFolder(folder: string, signal: AbortSignal): Disposable & { next(ms: number): Promise<void> } {
   let changed = Promise.withResolvers<void>();
   const tell = () => changed.resolve();
   const watcher = watch(folder, tell);
   watcher.on("error", tell); // the folder is gone: the next look finds out
   signal.addEventListener("abort", tell, { once: true });
   return {
-    async next() {
+    async next(ms) {
       const timer = new AbortController();
-      await Promise.race([
-        changed.promise,
-        delay(lookPeriod, undefined, { signal: timer.signal }).catch(() => undefined),
-      ]);
+      await Promise.race([changed.promise, delay(ms, undefined, { signal: timer.signal }).catch(() => undefined)]);
       timer.abort();
       if (!signal.aborted) changed = Promise.withResolvers<void>();
     },

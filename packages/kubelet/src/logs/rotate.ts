@@ -8,7 +8,7 @@ import type { KubeletContext } from "../context.ts";
 import { containerLogPath, podLogFolder } from "../pods/paths.ts";
 import { attemptOf, isRunning } from "../pods/view.ts";
 import type { PodWorker } from "../pods/worker.ts";
-import { rotatedFiles } from "./files.ts";
+import { rotatedFiles, unpacked } from "./files.ts";
 
 /** Milliseconds between two looks at the sizes. Source: kubernetes containerLogMonitorInterval */
 const period = 10_000;
@@ -50,11 +50,10 @@ export async function rotateIfLarge(
   const old = await rotatedFiles(logFile);
   // The current file and the one about to come are among those that may be.
   const surplus = old.length - (settings.containerLogMaxFiles - 2);
-  for (const file of old.slice(0, Math.max(0, surplus))) await rm(file, { force: true });
+  for (const file of old.slice(0, Math.max(0, surplus))) await remove(file);
   for (const file of old.slice(Math.max(0, surplus))) if (!file.endsWith(".gz")) await pack(file, signal);
 
-  const stamp = new Date(now()).toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
-  const rotated = `${logFile}.${stamp}`;
+  const rotated = nameAfter(logFile, { newest: old.at(-1), now: now() });
   await rename(logFile, rotated);
   try {
     await runtime.reopenContainerLog({ containerId }, { signal });
@@ -63,6 +62,28 @@ export async function rotateIfLarge(
     throw error;
   }
   return true;
+}
+
+/** Names are in the files' order, though the clock may have been set back, and none is given twice. */
+function nameAfter(logFile: string, { newest, now }: { newest: string | undefined; now: number }): string {
+  for (let at = now; ; at += 1000) {
+    const stamp = new Date(at).toISOString().slice(0, 19).replaceAll(/[-:]/g, "").replace("T", "-");
+    const name = `${logFile}.${stamp}`;
+    if (!newest || name > unpacked(newest)) return name;
+    at = Math.max(at, timeOf(unpacked(newest)));
+  }
+}
+
+function timeOf(file: string): number {
+  const [, year, month, day, hour, minute, second] =
+    /(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)(?:\.\d+)?$/.exec(file) ?? [];
+  return Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second)) || 0;
+}
+
+/** With what a crash may have left beside it. */
+async function remove(file: string): Promise<void> {
+  for (const each of new Set([file, unpacked(file), `${unpacked(file)}.gz`, `${unpacked(file)}.tmp`]))
+    await rm(each, { force: true });
 }
 
 async function pack(file: string, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 
 const blockBytes = 64 * 1024;
 const newline = 0x0a;
@@ -8,8 +8,12 @@ const newline = 0x0a;
  *
  * Source: kubernetes/cri-client pkg/logs/tail.go
  */
-export async function tailOffset(file: string, lines: number): Promise<number> {
-  await using handle = await open(file);
+export async function tailOffset(file: string | FileHandle, lines: number): Promise<number> {
+  if (typeof file === "string") {
+    await using handle = await open(file);
+    return await tailOffset(handle, lines);
+  }
+  const handle = file;
   const { size } = await handle.stat();
   if (lines <= 0) return size;
   let found = 0;

@@ -3,7 +3,7 @@ import path from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type ContainerStatus, type PodLogOptions, type PodStatus, parsePodLogOptions, StatusError } from "@hawser/api";
-import type { LogLine } from "../logs/line.ts";
+import { type LogLine, shownTime } from "../logs/line.ts";
 import { readLog } from "../logs/read.ts";
 import type { PodManager } from "../pods/manager.ts";
 import { containerLogPath, type Folders, podLogFolder } from "../pods/paths.ts";
@@ -122,7 +122,7 @@ async function* output(batches: AsyncIterable<LogLine[]>, options: PodLogOptions
     const parts: Buffer[] = [];
     for (const line of batch) {
       if (wanted && line.stream !== wanted) continue;
-      if (timestamps && !midLine[line.stream]) parts.push(Buffer.from(`${line.time} `));
+      if (timestamps && !midLine[line.stream]) parts.push(Buffer.from(`${shownTime(line.time)} `));
       parts.push(line.content);
       midLine[line.stream] = line.content.at(-1) !== 0x0a;
     }
