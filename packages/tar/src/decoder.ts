@@ -5,6 +5,8 @@ import { type PaxRecord, parsePax, paxValue } from "./pax.ts";
 export const maxExtendedHeader = 1 << 20;
 /** Most extension blocks of an old GNU sparse file: 21 holes each. */
 const maxSparseBlocks = 4096;
+/** Most extended headers before one entry: pax, a long name and a long link are three. */
+const maxExtendedHeaders = 16;
 
 export type TarEvent =
   | { type: "entry"; entry: TarEntry }
@@ -35,8 +37,14 @@ export class TarDecoder {
   #entry: TarEntry | undefined;
   #sparse: Buffer[] = [];
   /** The body of an extended header that is being collected; undefined while an ordinary entry is read. */
-  #extended: { type: string; parts: Buffer[] } | undefined;
+  #extended: { type: string; body: Buffer; filled: number } | undefined;
   #next: { pax: PaxRecord[]; longName?: string; longLink?: string } = { pax: [] };
+  #extendedHeaders = 0;
+
+  /** Whether the archive's own end was seen. */
+  get ended(): boolean {
+    return this.#state === "end";
+  }
 
   /** Throws TarError where the archive is malformed, or an extended header is longer than 1 MiB. */
   *push(chunk: Uint8Array): Generator<TarEvent> {
@@ -46,7 +54,7 @@ export class TarDecoder {
         const bytes = rest.subarray(0, this.#left);
         rest = rest.subarray(bytes.length);
         this.#left -= bytes.length;
-        if (this.#extended) this.#extended.parts.push(Buffer.from(bytes));
+        if (this.#extended) this.#extended.filled += bytes.copy(this.#extended.body, this.#extended.filled);
         else yield { type: "data", bytes };
         if (this.#left === 0) this.#contentEnded();
       } else if (this.#state === "padding") {
@@ -85,10 +93,12 @@ export class TarDecoder {
     this.#zeroBlocks = 0;
     if (["x", "g", "L", "K"].includes(header.type)) {
       if (header.size > maxExtendedHeader) throw new TarError("extended tar header is longer than 1 MiB");
-      this.#extended = { type: header.type, parts: [] };
+      if (++this.#extendedHeaders > maxExtendedHeaders) throw new TarError("too many extended tar headers in a row");
+      this.#extended = { type: header.type, body: Buffer.alloc(header.size), filled: 0 };
       this.#content(header.size);
       return;
     }
+    this.#extendedHeaders = 0;
     this.#entry = this.#settle(header, block);
     if (header.type === "S" && block[482] !== 0) this.#state = "sparse";
     else yield* this.#begin();
@@ -115,7 +125,7 @@ export class TarDecoder {
     const extended = this.#extended;
     if (!extended) return;
     this.#extended = undefined;
-    const body = Buffer.concat(extended.parts);
+    const { body } = extended;
     if (extended.type === "x") this.#next.pax = parsePax(body);
     else if (extended.type === "L") this.#next.longName = untilNul(body);
     else if (extended.type === "K") this.#next.longLink = untilNul(body);

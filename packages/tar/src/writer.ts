@@ -21,6 +21,31 @@ export function entryHead(header: TarHeader, pax: readonly PaxRecord[] = [], raw
   return [extended, body, padding(body.length), block];
 }
 
+/**
+ * The same with GNU's long names in place of pax records: what every tar reads, busybox's too, which skips pax headers.
+ * Names are whole; `pax` is only sent to those who need it.
+ */
+export function gnuEntryHead(header: TarHeader, pax: readonly PaxRecord[] = []): Buffer[] {
+  const blocks: Buffer[] = [];
+  for (const [type, text] of [
+    ["K", header.linkname],
+    ["L", header.name],
+  ] as const) {
+    if (text.length <= maxShortName) continue;
+    const body = Buffer.from(`${text}\0`, "latin1");
+    blocks.push(buildHeader({ ...fresh("././@LongLink"), type, size: body.length }), body, padding(body.length));
+  }
+  if (pax.length > 0) {
+    const body = formatPax(pax);
+    blocks.push(
+      buildHeader({ ...fresh("PaxHeaders/entry"), type: "x", size: body.length }),
+      body,
+      padding(body.length),
+    );
+  }
+  return [...blocks, buildHeader(header)];
+}
+
 /** The zeros that fill the last block of content. */
 export function padding(size: number): Buffer {
   return Buffer.alloc((blockSize - (size % blockSize)) % blockSize);
