@@ -24,6 +24,9 @@ type Dependencies = Pick<
   "config" | "paths" | "reaper" | "oci" | "host" | "network" | "sandboxes" | "now" | "log" | "cgroupMode" | "pauses"
 >;
 
+/** Longest hostname made of a pod's name; the kernel takes one byte more. */
+const maxHostnameBytes = 63;
+
 /**
  * CRI RunPodSandbox: network and pause process are made side by side. On disk, and ready, when it returns;
  * when it fails, or the caller goes away, nothing is left.
@@ -65,7 +68,7 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
   refuse(config);
   const ownNetwork = modes?.network !== NamespaceMode.NODE;
   const ownIPC = modes?.ipc !== NamespaceMode.NODE;
-  const hostname = (ownNetwork && (config.hostname || config.metadata?.name)) || host.hostname;
+  const hostname = (ownNetwork && (config.hostname || hostnameOf(config.metadata?.name ?? ""))) || host.hostname;
   const cgroupParent = config.linux?.cgroupParent || path.posix.join(cgroupRoot(dependencies), `pod-${id}`);
   const ownsCgroup = !(await exists(controllerPath(dependencies.cgroupMode, cgroupParent)));
 
@@ -121,6 +124,11 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
   undo.move(); // it stands
   dependencies.pauses.watch(record);
   return record;
+}
+
+/** A hostname as the kubelet makes one of a pod's name. Source: kubernetes pkg/kubelet/kubelet_pods.go */
+function hostnameOf(podName: string): string {
+  return podName.slice(0, maxHostnameBytes).replace(/[-.]+$/, "");
 }
 
 async function runPause(dependencies: Dependencies, id: string, directory: string): Promise<ProcessId> {
