@@ -12,6 +12,8 @@ export interface ByteQueueOptions {
   onDrained?(): void;
   /** The reader left before the end. */
   onDiscard?(): void;
+  /** What the queue holds, bytes and overhead, has changed by so much. */
+  onChange?(by: number): void;
 }
 
 /**
@@ -54,7 +56,7 @@ export class ByteQueue implements ByteSource {
     }
     const kept = chunk.byteLength * 4 < chunk.buffer.byteLength ? new Uint8Array(chunk) : chunk;
     this.#chunks.push(kept);
-    this.#cost += kept.byteLength + chunkOverhead;
+    this.#change(kept.byteLength + chunkOverhead);
     if (!this.#full && this.#cost >= this.#options.limit) {
       this.#full = true;
       this.#options.onFull?.();
@@ -77,7 +79,7 @@ export class ByteQueue implements ByteSource {
     this.#discarding = true;
     this.#chunks = [];
     this.#head = 0;
-    this.#cost = 0;
+    this.#change(-this.#cost);
     this.#drained();
     this.#options.onDiscard?.();
   }
@@ -111,9 +113,14 @@ export class ByteQueue implements ByteSource {
       this.#chunks = this.#chunks.slice(this.#head);
       this.#head = 0;
     }
-    this.#cost -= chunk.byteLength + chunkOverhead;
+    this.#change(-chunk.byteLength - chunkOverhead);
     if (this.#cost <= this.#options.limit / 2) this.#drained();
     return chunk;
+  }
+
+  #change(by: number) {
+    this.#cost += by;
+    this.#options.onChange?.(by);
   }
 
   #drained() {

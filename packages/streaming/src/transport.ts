@@ -21,7 +21,7 @@ export interface Transport {
   /** Undefined when there is room for a write; else what to wait for before asking again. Rejects when the transport is gone. */
   room(): Promise<void> | undefined;
   /**
-   * Sends our end after all that was written, however long the peer takes for that (or, with `withinMs`, no longer than so
+   * Sends our end after all that was written, however long the peer takes for that, up to four hours (or, with `withinMs`, so
    * many milliseconds), and closes up to 5 s later.
    */
   end(withinMs?: number): void;
@@ -89,9 +89,12 @@ export function socketTransport(socket: Duplex, head: Buffer): Transport {
 /** Milliseconds that the peer may take to close once it has all we sent. */
 const lingerMs = 5000;
 
+/** Milliseconds that a peer may take for what was written before the end: as long as a session may be idle. */
+const drainMs = 4 * 3600 * 1000;
+
 /** Half-closes, and closes when the peer does, or some time after our last byte has left. Never before: it may be the status. */
-export function endSocket(socket: Duplex, withinMs?: number): void {
-  if (withinMs !== undefined) destroyAfter(socket, withinMs);
+export function endSocket(socket: Duplex, withinMs = drainMs): void {
+  destroyAfter(socket, withinMs);
   if (!socket.writableEnded && !socket.destroyed) socket.end(() => destroyAfter(socket, lingerMs));
 }
 

@@ -5,19 +5,19 @@ import type { Transport } from "../transport.ts";
 import type { DialTarget, UpgradeKind } from "../upgrade/types.ts";
 import { dialWebSocket } from "../websocket/dial.ts";
 import { tunnelTransport } from "../websocket/tunnel.ts";
+import { openLegacy } from "./client-legacy.ts";
+import { ErrorText } from "./error-text.ts";
 import { portForwardProtocol, tunnelProtocol } from "./protocols.ts";
 import type { ForwardedConnection, OpenPortForwardOptions, PortForwardSession } from "./types.ts";
 
 /** Bytes one connection may hold unread; then all of the session waits. */
 const queueBytes = 1024 * 1024;
-/** Characters of the error stream that are kept. */
-const maxErrorLength = 16 * 1024;
 /** Milliseconds the error stream may outlive its connection. */
 const errorGraceMs = 1000;
 
 /**
  * Opens a port-forward session; any number of connections can be made through it. The transports are tried in order,
- * the next only when the upgrade was refused.
+ * the next only when the upgrade was refused. `legacy` dials when a connection is made, so nothing is refused before.
  *
  * Throws UpgradeError, the signal's reason, or the socket's error.
  *
@@ -30,6 +30,7 @@ export async function openPortForward(
   const transports = options.transports ?? ["websocket", "spdy"];
   for (const [index, kind] of transports.entries()) {
     try {
+      if (kind === "legacy") return openLegacy(target, options);
       return makeSession(await (kind === "websocket" ? dialTunnel(target) : dialDirect(target)), kind, options);
     } catch (error) {
       if (!(error instanceof UpgradeError) || index === transports.length - 1) throw error;
@@ -80,16 +81,7 @@ function makeSession(transport: Transport, kind: UpgradeKind, options: OpenPortF
 }
 
 function openConnection(connection: SpdyConnection, port: number, request: number): ForwardedConnection {
-  const said = Promise.withResolvers<string | undefined>();
-  let text = "";
-  const tell = () => said.resolve(text || undefined);
-  const receiver = {
-    push(bytes: Uint8Array) {
-      if (text.length < maxErrorLength) text += Buffer.from(bytes).toString("utf8");
-    },
-    end: tell,
-    fail: tell,
-  };
+  const receiver = new ErrorText();
   const headers = [
     ["port", String(port)],
     ["requestid", String(request)],
@@ -101,5 +93,5 @@ function openConnection(connection: SpdyConnection, port: number, request: numbe
     const timer = setTimeout(() => error.reset(), errorGraceMs);
     void error.finished.then(() => clearTimeout(timer));
   });
-  return { source: data.source, sink: data.sink, error: said.promise };
+  return { source: data.source, sink: data.sink, error: receiver.said };
 }

@@ -6,10 +6,10 @@ import { acceptWebSocket } from "../websocket/accept.ts";
 import { channelSink } from "../websocket/channel-sink.ts";
 import { decodeMessage } from "../websocket/channels.ts";
 import type { WebSocketConnection } from "../websocket/connection.ts";
-import { forward } from "./forward.ts";
+import { failureText, forward } from "./forward.ts";
+import { legacyProtocols } from "./protocols.ts";
 import type { AcceptPortForwardOptions, PortForwardServerSession } from "./types.ts";
 
-const protocols = ["v4.channel.k8s.io", "v4.base64.channel.k8s.io", ""];
 /** Ports one WebSocket may name: two channels each, a byte names the channel. */
 const maxPorts = 100;
 /** Bytes that may wait for one port; then the socket is not read. */
@@ -29,7 +29,7 @@ export async function acceptLegacy(
   if (ports.length === 0) throw refused(upgrade, plainRefusal(400, 'query parameter "port" is required'));
   if (ports.length > maxPorts)
     throw refused(upgrade, plainRefusal(400, `at most ${maxPorts} ports can be forwarded at once`));
-  const connection = await acceptWebSocket(upgrade, protocols, {
+  const connection = await acceptWebSocket(upgrade, [...legacyProtocols, ""], {
     pingMs: pingIntervalMs,
     idleMs: idleTimeoutMs,
     onIdle: () => connection.close(1000),
@@ -44,7 +44,7 @@ export async function acceptLegacy(
         if (message?.type === "data" && message.channel % 2 === 0) queues[message.channel / 2]?.push(message.bytes);
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
-        connection.close(error.code, error.message);
+        connection.fail(error);
       }
     },
     end(error) {
@@ -72,9 +72,7 @@ export async function acceptLegacy(
     } catch (cause) {
       if (gone.signal.aborted) return;
       options.onError(port, cause);
-      await error
-        .write(Buffer.from(`error forwarding port ${port}: ${cause instanceof Error ? cause.message : cause}`))
-        .catch(() => {});
+      await error.write(Buffer.from(failureText(port, cause))).catch(() => {});
     }
   });
   void Promise.all(serveAll).then(() => connection.close(1000));

@@ -92,13 +92,13 @@ for (const { name, transports, hops } of paths) {
       );
     });
 
-    it("outlives a connection that fails, and says nothing that kubectl would die of", async () => {
+    it("outlives a connection that fails, and says why", async () => {
       await using echo = await service((socket) => socket.pipe(socket));
       const errors: unknown[] = [];
       await using path = await open({ onError: (_port, error) => errors.push(error) });
       const bad = await path.session.connect(1);
       await assert.rejects(collect(bad.source), { name: "StreamError" });
-      assert.equal(await bad.error, undefined);
+      assert.equal(await bad.error, "error forwarding port 1: dial tcp localhost:1: connect: connection refused");
       assert.equal((errors[0] as { code?: string }).code, "ECONNREFUSED");
       const good = await path.session.connect(echo.port);
       await good.sink.write(Buffer.from("still here"));
@@ -145,11 +145,97 @@ for (const { name, transports, hops } of paths) {
   });
 }
 
-it("reports the reason on the error stream where that is wished", async () => {
-  await using server = await serve({ reportErrors: true });
-  await using session = await openPortForward({ url: server.url });
-  const connection = await session.connect(1);
-  assert.match((await connection.error) ?? "", /^error forwarding port 1: .*ECONNREFUSED/);
+for (const { name, reportErrors, want } of [
+  { name: "is a reset without a word, of which kubectl would die", reportErrors: false, want: /^$/ },
+  {
+    name: "has its reason on the error stream where that is wished",
+    reportErrors: true,
+    want: /^error forwarding port/,
+  },
+]) {
+  it(`a connection that breaks off after it was made ${name}`, async () => {
+    await using drop = await service((socket) => socket.once("data", () => socket.resetAndDestroy()));
+    await using server = await serve({ reportErrors });
+    await using session = await openPortForward({ url: server.url });
+    const connection = await session.connect(drop.port);
+    await connection.sink.write(Buffer.from("x"));
+    await assert.rejects(collect(connection.source), { name: "StreamError" });
+    assert.match((await connection.error) ?? "", want);
+  });
+}
+
+describe("legacy WebSocket, our client", () => {
+  const serveURLPorts = () =>
+    listenUpgrades(async (upgrade) => {
+      const ports = new URL(upgrade.request.url ?? "", "http://h").searchParams.getAll("ports").map(Number);
+      await using session = await acceptPortForward(upgrade, { connect: dial, ports });
+      await session.closed;
+    });
+  for (const protocols of [undefined, ["v4.base64.channel.k8s.io"]]) {
+    it(`carries many connections to several ports, ${protocols ?? "binary"}`, async () => {
+      await using big = await service((socket) => {
+        let length = 0;
+        socket.on("data", (chunk) => {
+          length += chunk.length;
+          if (length === 300_000) socket.end(`${length} bytes`);
+        });
+      });
+      await using echo = await service((socket) => socket.once("data", (chunk) => socket.end(chunk)));
+      await using server = await serveURLPorts();
+      await using session = await openPortForward(
+        { url: server.url },
+        { transports: ["legacy"], ...(protocols && { protocols }) },
+      );
+      assert.equal(session.transport, "legacy");
+      await Promise.all(
+        Array.from({ length: 10 }, async (_, index) => {
+          const connection = await session.connect(index % 2 === 0 ? big.port : echo.port);
+          const got = collect(connection.source);
+          await connection.sink.write(index % 2 === 0 ? randomBytes(300_000) : Buffer.from("hello"));
+          await connection.sink.close(); // which the protocol cannot tell
+          assert.equal((await got).toString(), index % 2 === 0 ? "300000 bytes" : "hello");
+          assert.equal(await connection.error, undefined);
+        }),
+      );
+    });
+  }
+
+  it("says why a port failed, alone", async () => {
+    await using echo = await service((socket) => socket.once("data", (chunk) => socket.end(chunk)));
+    await using server = await serveURLPorts();
+    await using session = await openPortForward({ url: server.url }, { transports: ["legacy"] });
+    const good = await session.connect(echo.port);
+    const bad = await session.connect(1);
+    await assert.rejects(collect(bad.source), {
+      name: "StreamError",
+      kind: "truncated",
+      message: /connection refused/,
+    });
+    assert.match((await bad.error) ?? "", /connection refused/);
+    await good.sink.write(Buffer.from("here"));
+    assert.equal((await collect(good.source)).toString(), "here");
+  });
+
+  it("refuses a server that names another port", async () => {
+    await using server = await listenUpgrades(async (upgrade) => {
+      await using session = await acceptPortForward(upgrade, { connect: dial, ports: [7777] });
+      await session.closed;
+    });
+    await using session = await openPortForward({ url: server.url }, { transports: ["legacy"] });
+    const connection = await session.connect(80);
+    await assert.rejects(collect(connection.source), { name: "StreamError", kind: "protocol", message: /the port 80/ });
+  });
+
+  it("goes with its session", async () => {
+    await using hold = await service((socket) => socket.on("error", () => {}).resume());
+    await using server = await serveURLPorts();
+    const session = await openPortForward({ url: server.url }, { transports: ["legacy"] });
+    const connection = await session.connect(hold.port);
+    await session[Symbol.asyncDispose]();
+    await session.closed;
+    await collect(connection.source).catch(() => {});
+    while (server.connections.size > 0) await once([...server.connections][0] as Socket, "close");
+  });
 });
 
 describe("legacy WebSocket", () => {
@@ -183,9 +269,21 @@ describe("legacy WebSocket", () => {
     assert.equal(messages[0]?.toString(), `0${Buffer.of(1, 0).toString("base64")}`);
     assert.match(
       Buffer.from(messages[2]?.toString().slice(1) ?? "", "base64").toString(),
-      /^error forwarding port 1: .*ECONNREFUSED/,
+      /^error forwarding port 1: .*connection refused/,
     );
     assert.equal(messages[2]?.toString()[0], "1");
+  });
+
+  it("serves several ports on one WebSocket, of which one fails alone", async () => {
+    await using echo = await service((socket) => socket.once("data", (chunk) => socket.end(chunk)));
+    await using server = await withPort([1, echo.port]);
+    const { ws, messages, closed } = await client(server.url, ["v4.channel.k8s.io"]);
+    ws.send(Buffer.from("\x02ping"));
+    await closed;
+    const of = (channel: number) => messages.filter(([first]) => first === channel).map((each) => each.subarray(1));
+    assert.match(Buffer.concat(of(1)).subarray(2).toString(), /^error forwarding port 1: .*connection refused$/);
+    assert.equal(Buffer.concat(of(2)).subarray(2).toString(), "ping");
+    assert.equal(Buffer.concat(of(3)).length, 2);
   });
 
   it("needs a port", async () => {

@@ -1,6 +1,9 @@
 /** Port forwarding over SPDY. Source: kubernetes/cri-streaming pkg/streaming/portforward/constants.go */
 export const portForwardProtocol = "portforward.k8s.io";
 
+/** Port forwarding in channels of a WebSocket, before the tunnel. */
+export const legacyProtocols: readonly string[] = ["v4.channel.k8s.io", "v4.base64.channel.k8s.io"];
+
 const prefix = "SPDY/3.1+";
 const suffix = ".k8s.io";
 

@@ -87,10 +87,44 @@ it("resets a stream whose other half does not come in time", async () => {
   assert.deepEqual(errors, ["80: request 0: timed out waiting for streams"]);
 });
 
+it("replies to a data stream when there is a connection, and resets it without a reply when there is none", async () => {
+  const dialled = Promise.withResolvers<void>();
+  const refused = Promise.withResolvers<never>();
+  const { open } = start({
+    connect() {
+      dialled.resolve();
+      return refused.promise;
+    },
+  });
+  const error = open("error");
+  await error.sink.close(); // it was replied to, as kubectl waits for
+  const data = open("data");
+  const written = data.sink.write(Buffer.from("x"));
+  await dialled.promise;
+  refused.reject(new Error("nobody there"));
+  await assert.rejects(written, { kind: "truncated" }); // to Go: "stream reset", from CreateStream
+  assert.equal((await collect(error.source)).toString(), "error forwarding port 80: nobody there");
+});
+
+it("forgets half a pair that is reset, and resets its other half", async () => {
+  const { open } = start();
+  for (let count = 0; count < 3000; count++) {
+    const error = open("error", { port: "80", requestid: String(count) });
+    error.reset();
+  }
+  const data = open("data", { port: "80", requestid: "0" }); // the first half of a new pair
+  open("error", { port: "80", requestid: "0" });
+  await data.sink.write(Buffer.from("x"));
+  await data.sink.close();
+  assert.equal((await collect(data.source)).toString(), "x");
+});
+
 it("tells whoever opens a connection when its client has given it up", async () => {
   const given = Promise.withResolvers<unknown>();
+  const dialled = Promise.withResolvers<void>();
   const { open } = start({
     async connect(_port, signal) {
+      dialled.resolve();
       const { promise, reject } = Promise.withResolvers<never>();
       signal.addEventListener("abort", () => reject(signal.reason));
       await promise.catch(given.resolve);
@@ -99,7 +133,7 @@ it("tells whoever opens a connection when its client has given it up", async () 
   });
   open("error");
   const data = open("data");
-  await data.sink.write(Buffer.from("x"));
+  await dialled.promise;
   data.reset();
   await given.promise;
 });

@@ -1,7 +1,7 @@
 import { SpdyConnection } from "../spdy/connection.ts";
 import type { SpdyStream } from "../spdy/stream.ts";
 import type { Transport } from "../transport.ts";
-import { forward } from "./forward.ts";
+import { failureText, forward } from "./forward.ts";
 import type { AcceptPortForwardOptions, PortForwardServerSession } from "./types.ts";
 
 /** Streams a client may have open: two per connection. */
@@ -42,20 +42,30 @@ export function serveStreams(
       const pair = pairs.get(id) ?? newPair(id, port);
       if (pair[type] || pair.port !== port) return stream.reset();
       pair[type] = stream;
-      if (type === "error") stream.receiver = nowhere;
-      stream.reply();
+      if (type === "error") {
+        stream.receiver = nowhere;
+        stream.reply();
+      }
       const { error, data } = pair;
-      if (!error || !data) return;
+      if (!error || !data) {
+        stream.onFailure = () => drop(id, pair);
+        return;
+      }
       clearTimeout(pair.timer);
       pairs.delete(id);
+      error.onFailure = undefined;
       void serveConnection({ connection, options, error, data }, port);
     },
   });
+  const drop = (id: string, pair: Pair) => {
+    clearTimeout(pair.timer);
+    pairs.delete(id);
+    pair.error?.reset();
+    pair.data?.reset();
+  };
   const newPair = (id: string, port: number) => {
     const timer = setTimeout(() => {
-      pairs.delete(id);
-      pair.error?.reset();
-      pair.data?.reset();
+      drop(id, pair);
       options.onError(port, new Error(`request ${id}: timed out waiting for streams`));
     }, options.streamCreationTimeoutMs);
     const pair: Pair = { port, timer };
@@ -86,23 +96,34 @@ interface Served {
   data: SpdyStream;
 }
 
-/** Never rejects: what goes wrong is the end of this connection alone. */
+/**
+ * Never rejects: what goes wrong is the end of this connection alone.
+ *
+ * The data stream is replied to once there is a connection in the pod. Where there is none, it is reset instead, and the reason
+ * goes on the error stream. kubectl, which gives up the whole session for a word on the error stream, then reports
+ * `error creating forwarding stream: stream reset` and goes on, since it looks at the error stream only after it got the data
+ * stream; our client reads the reason.
+ *
+ * Source: kubernetes/client-go tools/portforward/portforward.go handleConnection; moby/spdystream handleResetFrame
+ */
 async function serveConnection({ connection, options, error, data }: Served, port: number): Promise<void> {
   const over = new AbortController();
   const signal = AbortSignal.any([connection.signal, over.signal]);
   data.onFailure = (reason) => over.abort(reason);
   if (data.failure) over.abort(data.failure);
+  let connected = false;
   try {
     const target = await options.connect(port, signal);
+    connected = true;
     data.onFailure = undefined; // from here on it is passed on as what it is: a reset
+    data.reply();
     await forward(data, target);
   } catch (cause) {
     if (!connection.signal.aborted) options.onError(port, cause);
-    if (options.reportErrors) {
-      const text = `error forwarding port ${port}: ${cause instanceof Error ? cause.message : cause}`;
-      await error.sink.write(Buffer.from(text)).catch(() => {});
-    }
     data.reset();
+    if (!connected || options.reportErrors) {
+      await error.sink.write(Buffer.from(failureText(port, cause))).catch(() => {});
+    }
   } finally {
     over.abort();
     await error.sink.close().catch(() => {});

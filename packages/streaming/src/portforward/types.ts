@@ -6,9 +6,12 @@ export interface AcceptPortForwardOptions {
   ports?: readonly number[];
   /** Opens one connection to a port. What it throws is the end of that connection alone. */
   connect(port: number, signal: AbortSignal): Promise<ByteDuplex>;
-  /** Told of each connection that failed; the client sees a reset, not the text (kubectl gives up on any text). */
+  /** Told of each connection that failed. */
   onError?(port: number, error: unknown): void;
-  /** Send the reason on the error stream, which makes kubectl give up all its ports, as stock servers do. Default false. */
+  /**
+   * Say also on the error stream why a connection broke off that had been made, which makes kubectl give up all its ports, as
+   * it does with stock servers. Default false: the client sees a reset. Why a connection could not be made is always said.
+   */
   reportErrors?: boolean;
   /** Milliseconds for the second stream of a pair. 30 000 where absent. */
   streamCreationTimeoutMs?: number;
@@ -32,16 +35,24 @@ export interface ForwardedConnection extends ByteDuplex {
   readonly error: Promise<string | undefined>;
 }
 
+/** `websocket`: SPDY in a WebSocket tunnel; `legacy`: a WebSocket per connection, which knows no half-close. */
+export type PortForwardTransport = UpgradeKind | "legacy";
+
 export interface OpenPortForwardOptions {
-  /** Default both, the WebSocket tunnel first. */
-  transports?: readonly UpgradeKind[];
+  /** Default the WebSocket tunnel, then SPDY. */
+  transports?: readonly PortForwardTransport[];
+  /** Subprotocols that `legacy` offers, most preferred first; by default v4 and its base64 form. */
+  protocols?: readonly string[];
+  /** The query parameter that tells `legacy`'s port: `ports` for an API server (the default), `port` for a kubelet. */
+  portParameter?: "ports" | "port";
   /** Milliseconds of silence until we ping. 10 000 where absent, 0 for never. */
   pingIntervalMs?: number;
 }
 
 /** A port-forward session as its client sees it: any number of connections to any ports. */
 export interface PortForwardSession extends AsyncDisposable {
-  readonly transport: UpgradeKind;
+  readonly transport: PortForwardTransport;
+  /** Throws StreamError when the session is over; over `legacy` also what dialling throws. */
   connect(port: number): Promise<ForwardedConnection>;
   /** Resolves when the session is over in order; rejects with a StreamError when it was lost. */
   readonly closed: Promise<void>;

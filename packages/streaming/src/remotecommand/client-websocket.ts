@@ -1,8 +1,9 @@
 import { ByteQueue } from "../byte-queue.ts";
 import type { ByteSink } from "../bytes.ts";
-import { StreamError } from "../errors.ts";
+import { ProtocolError, StreamError } from "../errors.ts";
 import type { Receiver } from "../spdy/stream.ts";
 import type { DialTarget } from "../upgrade/types.ts";
+import { sendMessage } from "../websocket/channel-sink.ts";
 import { Channel, closeSignal, decodeMessage } from "../websocket/channels.ts";
 import type { WebSocketConnection } from "../websocket/connection.ts";
 import { dialWebSocket } from "../websocket/dial.ts";
@@ -30,11 +31,7 @@ export async function openOverWebSocket(target: DialTarget, options: OpenOptions
     pingMs,
     lostMs: pingMs && lostMs,
   });
-  const features = featuresOf(connection.protocol);
-  if (features.base64) {
-    connection.close(1000);
-    throw new TypeError(`${connection.protocol} is for browsers of old; we only serve it`);
-  }
+  const { base64 } = featuresOf(connection.protocol);
   const errorEnded = Promise.withResolvers<void>();
   const reader = new StatusReader(connection.protocol, errorEnded.resolve);
   const queue = () => new ByteQueue({ limit: queueBytes, onFull: () => block(1), onDrained: () => block(-1) });
@@ -58,9 +55,15 @@ export async function openOverWebSocket(target: DialTarget, options: OpenOptions
     return [tracked];
   });
   connection.start({
-    message(data) {
-      const message = decodeMessage(data, { base64: false, closeSignal: false });
-      if (message?.type === "data") receivers.get(message.channel)?.push(message.bytes);
+    message(data, isBinary) {
+      try {
+        if (!isBinary && !base64) throw new ProtocolError("unexpected message type: 1", 1003);
+        const message = decodeMessage(data, { base64, closeSignal: false });
+        if (message?.type === "data") receivers.get(message.channel)?.push(message.bytes);
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        connection.fail(error);
+      }
     },
     end(error) {
       for (const receiver of receivers.values()) error ? receiver.fail(error) : receiver.end();
@@ -68,15 +71,14 @@ export async function openOverWebSocket(target: DialTarget, options: OpenOptions
   });
   const status = sessionStatus(reader, errorEnded.promise, outputs);
   status.catch(() => connection.close(1000)); // who awaits it is told; nobody may
-  const resize = { connection, channel: Channel.resize };
   return {
     transport: "websocket",
     protocol: connection.protocol,
-    ...(options.stdin && { stdin: stdinSink(connection) }),
+    ...(options.stdin && { stdin: stdinSink({ connection, base64 }) }),
     ...(stdout && { stdout }),
     ...(stderr && { stderr }),
     async resize(size) {
-      if (options.tty) await send(resize, encodeSize(size));
+      if (options.tty) await send({ connection, base64 }, Channel.resize, encodeSize(size));
     },
     status,
     async [Symbol.asyncDispose]() {
@@ -85,31 +87,37 @@ export async function openOverWebSocket(target: DialTarget, options: OpenOptions
   };
 }
 
-async function send(
-  { connection, channel }: { connection: WebSocketConnection; channel: number },
-  bytes: Uint8Array,
-): Promise<void> {
-  for (let wait = connection.room(); wait; wait = connection.room()) await wait;
-  connection.send(bytes, { prefix: channel });
+interface Wire {
+  connection: WebSocketConnection;
+  base64: boolean;
 }
 
-function stdinSink(connection: WebSocketConnection): ByteSink {
-  const stdin = { connection, channel: Channel.stdin };
+/** Sends one message when there is room for it. */
+async function send({ connection, base64 }: Wire, channel: number, bytes: Uint8Array): Promise<void> {
+  for (let wait = connection.room(); wait; wait = connection.room()) await wait;
+  sendMessage({ connection, base64 }, channel, bytes);
+}
+
+function stdinSink(wire: Wire): ByteSink {
+  const { connection, base64 } = wire;
+  const { closeSignal: canClose } = featuresOf(connection.protocol);
+  const size = base64 ? (maxMessage / 4) * 3 : maxMessage;
   let closed = false;
   return {
     async write(chunk) {
-      for (let offset = 0; offset < chunk.byteLength; offset += maxMessage) {
+      for (let offset = 0; offset < chunk.byteLength; offset += size) {
         if (closed) throw new StreamError("lost", "stdin is closed for writing");
-        await send(stdin, chunk.byteLength <= maxMessage ? chunk : chunk.subarray(offset, offset + maxMessage));
+        const piece = chunk.byteLength <= size ? chunk : chunk.subarray(offset, offset + size);
+        await send(wire, Channel.stdin, piece);
       }
     },
     async close() {
       if (closed) return;
       closed = true;
-      if (!featuresOf(connection.protocol).closeSignal) {
+      if (!canClose) {
         throw new StreamError("protocol", `${connection.protocol || Protocol.v1} cannot tell the end of stdin`);
       }
-      await send({ connection, channel: closeSignal }, Uint8Array.of(Channel.stdin));
+      await send(wire, closeSignal, Uint8Array.of(Channel.stdin));
     },
     async abort() {
       closed = true;

@@ -59,8 +59,7 @@ function makeSession(connection: WebSocketConnection, options: Required<AcceptOp
         else if (message?.channel === Channel.resize) message.type === "data" ? sizes.push(message.bytes) : sizes.end();
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
-        connection.close(error.code, error.message);
-        lost(new StreamError("protocol", error.message, { cause: error }));
+        connection.fail(error);
       }
     },
     end: (error) => lost(error ?? new StreamError("lost", "the client closed the connection")),

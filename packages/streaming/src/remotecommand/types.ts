@@ -50,7 +50,10 @@ export interface ServerSession extends AsyncDisposable {
 export interface OpenOptions extends RemoteCommandStreams {
   /** In order of preference; the next is tried as kubectl does it: when the upgrade was refused. Default both, WebSocket first. */
   transports?: readonly UpgradeKind[];
-  /** Subprotocols to offer, most preferred first; by default v5 on WebSocket, v5 to v1 on SPDY. */
+  /**
+   * Subprotocols to offer, most preferred first; by default v5 on WebSocket, v5 to v1 on SPDY. On a WebSocket those before v5,
+   * base64 or not, cannot tell the end of stdin: closing it throws, and the command goes on.
+   */
   protocols?: readonly string[];
   /** Milliseconds of silence until we ping. 5 000 where absent, 0 for never. */
   pingIntervalMs?: number;

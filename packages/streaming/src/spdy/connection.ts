@@ -33,7 +33,11 @@ export interface SpdyConnectionOptions {
 
 /** Bytes of answers (pings, resets, replies) and data the peer may leave untaken before it is given up: a flood. */
 const maxBacklog = 4 * 1024 * 1024;
-/** Milliseconds until a connection whose peer has ended is closed. */
+/** Bytes that all streams together may hold unread; then the connection is not read, though no single queue is full. */
+export const maxQueued = 8 * 1024 * 1024;
+/** The largest stream id. */
+const maxStreamId = 0x7fff_ffff;
+/** Milliseconds until a connection whose peer has ended, or broke the protocol, is closed. */
 const goneMs = 5000;
 
 /**
@@ -55,6 +59,8 @@ export class SpdyConnection {
   #lastPeerId = 0;
   #pingId: number;
   #blocked = 0;
+  #queued = 0;
+  #overfull = false;
   #goingAway = false;
   #left = false;
 
@@ -94,6 +100,7 @@ export class SpdyConnection {
     if (this.#gone.signal.aborted) throw this.#gone.signal.reason;
     const list = [...headers];
     const id = this.#nextId;
+    if (id > maxStreamId) throw new StreamError("lost", "the connection has used up its stream ids");
     this.#nextId += 2;
     const stream = this.#add(id, new Map(list), { receiver: options.receiver, incoming: false });
     this.#send([encodeSynStream(id, this.#headers.encode(list), options.fin)]);
@@ -140,12 +147,20 @@ export class SpdyConnection {
       reset: (streamId, status) => this.#send([encodeRstStream(streamId, status)]),
       reply: (streamId) => this.#send([encodeSynReply(streamId, this.#headers.encode([]))]),
       finished: (streamId) => this.#streams.delete(streamId),
-      blocked: (full) => {
-        this.#blocked += full ? 1 : -1;
-        if (full && this.#blocked === 1) this.#transport.pause();
-        else if (!full && this.#blocked === 0) this.#transport.resume();
+      blocked: (full) => this.#block(full),
+      queued: (by) => {
+        this.#queued += by;
+        if (this.#overfull ? this.#queued > maxQueued / 2 : this.#queued < maxQueued) return;
+        this.#overfull = !this.#overfull;
+        this.#block(this.#overfull);
       },
     };
+  }
+
+  #block(full: boolean) {
+    this.#blocked += full ? 1 : -1;
+    if (full && this.#blocked === 1) this.#transport.pause();
+    else if (!full && this.#blocked === 0) this.#transport.resume();
   }
 
   #add(
@@ -172,7 +187,7 @@ export class SpdyConnection {
       for (const frame of this.#decoder.push(chunk)) this.#take(frame);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      this.#leave(GoAwayStatus.protocolError);
+      this.#leave(GoAwayStatus.protocolError, goneMs);
       this.#finish(new StreamError("protocol", error.message, { cause: error }));
     }
   }
@@ -224,10 +239,10 @@ export class SpdyConnection {
     if (fin) stream.receivedEnd();
   }
 
-  #leave(status: number) {
+  #leave(status: number, withinMs?: number) {
     this.#left = true;
     this.#transport.write([encodeGoAway(this.#lastPeerId, status)]);
-    this.#transport.end();
+    this.#transport.end(withinMs);
   }
 
   #end(error: Error | undefined) {

@@ -13,8 +13,9 @@ type Control = { type: number; flags: number; length: number };
  */
 export class FrameDecoder {
   readonly #headers = new HeaderDecoder();
-  /** What was received of a frame header (8 bytes) or of a control frame's payload. */
-  #partial: Buffer = Buffer.alloc(0);
+  /** What was received of a frame header (8 bytes) or of a control frame's payload; as large as the whole. */
+  #partial: Buffer | undefined;
+  #received = 0;
   #control: Control | undefined;
   #data: { streamId: number; fin: boolean; remaining: number } | undefined;
   #skip = 0;
@@ -34,15 +35,10 @@ export class FrameDecoder {
         offset += skipped;
       } else {
         const wanted = this.#control ? this.#control.length : 8;
-        const piece = chunk.subarray(offset, offset + wanted - this.#partial.byteLength);
+        const piece = chunk.subarray(offset, offset + wanted - this.#received);
         offset += piece.byteLength;
-        const bytes = this.#partial.byteLength === 0 ? piece : Buffer.concat([this.#partial, piece]);
-        if (bytes.byteLength < wanted) {
-          // A copy: the chunk belongs to the socket's reader, and may be large.
-          this.#partial = Buffer.from(bytes);
-          return;
-        }
-        this.#partial = Buffer.alloc(0);
+        const bytes = this.#assemble(piece, wanted);
+        if (!bytes) return;
         if (!this.#control) {
           const ignored = this.#frameHeader(bytes);
           if (ignored) yield ignored;
@@ -53,6 +49,20 @@ export class FrameDecoder {
         }
       }
     }
+  }
+
+  /** The whole of what is wanted, once it is there. What is kept is a copy: the chunk belongs to the socket's reader, and may be large. */
+  #assemble(piece: Buffer, wanted: number): Buffer | undefined {
+    if (!this.#partial && piece.byteLength === wanted) return piece;
+    if (piece.byteLength === 0) return undefined;
+    this.#partial ??= Buffer.allocUnsafeSlow(wanted);
+    piece.copy(this.#partial, this.#received);
+    this.#received += piece.byteLength;
+    if (this.#received < wanted) return undefined;
+    const whole = this.#partial;
+    this.#partial = undefined;
+    this.#received = 0;
+    return whole;
   }
 
   #dataPiece(data: { streamId: number; fin: boolean; remaining: number }, bytes: Uint8Array): Frame {

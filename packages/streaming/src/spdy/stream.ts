@@ -21,6 +21,8 @@ export interface StreamLink {
   finished(streamId: number): void;
   /** A queue is full (true), or has room again (false). */
   blocked(full: boolean): void;
+  /** What a queue holds has changed by so many bytes. */
+  queued(by: number): void;
 }
 
 export interface SpdyStreamOptions {
@@ -71,6 +73,7 @@ export class SpdyStream implements ByteDuplex {
       limit: queueBytes,
       onFull: () => link.blocked(true),
       onDrained: () => link.blocked(false),
+      onChange: (by) => link.queued(by),
     });
     this.receiver = receiver ?? this.#queue;
     this.source = this.#queue;

@@ -1,7 +1,7 @@
 import { type WebSocket, WebSocketServer } from "ws";
 import { UpgradeError } from "../errors.ts";
-import { refused } from "../upgrade/accept.ts";
-import type { UpgradeRequest } from "../upgrade/types.ts";
+import { plainRefusal, refused } from "../upgrade/accept.ts";
+import type { Refusal, UpgradeRequest } from "../upgrade/types.ts";
 import { WebSocketConnection, type WebSocketConnectionOptions, webSocketOptions } from "./connection.ts";
 
 /** A bearer token that a browser sends as a subprotocol. It is for the authenticator alone. */
@@ -20,6 +20,12 @@ export function agree(offered: readonly string[], protocols: readonly string[]):
   return offered.find((protocol) => protocols.includes(protocol));
 }
 
+/** Tells which version we speak. */
+const otherVersion: Refusal = {
+  ...plainRefusal(426, "unable to upgrade: only version 13 of WebSocket is spoken here"),
+  headers: { "Sec-WebSocket-Version": "13", Upgrade: "websocket" },
+};
+
 /** The protocol agreed on for a request; "" for none. */
 const agreements = new WeakMap<object, string>();
 
@@ -32,15 +38,19 @@ server.on("headers", (headers, request) => {
 
 /**
  * Answers a WebSocket upgrade with the first of the client's protocols that is ours; "" among ours takes a client that offers none.
- * Throws UpgradeError after it has refused: 403 without a body when no protocol fits, as the real servers do.
+ * Throws UpgradeError after it has refused: 426 for another version of WebSocket than 13, 403 without a body when no
+ * protocol fits, as the real servers do.
  *
- * Source: golang.org/x/net/websocket hybi.go as kubernetes/streaming pkg/httpstream/wsstream uses it
+ * Source: golang.org/x/net/websocket hybi.go as kubernetes/streaming pkg/httpstream/wsstream uses it; RFC 6455, section 4.4,
+ * for the 426
  */
 export async function acceptWebSocket(
   upgrade: UpgradeRequest,
   protocols: readonly string[],
   options: Omit<WebSocketConnectionOptions, "role" | "protocol">,
 ): Promise<WebSocketConnection> {
+  const { "sec-websocket-version": version = "" } = upgrade.request.headers;
+  if (upgrade.request.method === "GET" && version !== "13") throw refused(upgrade, otherVersion);
   const agreed = agree(offeredProtocols(upgrade), protocols);
   if (agreed === undefined) throw refused(upgrade, { statusCode: 403, contentType: "", body: "" });
   const { request, socket, head } = upgrade;

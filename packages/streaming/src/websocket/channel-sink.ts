@@ -11,17 +11,27 @@ export interface ChannelSink extends ByteSink {
   send(bytes: Uint8Array): void;
 }
 
+/** Queues one message of a channel: its byte and the payload, or its digit and the payload's base64, as a text. */
+export function sendMessage(
+  { connection, base64 }: { connection: WebSocketConnection; base64: boolean },
+  channel: number,
+  bytes: Uint8Array,
+): void {
+  if (base64) {
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+    connection.send(Buffer.from(text), { prefix: 0x30 + channel, opcode: Opcode.text });
+  } else {
+    connection.send(bytes, { prefix: channel });
+  }
+}
+
 /** Writes one channel of a server. There is no message to close one: the end of all is the close of the connection. */
 export function channelSink(
   { connection, base64 }: { connection: WebSocketConnection; base64: boolean },
   channel: number,
 ): ChannelSink {
   let closed = false;
-  const send = (bytes: Uint8Array) => {
-    if (!base64) return connection.send(bytes, { prefix: channel });
-    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
-    connection.send(Buffer.from(text), { prefix: 0x30 + channel, opcode: Opcode.text });
-  };
+  const send = (bytes: Uint8Array) => sendMessage({ connection, base64 }, channel, bytes);
   return {
     send,
     async write(chunk) {

@@ -44,6 +44,7 @@ export function decodeMessage(message: Buffer, { base64, closeSignal: hasClose }
 
 function decodeBase64(bytes: Buffer): Buffer {
   const text = bytes.toString("latin1");
-  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text)) throw new ProtocolError("message is not base64", 1007);
+  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text))
+    throw new ProtocolError("message is not base64", 1007);
   return Buffer.from(text, "base64");
 }

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
-import { StreamError } from "../errors.ts";
+import { ProtocolError, StreamError } from "../errors.ts";
 import { Heartbeat } from "../heartbeat.ts";
 import { roomIn } from "../node.ts";
 import { roomToWrite, tuneSocket, writeParts } from "../transport.ts";
@@ -23,7 +23,7 @@ const closeMs = 5000;
 
 export interface WebSocketHandler {
   /** A whole message. A view that stays valid. */
-  message(data: Buffer): void;
+  message(data: Buffer, isBinary: boolean): void;
   /** The connection is over: with close code 1000 without an error, in any other way with one. Called once. */
   end(error?: StreamError): void;
 }
@@ -56,7 +56,7 @@ export class WebSocketConnection {
   readonly #masked: boolean;
   readonly #closed = Promise.withResolvers<void>();
   #handler: WebSocketHandler | undefined;
-  #held: Buffer[] = [];
+  #held: { data: Buffer; isBinary: boolean }[] = [];
   #ended: { error: StreamError | undefined } | undefined;
   #failure: Error | undefined;
   #paused = false;
@@ -80,13 +80,14 @@ export class WebSocketConnection {
       idle: onIdle,
       tick: () => this.#tick(lostMs),
     });
-    ws.on("message", (data: Buffer) => this.#message(data));
+    ws.on("message", (data: Buffer, isBinary: boolean) => this.#message(data, isBinary));
     ws.on("ping", (data: Buffer) => this.#pinged(data));
     ws.on("pong", () => this.#heard());
     ws.on("error", (error) => {
       this.#failure ??= error;
       // ws has sent its close and would wait for an answer; what broke the protocol need not give one.
       this.#end(isProtocolError(error) ? 1002 : 1006, error.message);
+      this.#terminateSoon();
     });
     ws.on("close", (code, reason) => this.#closedNow(code, reason.toString("utf8")));
   }
@@ -96,7 +97,7 @@ export class WebSocketConnection {
     this.#handler = handler;
     const held = this.#held;
     this.#held = [];
-    for (const data of held) handler.message(data);
+    for (const { data, isBinary } of held) handler.message(data, isBinary);
     if (this.#ended) handler.end(this.#ended.error);
   }
 
@@ -147,15 +148,33 @@ export class WebSocketConnection {
     else this.#socket.once("drain", linger);
   }
 
+  /**
+   * Ends a connection whose peer broke the protocol: the close frame says how, the handler's end() gets a `protocol` error,
+   * and in 5 s the connection is closed, whether or not the peer has taken our close.
+   */
+  fail({ code, message }: ProtocolError): void {
+    const cause = new ProtocolError(message, code);
+    this.#failure ??= new StreamError("protocol", `websocket: close ${code}: ${message}`, { cause });
+    this.close(code, message.slice(0, 100));
+    this.#end(code, message);
+    this.#terminateSoon();
+  }
+
   destroy(): void {
     this.#ws.terminate();
   }
 
-  #message(data: Buffer) {
+  #terminateSoon() {
+    const timer = setTimeout(() => this.#ws.terminate(), closeMs);
+    void this.closed.then(() => clearTimeout(timer));
+  }
+
+  #message(data: Buffer, isBinary: boolean) {
+    if (this.#ended) return;
     this.#silentTicks = 0;
     this.#heartbeat.used();
-    if (this.#handler) this.#handler.message(data);
-    else this.#held.push(data); // those of one turn at most
+    if (this.#handler) this.#handler.message(data, isBinary);
+    else this.#held.push({ data, isBinary }); // those of one turn at most
   }
 
   #heard() {
