@@ -140,13 +140,13 @@ export interface PodStreamsOptions {
 /** The pod subresources that stream. Made by registry/core/pod/. */
 export interface PodStreams extends AsyncDisposable {
   /**
-   * GET or POST with an upgrade, already authenticated and authorized. Resolves when the session is over.
-   * Throws StatusError when it ends before anything was answered.
+   * GET or POST, already authenticated and authorized. Resolves when the session is over.
+   * Throws StatusError when it ends before anything was answered; always where the request asks for no upgrade.
    */
   connectPod(
     subresource: "exec" | "attach" | "portforward",
     context: RequestContext,
-    upgrade: UpgradeRequest,
+    upgrade: UpgradeRequest | undefined,
   ): Promise<void>;
   /** GET log: answers `context.response` itself. Throws StatusError when nothing was answered yet. */
   podLog(context: RequestContext): Promise<void>;

@@ -37,7 +37,6 @@ const actions: Record<string, Verb> = {
   "serviceaccounts/token": requestToken,
 };
 const plain: Representation = { mediaType: "application/json", parameters: {} };
-const connectSubresources = new Set(["exec", "attach", "portforward"]);
 
 /**
  * Answers an authorized request on a resource; undefined when it has answered itself, as a watch does.
@@ -105,9 +104,10 @@ async function subresource(
       await deps.pods.podLog(context);
       return undefined;
     }
-    if (connectSubresources.has(info.subresource)) {
+    if (info.subresource === "exec" || info.subresource === "attach" || info.subresource === "portforward") {
       if (info.verb !== "get" && info.verb !== "create") throw methodNotAllowed();
-      throw badRequest("Upgrade request required");
+      await deps.pods.connectPod(info.subresource, context, undefined); // refuses: first what is not there, then that it is no upgrade
+      return undefined;
     }
   }
   if (kind.resource === "nodes" && info.subresource === "proxy") {

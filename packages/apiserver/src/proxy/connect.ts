@@ -1,4 +1,4 @@
-import type { Pod } from "@hawser/api";
+import { badRequest, type Pod } from "@hawser/api";
 import { type ProxyOptions, proxyUpgrade, type RemoteCommandStreams, type UpgradeRequest } from "@hawser/streaming";
 import { forbiddenError } from "../filters/forbidden.ts";
 import type { Access, Objects, RequestContext } from "../request.ts";
@@ -44,17 +44,18 @@ export function podOf({ objects }: ConnectDependencies, { info }: RequestContext
  * Joins a client's upgrade to a node's kubelet. Resolves when the session is over.
  *
  * Throws StatusError when nothing was answered yet: 404 for a node that is gone, 500 for one whose
- * address may not be dialled. A kubelet that cannot be reached, or refuses, is told to the client by proxyUpgrade.
+ * address may not be dialled, and then 400 where no upgrade was asked for. A kubelet that cannot be reached, or refuses, is told to the client by proxyUpgrade.
  *
  * Source: kubernetes/apimachinery pkg/util/proxy/upgradeaware.go
  */
 export async function connectKubelet(
   { findKubelet }: Pick<ConnectDependencies, "findKubelet">,
   { log, signal }: RequestContext,
-  upgrade: UpgradeRequest,
+  upgrade: UpgradeRequest | undefined,
   { nodeName, path, kind, streams }: Connection,
 ): Promise<void> {
   const kubelet = await findKubelet(nodeName);
+  if (!upgrade) throw badRequest("Upgrade request required");
   const headers = forwardedHeaders(upgrade.request);
   if (log.v(8)) {
     const described = describeHeaders(upgrade.request.rawHeaders, headers);

@@ -25,8 +25,8 @@ export async function exec(
   upgrade: UpgradeRequest,
   { path, container, query }: StreamRequest,
 ): Promise<void> {
-  const { id: containerId } = findRunning(findPod(pods, path), container).status;
   const streams = findContainerStreams(query);
+  const { id: containerId } = findRunning(findPod(pods, path), container).status;
   const { url } = await runtime.exec({ containerId, cmd: query.getAll("command"), ...streams });
   log.at(4, "exec", { pod: `${path.namespace}/${path.pod}`, container, containerId });
   const target = { url: absolute(url) };
@@ -39,8 +39,8 @@ export async function attach(
   upgrade: UpgradeRequest,
   { path, container, query }: StreamRequest,
 ): Promise<void> {
-  const { id: containerId } = findRunning(findPod(pods, path), container).status;
   const streams = findContainerStreams(query);
+  const { id: containerId } = findRunning(findPod(pods, path), container).status;
   const { url } = await runtime.attach({ containerId, ...streams });
   log.at(4, "attach", { pod: `${path.namespace}/${path.pod}`, container, containerId });
   const target = { url: absolute(url) };
@@ -53,8 +53,8 @@ export async function portForward(
   upgrade: UpgradeRequest,
   { path, query }: { path: PodPath; query: URLSearchParams },
 ): Promise<void> {
+  const port = portsOf(query);
   const podSandboxId = findSandbox(findPod(pods, path));
-  const port = query.getAll("port").flatMap((text) => text.split(",").map(portNumber));
   const { url } = await runtime.portForward({ podSandboxId, port });
   log.at(4, "portForward", { pod: `${path.namespace}/${path.pod}`, podSandboxId });
   await proxyUpgrade(upgrade, { target: { url: absolute(url) }, kind: "portforward", nextHop, log });
@@ -64,6 +64,28 @@ export interface StreamRequest {
   path: PodPath;
   container: string;
   query: URLSearchParams;
+}
+
+/**
+ * Refuses a request of these three that asks for no upgrade, and before that what an upgrade would be refused for: the streams, then the
+ * pod, then the container. Always throws HTTPError; where the real kubelet's last word is a 500 of the same text, ours is a 400.
+ */
+export function refusePlain(
+  { pods }: Pick<StreamContext, "pods">,
+  { path, container, query }: Omit<StreamRequest, "container"> & { container?: string },
+): never {
+  if (container === undefined) {
+    portsOf(query);
+    findSandbox(findPod(pods, path));
+  } else {
+    findContainerStreams(query);
+    findRunning(findPod(pods, path), container);
+  }
+  throw new HTTPError(400, "Upgrade request required");
+}
+
+function portsOf(query: URLSearchParams): number[] {
+  return query.getAll("port").flatMap((text) => text.split(",").map(portNumber));
 }
 
 function portNumber(text: string): number {

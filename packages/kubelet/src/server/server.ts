@@ -8,7 +8,7 @@ import { refuseUpgrade } from "@hawser/streaming";
 import type { KubeletContext } from "../context.ts";
 import type { PodManager } from "../pods/manager.ts";
 import { createGate } from "./auth.ts";
-import { attach, exec, portForward } from "./exec.ts";
+import { attach, exec, portForward, refusePlain } from "./exec.ts";
 import { HTTPError, httpError } from "./http-error.ts";
 import { containerLogs } from "./logs.ts";
 import { configz, listPods, listRunningPods } from "./pods.ts";
@@ -59,7 +59,7 @@ export async function startServer(
       case "exec":
       case "attach":
       case "portForward":
-        throw new HTTPError(400, "Upgrade request required");
+        return refusePlain({ pods }, { ...route, query });
       case "run":
         return run({ pods, runtime }, { request, response }, { ...route, query });
       case "containerLogs":

@@ -9,7 +9,7 @@ import { chooseContainer, hostOf } from "./container.ts";
 export async function connectAttach(
   dependencies: ConnectDependencies,
   context: RequestContext,
-  upgrade: UpgradeRequest,
+  upgrade: UpgradeRequest | undefined,
 ): Promise<void> {
   await requireCreate(dependencies, context);
   const options = parsePodAttachOptions(context.url.searchParams);

@@ -226,6 +226,30 @@ for (const [name, path, code, message] of [
   }
 }
 
+for (const [name, path, message] of [
+  ["a pod that is not there", "none/exec?command=x", 'pods "none" not found'],
+  ["a container that is not there", "web/attach?container=x", "container x is not valid for pod web"],
+  ["a node that is gone", "lost/portforward", 'nodes "gone" not found'],
+  ["nothing but an upgrade", "web/exec?command=x", "Upgrade request required"],
+  ["nothing but an upgrade", "web/attach", "Upgrade request required"],
+  ["nothing but an upgrade", "web/portforward", "Upgrade request required"],
+] as const) {
+  test(`a plain GET of ${path} lacks ${name}`, async () => {
+    await using cluster = await fakeCluster({ onUpgrade: () => assert.fail("the kubelet was asked") });
+    cluster.addPod("web", ["c"]);
+    cluster.addPod("lost", ["c"], { nodeName: "gone" });
+    const decide = async () => ({ allowed: true, reason: "" });
+    await using pods = createPodStreams({ objects: cluster.objects, access: { decide }, kubelet: cluster.kubelet });
+    const url = new URL(`http://x/api/v1/namespaces/default/pods/${path}`);
+    const info = requestInfo("GET", url);
+    const request = { rawHeaders: [] } as unknown as IncomingMessage;
+    const context = { info, user: { name: "u", groups: [] }, request, url, log: silentLogger };
+    const signal = new AbortController().signal;
+    const what = info.subresource as "exec" | "attach" | "portforward";
+    await assert.rejects(pods.connectPod(what, { ...context, signal }, undefined), { name: "StatusError", message });
+  });
+}
+
 for (const subresource of ["exec", "attach", "portforward"]) {
   test(`${subresource} by WebSocket needs create besides get, and says so`, async () => {
     await using cluster = await fakeCluster({ onUpgrade: () => assert.fail("the kubelet was asked") });

@@ -10,14 +10,14 @@ import { chooseContainer, hostOf } from "./container.ts";
  * pods/exec: an authorized request finds its pod, the pod its node, the node its kubelet. Resolves when the session is over.
  *
  * Throws StatusError while nothing was answered: 403 without `create`, 404 for an unknown pod or node, 400 for a container that cannot be
- * chosen or a pod without a node. What comes after the kubelet was dialled, its being down included, the client has been told.
+ * chosen or a pod without a node, and last for a request that asks for no upgrade. What comes after the kubelet was dialled, its being down included, the client has been told.
  *
  * Source: kubernetes/kubernetes pkg/registry/core/pod/rest/subresources.go
  */
 export async function connectExec(
   dependencies: ConnectDependencies,
   context: RequestContext,
-  upgrade: UpgradeRequest,
+  upgrade: UpgradeRequest | undefined,
 ): Promise<void> {
   await requireCreate(dependencies, context);
   const options = parsePodExecOptions(context.url.searchParams);

@@ -9,7 +9,7 @@ import { hostOf } from "./container.ts";
 export async function connectPortForward(
   dependencies: ConnectDependencies,
   context: RequestContext,
-  upgrade: UpgradeRequest,
+  upgrade: UpgradeRequest | undefined,
 ): Promise<void> {
   await requireCreate(dependencies, context);
   const options = parsePodPortForwardOptions(context.url.searchParams);
