@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { AddressInfo, Server, Socket } from "node:net";
-import type { PortForwardSession, UpgradeKind } from "@hawser/streaming";
+import type { PortForwardSession, PortForwardTransport } from "@hawser/streaming";
 import type { KubeClient } from "./client.ts";
 import { dialPod } from "./subresource.ts";
 
@@ -21,7 +21,11 @@ export interface PortForwardOptions {
   /** Names or IP addresses to listen on. `localhost`, the default, is 127.0.0.1 and ::1, of which one suffices. */
   addresses?: readonly string[] | undefined;
   signal?: AbortSignal | undefined;
-  transports?: readonly UpgradeKind[] | undefined;
+  /**
+   * Default the WebSocket tunnel, then SPDY. `legacy`, for servers before 1.30 behind a proxy that lets no SPDY through, makes a
+   * WebSocket per connection; a half-close is not passed on there.
+   */
+  transports?: readonly PortForwardTransport[] | undefined;
   onConnection?: ((port: ForwardedPort) => void) | undefined;
   /** One port cannot be listened on; the others are. */
   onListenError?: ((port: ForwardedPort, error: ListenError) => void) | undefined;
@@ -111,7 +115,7 @@ export async function portForward(client: KubeClient, options: PortForwardOption
 
 /** Both directions end one by one, so that what comes after a half-close is not lost. */
 async function forward(session: PortForwardSession, socket: Socket, port: number): Promise<void> {
-  const { copy, sinkOf, sourceOf } = await import("@hawser/streaming");
+  const { copy, sinkOf, sourceOf, StreamError } = await import("@hawser/streaming");
   const connection = await session.connect(port);
   const lost = connection.error.then((text) => {
     if (text) throw new Error(text);
@@ -122,7 +126,11 @@ async function forward(session: PortForwardSession, socket: Socket, port: number
   // What the server says on the error stream explains a cut better than the cut does.
   const [first, second] = await Promise.allSettled([up, down]);
   await lost;
-  if (second.status === "rejected") throw second.reason;
+  if (second.status === "rejected") {
+    const { reason } = second;
+    const reset = reason instanceof StreamError && reason.kind === "truncated";
+    throw reset ? new StreamError("truncated", "connection reset by the pod", { cause: reason }) : reason;
+  }
   if (first.status === "rejected") throw first.reason;
 }
 

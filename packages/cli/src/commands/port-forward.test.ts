@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { describe, it } from "node:test";
+import { refuseUpgrade } from "@hawser/streaming";
 import { Interrupted } from "../errors.ts";
 import { commandLine } from "../testing/command-line.ts";
 import { type FakeApiOptions, fakeApi, pod } from "../testing/fake-api.ts";
@@ -94,7 +95,24 @@ describe("hawser port-forward", () => {
     refuse = false;
     assert.equal(await exchange(port, "again"), "80: again");
     stop.abort(new Interrupted("SIGINT", 2));
-    assert.equal((await result).code, 0);
+    const { code, stderr } = await result;
+    assert.equal(code, 0);
+    const why = `an error occurred forwarding ${port} -> 80: error forwarding port 80: connection refused`;
+    assert.equal(stderr, `error: ${why}\n`);
+  });
+
+  it("says in kubectl's words that it may not", async () => {
+    const message = 'pods "web" is forbidden: User "u" cannot create resource "pods/portforward"';
+    const status = { kind: "Status", apiVersion: "v1", status: "Failure", message, reason: "Forbidden", code: 403 };
+    await using server = await fakeApi({
+      pods: [web],
+      upgrade(upgrade) {
+        refuseUpgrade(upgrade, { statusCode: 403, contentType: "application/json", body: JSON.stringify(status) });
+        return true;
+      },
+    });
+    const { code, stderr } = await commandLine(["port-forward", "web", ":80"], { server: server.url }).result;
+    assert.deepEqual({ code, stderr }, { code: 1, stderr: `error: error upgrading connection: ${message}\n` });
   });
 
   it("says which port is taken", async () => {

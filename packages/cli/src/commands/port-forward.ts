@@ -77,6 +77,8 @@ async function runPortForward(context: Context, { args, flags: given }: Parsed<t
     onError: ({ local, remote }, error) => {
       context.warn(`error: an error occurred forwarding ${local} -> ${remote}: ${messageFor(error)}`);
     },
+  }).catch((cause: unknown) => {
+    throw upgradeFailures.has(cause instanceof Error ? cause.name : "") ? upgradeFailed(cause) : cause;
   });
   for (const { address, local, remote } of forward.listeners) {
     const host = address.includes(":") ? `[${address}]` : address;
@@ -90,6 +92,14 @@ async function runPortForward(context: Context, { args, flags: given }: Parsed<t
   if (signal.aborted && isInterrupt(signal.reason)) return 0; // Ctrl-C is how this command is meant to end
   if (!signal.aborted) throw new CommandError("lost connection to pod");
   throw signal.reason;
+}
+
+/** What opening throws when there is no session, in distinction from a port that cannot be listened on. */
+const upgradeFailures = new Set(["StatusError", "UpgradeError", "ConnectionError"]);
+
+/** Source: kubernetes/client-go tools/portforward/portforward.go ForwardPorts, for the words */
+function upgradeFailed(cause: unknown): CommandError {
+  return new CommandError(`error upgrading connection: ${cause instanceof Error ? cause.message : cause}`, { cause });
 }
 
 function isInterrupt(reason: unknown): boolean {
