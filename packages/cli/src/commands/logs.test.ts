@@ -121,6 +121,27 @@ describe("hawser logs", () => {
     assert.deepEqual({ code, stderr }, { code: 1, stderr: `Error from server (BadRequest): ${message}` });
   });
 
+  it("follows a container that has not started yet, and says once why it waits", async () => {
+    const message = 'container "web" in pod "web" is waiting to start: ContainerCreating';
+    let asked = 0;
+    await using server = await fakeApi({
+      pods: [pod("web")],
+      log(_url, response) {
+        if (++asked > 2) return response.end("started\n");
+        response.writeHead(400, { "Content-Type": "application/json" });
+        response.end(JSON.stringify({ kind: "Status", status: "Failure", reason: "BadRequest", code: 400, message }));
+      },
+    });
+    const { code, stdout, stderr } = await commandLine(["logs", "-f", "web"], { server: server.url }).result;
+    assert.deepEqual({ code, stdout, stderr }, { code: 0, stdout: "started\n", stderr: `${message}\n` });
+  });
+
+  it("passes bytes as they are, also behind a prefix, and adds no newline", async () => {
+    await using server = await fakeApi({ pods: [pod("web")], log: (_, response) => response.end("a\n\u00ffb") });
+    const { stdout } = await commandLine(["logs", "web", "--prefix"], { server: server.url }).result;
+    assert.equal(stdout, "[pod/web/web] a\n[pod/web/web] \u00ffb");
+  });
+
   it("fails when the stream is cut short", async () => {
     await using server = await fakeApi({
       pods: [pod("web")],

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { type Pod, StatusError } from "@hawser/api";
 import type { KubeClient, LogsOptions } from "@hawser/client";
 import { annotatedContainer, containersOf, defaulted } from "../cluster/containers.ts";
@@ -7,6 +8,7 @@ import { CommandError, Interrupted, messageFor, UsageError } from "../errors.ts"
 import { duration, integer, text, toggle, type Values } from "../flags/flag.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { write } from "../io.ts";
+import { wholeLines } from "./log-lines.ts";
 import { podRunningTimeout } from "./stream-flags.ts";
 
 const flags = {
@@ -221,25 +223,42 @@ async function inParallel(request: LogRequest): Promise<void> {
   await Promise.all(sources.map((source) => consume(request, source, true)));
 }
 
-/** `wholeLines` keeps the lines of several sources apart. */
-async function consume(
-  { context, client, options, given }: LogRequest,
-  source: Source,
-  wholeLines: boolean,
-): Promise<void> {
+/** `apart` keeps the lines of several sources apart. */
+async function consume({ context, client, options, given }: LogRequest, source: Source, apart: boolean): Promise<void> {
   const { io, signal } = context;
   const { name = "", namespace = "" } = source.pod.metadata ?? {};
-  const { lines, logs: open } = await import("@hawser/client");
+  const { logs: open } = await import("@hawser/client");
   const prefix = given.prefix ? `[pod/${name}/${source.container}] ` : "";
-  try {
+  const fetch = async () => {
     const bytes = open(client, { ...options, namespace, pod: name, container: source.container, signal });
-    if (wholeLines) for await (const line of lines(bytes, maxLineBytes)) await write(io.stdout, `${prefix}${line}\n`);
-    else for await (const chunk of bytes) await write(io.stdout, chunk);
+    for await (const chunk of apart ? wholeLines(bytes, prefix) : bytes) await write(io.stdout, chunk);
+  };
+  try {
+    if (given.follow) await onceStarted(fetch, { context, given });
+    else await fetch();
   } catch (error) {
     if (!given["ignore-errors"] || signal.aborted) throw error;
     await context.out(`error: ${messageFor(error)}\n`);
   }
 }
 
-/** Bytes of one line where lines are kept whole. */
-const maxLineBytes = 16 * 1024 * 1024;
+/** Milliseconds between two tries to follow a container that has not started. */
+const retryPeriod = 1000;
+
+/** Follows also what has not started yet, as newer kubectls do. Says once why there is nothing to see. */
+async function onceStarted(
+  fetch: () => Promise<void>,
+  { context, given }: Pick<LogRequest, "context" | "given">,
+): Promise<void> {
+  const deadline = performance.now() + given["pod-running-timeout"];
+  for (let told = false; ; told = true) {
+    try {
+      return await fetch();
+    } catch (error) {
+      const waits = error instanceof StatusError && error.code === 400 && /is waiting to start/.test(error.message);
+      if (!waits || performance.now() + retryPeriod > deadline) throw error;
+      if (!told) context.warn(error.message.trimEnd());
+      await delay(retryPeriod, undefined, { signal: context.signal });
+    }
+  }
+}
