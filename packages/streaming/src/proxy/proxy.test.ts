@@ -7,6 +7,7 @@ import { exitStatus } from "@hawser/api";
 import { silentLogger } from "@hawser/trace";
 import { copy } from "../bytes.ts";
 import { openRemoteCommand } from "../remotecommand/client.ts";
+import { Protocol } from "../remotecommand/protocols.ts";
 import { acceptRemoteCommand } from "../remotecommand/server.ts";
 import type { ServerSession } from "../remotecommand/types.ts";
 import { collect, listenUpgrades } from "../testing/index.ts";
@@ -87,6 +88,35 @@ for (const { client, nextHop, way, upgrade } of ways) {
     assert.equal(infos[0]?.way, way);
     assert.equal(infos[0]?.statusCode, 101);
   });
+}
+
+for (const { transport, protocol } of [
+  ...[Protocol.v1, Protocol.v2, Protocol.v3, Protocol.v4].map((protocol) => ({ transport: "spdy", protocol }) as const),
+  ...[Protocol.v1, Protocol.v1Base64, Protocol.v4, Protocol.v4Base64, Protocol.v5].map(
+    (protocol) => ({ transport: "websocket", protocol }) as const,
+  ),
+]) {
+  for (const nextHop of ["spdy", "websocket"] as const) {
+    it(`${protocol} over ${transport} passes two hops, the last of which knows ${nextHop}`, async () => {
+      await using last = await backend(async (session) => {
+        const input = session.stdin?.[Symbol.asyncIterator]();
+        const { value } = (await input?.next()) ?? {};
+        await session.stdout?.write(value ?? Buffer.alloc(0));
+        await session.stderr?.write(Buffer.from(session.protocol));
+        await session.finish(exitStatus(0));
+      });
+      await using middle = await hop(last.url, { nextHop });
+      await using first = await hop(middle.url, { nextHop: "websocket" });
+      const options = { ...streams, transports: [transport], protocols: [protocol] } as const;
+      await using session = await openRemoteCommand({ url: first.url }, options);
+      assert.ok(session.stdout && session.stderr);
+      await session.stdin?.write(Buffer.from("through"));
+      const [out, err] = await Promise.all([collect(session.stdout), collect(session.stderr), session.status]);
+      assert.equal(out.toString(), "through");
+      const translated = transport === "websocket" && protocol === Protocol.v5 && nextHop === "spdy";
+      assert.equal(err.toString(), translated ? Protocol.v4 : protocol);
+    });
+  }
 }
 
 describe("when one end goes", () => {

@@ -69,12 +69,18 @@ export async function openOverWebSocket(target: DialTarget, options: OpenOptions
       for (const receiver of receivers.values()) error ? receiver.fail(error) : receiver.end();
     },
   });
+  /** Before v4 silence is success: that we hung up ourselves must not pass for the server's silence. */
+  const giveUp = () => {
+    const error = new StreamError("lost", "the session was closed here");
+    for (const receiver of receivers.values()) receiver.fail(error);
+    connection.close(1000);
+  };
   const status = sessionStatus(reader, errorEnded.promise, outputs);
   status.catch(() => connection.close(1000)); // who awaits it is told; nobody may
   return {
     transport: "websocket",
     protocol: connection.protocol,
-    ...(options.stdin && { stdin: stdinSink({ connection, base64 }) }),
+    ...(options.stdin && { stdin: stdinSink({ connection, base64 }, giveUp) }),
     ...(stdout && { stdout }),
     ...(stderr && { stderr }),
     async resize(size) {
@@ -82,7 +88,7 @@ export async function openOverWebSocket(target: DialTarget, options: OpenOptions
     },
     status,
     async [Symbol.asyncDispose]() {
-      connection.close(1000);
+      giveUp();
     },
   };
 }
@@ -98,7 +104,7 @@ async function send({ connection, base64 }: Wire, channel: number, bytes: Uint8A
   sendMessage({ connection, base64 }, channel, bytes);
 }
 
-function stdinSink(wire: Wire): ByteSink {
+function stdinSink(wire: Wire, giveUp: () => void): ByteSink {
   const { connection, base64 } = wire;
   const { closeSignal: canClose } = featuresOf(connection.protocol);
   const size = base64 ? (maxMessage / 4) * 3 : maxMessage;
@@ -121,7 +127,7 @@ function stdinSink(wire: Wire): ByteSink {
     },
     async abort() {
       closed = true;
-      connection.close(1000);
+      giveUp();
     },
   };
 }

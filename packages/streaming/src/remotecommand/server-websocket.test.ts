@@ -124,6 +124,19 @@ describe("a WebSocket client that offers what we do not have", () => {
   });
 });
 
+for (const version of ["8", "12", "14", "13, 13", undefined]) {
+  it(`a client of WebSocket version ${version} is told which one there is`, async () => {
+    await using server = await serve(async () => {});
+    const socket = connect(server.port, "127.0.0.1");
+    socket.write(
+      handshake.replace("Sec-WebSocket-Version: 13\r\n", version ? `Sec-WebSocket-Version: ${version}\r\n` : ""),
+    );
+    const answer = (await collect(socket)).toString();
+    assert.match(answer, /^HTTP\/1\.1 426 Upgrade Required\r\n/);
+    assert.match(answer, /\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n/);
+  });
+}
+
 describe("a hostile WebSocket client", () => {
   const lost = () => {
     const { promise, resolve } = Promise.withResolvers<{ kind: string }>();
