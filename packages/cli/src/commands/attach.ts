@@ -8,6 +8,7 @@ import type { Parsed } from "../flags/parse.ts";
 import { enterRawMode } from "../terminal.ts";
 import { HistoryGate } from "./attach-history.ts";
 import { brokenSessionNote, checkTimeout, chooseTerminal, isCompleted, streamFlags } from "./stream-flags.ts";
+import { transportsOf } from "./transports.ts";
 
 /** Source: kubernetes/kubectl pkg/cmd/attach/attach.go */
 export const attach = command({
@@ -92,6 +93,7 @@ export async function attachTo(context: Context, target: AttachTarget): Promise<
         tty: raw,
         size: terminal?.sizes,
         signal,
+        ...transportsOf(io.env, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS"),
         onOpen() {
           released = history?.().then((log) => gate?.release(log));
           released?.catch(() => {}); // awaited below; an output that fails also fails the session's next write

@@ -6,6 +6,7 @@ import { CommandError, ExitError, UsageError } from "../errors.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { enterRawMode } from "../terminal.ts";
 import { brokenSessionNote, chooseTerminal, isCompleted, streamFlags } from "./stream-flags.ts";
+import { transportsOf } from "./transports.ts";
 
 /** Source: kubernetes/kubectl pkg/cmd/exec/exec.go */
 export const exec = command({
@@ -67,6 +68,7 @@ async function runExec(context: Context, line: Parsed<typeof streamFlags>): Prom
     tty: raw,
     size: terminal?.sizes,
     signal,
+    ...transportsOf(io.env, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS"),
   });
   if (exitCode !== 0) throw new ExitError(`command terminated with exit code ${exitCode}`, { exitCode });
   return 0;

@@ -7,6 +7,7 @@ import { CommandError, messageFor, UsageError } from "../errors.ts";
 import { slice } from "../flags/flag.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { podRunningTimeout } from "./stream-flags.ts";
+import { transportsOf } from "./transports.ts";
 
 const flags = {
   address: slice(
@@ -68,6 +69,7 @@ async function runPortForward(context: Context, { args, flags: given }: Parsed<t
     ports: specs.map(({ local, remote }) => ({ local: number(local, "local"), remote })),
     addresses,
     signal,
+    ...transportsOf(io.env, "KUBECTL_PORT_FORWARD_WEBSOCKETS"),
     onConnection: ({ local }) => {
       io.stdout.write(`Handling connection for ${local}\n`);
     },
