@@ -4,7 +4,8 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 MAKEFLAGS += --no-print-directory --silent
 
 DIST := packages/hawser/dist/main.cjs
-SOURCES := $(shell find packages/*/src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) scripts/build.ts package-lock.json
+SOURCES := $(shell find packages/*/src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) \
+  packages/runtime/native/hawser-exec.c scripts/build.ts scripts/native.ts package-lock.json
 
 .PHONY: help build test test-unit demo bench package check format generate clean npm
 
@@ -24,6 +25,7 @@ npm:
 	@scripts/install.sh npm
 
 build: npm
+	@scripts/install.sh compiler
 	@$(MAKE) $(DIST)
 
 $(DIST): $(SOURCES)
@@ -60,4 +62,4 @@ generate: npm
 	@node scripts/generate-cri.ts
 
 clean:
-	@rm -rf packages/hawser/dist .cache/stage ./*.tgz
+	@rm -rf packages/hawser/dist packages/runtime/dist .cache/stage ./*.tgz

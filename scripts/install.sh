@@ -2,6 +2,7 @@
 # Installs what Hawser lacks on a Debian 12 machine, and nothing else. Idempotent; takes a blink when nothing is missing.
 #
 #   scripts/install.sh npm       npm packages, the pinned Node among them (no root needed)
+#   scripts/install.sh compiler  gcc, for the one program that is not TypeScript; done without where it cannot be had
 #   scripts/install.sh system    Debian packages that a cluster needs (root)
 #   scripts/install.sh test      those, and what the tests need besides (root)
 #   scripts/install.sh peers     genuine programs that the tests run against, unpacked into .cache/peers, never installed
@@ -12,6 +13,7 @@ cd "$(dirname "$0")/.."
 
 # Programs that `hawser up` and the demo call, then those that only tests call.
 system_packages=(crun runc conmon containernetworking-plugins iptables iproute2 catatonit util-linux tar gzip xz-utils zstd socat procps)
+compiler_packages=(gcc libc6-dev)
 test_packages=(curl openssl)
 peer_packages=(containerd docker-registry etcd-server kubernetes-client)
 # The file that shows a peer to be unpacked.
@@ -32,11 +34,12 @@ main() {
   for part in "${wanted[@]}"; do
     case $part in
       npm) install_npm ;;
+      compiler) install_compiler ;;
       system) install_system "${system_packages[@]}" ;;
       test) install_system "${system_packages[@]}" "${test_packages[@]}" ;;
       peers) install_peers "${peer_packages[@]}" ;;
       registry) install_peers docker-registry ;;
-      *) die "unknown part \"$part\"; the parts are npm, system, test, peers and registry" ;;
+      *) die "unknown part \"$part\"; the parts are npm, compiler, system, test, peers and registry" ;;
     esac
   done
 }
@@ -123,6 +126,16 @@ apt_reason() {
   else
     echo "The whole log is .cache/apt.log"
   fi
+}
+
+# Without a compiler everything works, execs more slowly: so nobody who is not root is asked to become it.
+install_compiler() {
+  if command -v gcc >/dev/null && echo 'int main(void) { return 0; }' | gcc -static -x c -o /dev/null - 2>/dev/null; then return; fi
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    say "no C compiler (on Debian: gcc libc6-dev): hawser-exec is not built, execs will go through the OCI runtime"
+    return
+  fi
+  install_system "${compiler_packages[@]}"
 }
 
 # --- peers for the tests -------------------------------------------------------------------------------------------

@@ -39,6 +39,8 @@ export interface RuntimeConfig {
     graceSeconds: number;
     /** Seconds an output may stay open and silent after its command has ended. */
     drainSeconds: number;
+    /** Enter containers by hawser-exec, where there is one; false: always by the OCI runtime's exec. */
+    helper: boolean;
   };
   images: ImageStoreConfig;
   metrics: {
@@ -56,7 +58,7 @@ export const defaultConfig: RuntimeConfig = {
   conmonProgram: "conmon",
   cgroupParent: "",
   streaming: { address: "127.0.0.1", port: 0, idleTimeoutSeconds: 4 * 3600 },
-  exec: { graceSeconds: 2, drainSeconds: 0.25 },
+  exec: { graceSeconds: 2, drainSeconds: 0.25, helper: true },
   images: { mirrors: {}, insecureRegistries: [], auth: {}, timeouts: { ...defaultTimeouts }, pinned: [] },
   metrics: { address: "" },
 };

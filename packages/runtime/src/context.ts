@@ -6,6 +6,7 @@ import type { RuntimeConfig } from "./config.ts";
 import type { ImageStore } from "./images/index.ts";
 import type { Reaper } from "./native/reaper.ts";
 import type { Network } from "./network/bridge.ts";
+import type { ExecHelper } from "./oci/exec-helper.ts";
 import type { Host } from "./oci/host.ts";
 import type { CgroupMode } from "./oci/probe.ts";
 import type { OCIRuntime } from "./oci/runtime.ts";
@@ -23,6 +24,7 @@ export interface Context {
   metrics: Metrics;
   reaper: Reaper;
   oci: OCIRuntime;
+  helper: ExecHelper;
   conmonPath: string;
   host: Host;
   cgroupMode: CgroupMode;

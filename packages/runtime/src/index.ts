@@ -12,6 +12,8 @@ import { serveMetrics } from "./metrics/serve.ts";
 import { lockFile } from "./native/lock.ts";
 import { becomeSubreaper, Reaper } from "./native/reaper.ts";
 import { addRules } from "./network/rules.ts";
+import { openExecHelper } from "./oci/exec-helper.ts";
+import { readHierarchies } from "./oci/exec-place.ts";
 import { readHost } from "./oci/host.ts";
 import { makePauseRoot } from "./oci/pause-spec.ts";
 import { chooseRuntime, needProgram, cgroupMode as readCgroupMode } from "./oci/probe.ts";
@@ -98,6 +100,19 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     makePauseRoot(paths.pauseRoot, pauseProgram),
   ]);
   started.use(oci.view);
+  const helper = started.use(
+    await openExecHelper({
+      reaper,
+      host,
+      log,
+      oci,
+      wanted: config.exec.helper,
+      mode: cgroupMode,
+      hierarchies: await readHierarchies(cgroupMode),
+      containersDir: paths.containers,
+    }),
+  );
+  log.info(helper.reason);
   started.use(images);
   const reloader = createReloader({ config, images, log });
   const metrics = new Metrics("hawser_runtime");
@@ -123,6 +138,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     metrics,
     reaper,
     oci,
+    helper,
     conmonPath,
     host,
     cgroupMode,

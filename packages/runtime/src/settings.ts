@@ -42,6 +42,11 @@ export const settings: readonly Setting[] = [
     "exec.drainSeconds",
     "Silence on an output that a background child holds open, after the command has ended, that counts as its end.",
   ),
+  atStart(
+    "exec.helper",
+    "Commands enter containers by hawser-exec, which is several times faster than the OCI runtime's own exec.",
+    "false: always by the OCI runtime. So it is anyway where hawser-exec is missing, or a container needs more.",
+  ),
   atOnce(
     "images.mirrors",
     "Where to look for a registry's images before the registry itself, in order; * is every other registry:",

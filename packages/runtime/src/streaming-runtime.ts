@@ -12,7 +12,7 @@ import { readySandbox } from "./server/sandbox-portforward.ts";
 
 type Dependencies = Pick<
   Context,
-  "reaper" | "oci" | "groups" | "paths" | "config" | "containers" | "sandboxes" | "metrics" | "log"
+  "reaper" | "oci" | "helper" | "groups" | "paths" | "config" | "containers" | "sandboxes" | "metrics" | "log"
 >;
 
 /** The three things a streaming URL stands for, counted and timed like the CRI's methods. */

@@ -13,6 +13,7 @@ const keptMark = "kept";
 
 /** The cgroup of one exec: everything its command has started, and nothing else. */
 export interface ExecGroup {
+  directory: string;
   /** For the OCI runtime's exec. */
   args: string[];
   /** Puts the OCI runtime's own process in, before it makes the command's. */
@@ -50,6 +51,7 @@ export function inheritedExecGroups(base: string): ExecGroups {
       const directory = path.join(base, containerId, nameNext());
       await mkdir(directory, { recursive: true });
       return {
+        directory,
         ...members(directory),
         args: [],
         // The write may wait 10 ms for other CPUs when no cgroup has changed for a while.
@@ -76,6 +78,7 @@ export function nestedExecGroups(mount: string): ExecGroups {
       const directory = path.join(mount, cgroupPath, name);
       await mkdir(directory);
       return {
+        directory,
         ...members(directory),
         args: ["--cgroup", name],
         join: async () => {},

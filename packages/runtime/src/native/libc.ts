@@ -88,6 +88,16 @@ export const libc = {
   chdir: library.func("int chdir(const char *path)") as (path: string) => number,
   unshare: library.func("int unshare(int flags)") as (flags: number) => number,
   setns: library.func("int setns(int fd, int type)") as (fd: number, type: number) => number,
+  memfdCreate: library.func("int memfd_create(const char *name, unsigned int flags)") as (
+    name: string,
+    flags: number,
+  ) => number,
+  socketpair: library.func("int socketpair(int domain, int type, int protocol, _Out_ int *fds)") as (
+    domain: number,
+    type: number,
+    protocol: number,
+    fds: [number, number],
+  ) => number,
   socket: library.func("int socket(int domain, int type, int protocol)") as (
     domain: number,
     type: number,

@@ -3,13 +3,9 @@ import { createServer, type Server, type Socket } from "node:net";
 import path from "node:path";
 import { ReadStream } from "node:tty";
 import type { TerminalSize } from "@hawser/streaming";
-import { addressOf, errno, lastError, libc } from "../native/libc.ts";
+import { lastError, libc } from "../native/libc.ts";
+import { receiveNow } from "../native/socket.ts";
 
-const MSG_DONTWAIT = 0x40;
-const MSG_CMSG_CLOEXEC = 0x40000000;
-const SOL_SOCKET = 1;
-const SCM_RIGHTS = 1;
-const EAGAIN = 11;
 const TIOCSWINSZ = 0x5414;
 /** How often the socket is looked at for the descriptor that follows the connection, milliseconds. */
 const lookInterval = 1;
@@ -70,36 +66,13 @@ function descriptorOf(socket: Socket): number {
 async function receiveDescriptor(socket: number, signal: AbortSignal): Promise<number> {
   const deadline = performance.now() + patience;
   for (;;) {
-    const fd = receiveNow(socket);
-    if (fd !== undefined) return fd;
+    const message = receiveNow(socket);
+    if (message?.fd !== undefined) return message.fd;
+    if (message) throw new Error("the OCI runtime closed the console socket without a terminal");
     signal.throwIfAborted();
     if (performance.now() > deadline) throw new Error("no terminal came over the console socket");
     await new Promise((resolve) => setTimeout(resolve, lookInterval));
   }
-}
-
-/** recvmsg(2) of one descriptor; undefined when nothing has come yet. struct msghdr and cmsghdr of 64-bit Linux. */
-function receiveNow(socket: number): number | undefined {
-  const data = Buffer.alloc(4096); // the terminal's name, which we do not need
-  const vector = Buffer.alloc(16);
-  vector.writeBigUInt64LE(addressOf(data), 0);
-  vector.writeBigUInt64LE(BigInt(data.length), 8);
-  const control = Buffer.alloc(64);
-  const message = Buffer.alloc(56);
-  message.writeBigUInt64LE(addressOf(vector), 16);
-  message.writeBigUInt64LE(1n, 24);
-  message.writeBigUInt64LE(addressOf(control), 32);
-  message.writeBigUInt64LE(BigInt(control.length), 40);
-  const received = libc.recvmsg(socket, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (received < 0) {
-    if (errno() === EAGAIN) return undefined;
-    throw lastError("recvmsg", "on the console socket");
-  }
-  const [length, level, type] = [control.readBigUInt64LE(0), control.readInt32LE(8), control.readInt32LE(12)];
-  if (length < 20n || level !== SOL_SOCKET || type !== SCM_RIGHTS) {
-    throw new Error("the OCI runtime closed the console socket without a terminal");
-  }
-  return control.readInt32LE(16);
 }
 
 /** A terminal's master as a stream, both ways. Its end shows as EIO: treat that as EOF. The stream owns the descriptor. */

@@ -1,13 +1,15 @@
 // Step 8 of 8. Before: cri/src/streaming/server.ts. After: the kernel.
 import type { Socket } from "node:net";
-import path from "node:path";
 import { type ByteSink, type ByteSource, discard, sinkOf, type TerminalSize } from "@hawser/streaming";
 import type { ExecGroup, ExecGroups } from "../cgroup/exec-groups.ts";
 import { readable, streamPipeBytes, writable } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
 import type { ContainerRecord } from "../store/records.ts";
-import { openConsoleSocket, setTerminalSize, terminalStream } from "./console.ts";
-import { startExecProcess } from "./exec-process.ts";
+import { setTerminalSize, terminalStream } from "./console.ts";
+import { startByHelper } from "./exec-by-helper.ts";
+import { startByRuntime } from "./exec-by-runtime.ts";
+import type { ExecHelper } from "./exec-helper.ts";
+import type { ExecProcess, ExecProcessOptions } from "./exec-process.ts";
 import { pump } from "./pump.ts";
 import type { OCIRuntime } from "./runtime.ts";
 import type { Process } from "./types.ts";
@@ -18,6 +20,7 @@ const firstSizePatience = 100;
 export interface ExecDependencies {
   reaper: Reaper;
   oci: OCIRuntime;
+  helper: ExecHelper;
   groups: ExecGroups;
   /** Short directory for console sockets. */
   socketDir: string;
@@ -28,7 +31,7 @@ export interface ExecDependencies {
 }
 
 export interface ExecOptions {
-  container: Pick<ContainerRecord, "id" | "process" | "cgroupPath">;
+  container: Pick<ContainerRecord, "id" | "init" | "process" | "cgroupPath">;
   command: string[];
   tty: boolean;
   stdin?: ByteSource | undefined;
@@ -61,10 +64,9 @@ export async function execInContainer(dependencies: ExecDependencies, options: E
 
 async function execOnPipes(dependencies: ExecDependencies, options: ExecOptions, group: ExecGroup): Promise<number> {
   const { container, stdin, stdout, stderr, signal } = options;
-  const started = await startExecProcess(dependencies, {
-    containerId: container.id,
+  const started = await start(dependencies, options, {
+    container,
     process: processOf(options),
-    pidFile: pidFile(dependencies),
     group,
     stdin: stdin !== undefined,
     stdout: stdout !== undefined,
@@ -93,18 +95,15 @@ async function execOnPipes(dependencies: ExecDependencies, options: ExecOptions,
 
 async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptions, group: ExecGroup): Promise<number> {
   const { container, stdin, stdout = discard, signal } = options;
-  await using socket = await openConsoleSocket(dependencies.socketDir);
   const sizes = options.resize?.[Symbol.asyncIterator]();
   let pending = sizes?.next();
-  const started = await startExecProcess(dependencies, {
-    containerId: container.id,
+  const started = await start(dependencies, options, {
+    container,
     process: processOf(options),
     group,
     stdin: false,
     stdout: false,
     stderr: false,
-    consoleSocket: socket.path,
-    pidFile: pidFile(dependencies),
     async finishProcess(process) {
       const first = await within(pending, firstSizePatience);
       if (!first?.value) return process;
@@ -112,11 +111,9 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
       return { ...process, consoleSize: first.value };
     },
   });
-  const over = new AbortController();
-  const exited = started.exited.finally(() => over.abort(new Error("the command has ended")));
-  exited.catch(() => undefined); // awaited below
+  const { exited } = started;
   using ender = endOnAbort({ signal, group, pid: started.pid, graceMs: options.graceMs ?? dependencies.graceMs });
-  const master = await masterOrNothing(socket, exited);
+  const master = await started.master?.();
   if (master === undefined) {
     const { code, failure } = await exited;
     if (failure) await ender.guard(stdout.write(Buffer.from(`${failure}\r\n`)));
@@ -145,29 +142,14 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
   }
 }
 
-/** The master, or undefined when the command has ended without one; a short command may end before its master comes. */
-async function masterOrNothing(
-  socket: { master(signal: AbortSignal): Promise<number> },
-  exited: Promise<unknown>,
-): Promise<number | undefined> {
-  const giveUp = new AbortController();
-  const late = exited.then(
-    () => setTimeout(() => giveUp.abort(new Error("no terminal")), 50),
-    () => giveUp.abort(new Error("no terminal")),
-  );
-  try {
-    return await socket.master(giveUp.signal);
-  } catch (error) {
-    if (giveUp.signal.aborted) return undefined;
-    await Promise.race([exited, late]);
-    if (giveUp.signal.aborted) return undefined;
-    throw error;
-  }
-}
-
-let serial = 0;
-function pidFile({ socketDir }: ExecDependencies): string {
-  return path.join(socketDir, `exec-${++serial}.pid`);
+/** By our own helper where it knows the way, else by the OCI runtime. */
+async function start(
+  dependencies: ExecDependencies,
+  { container }: ExecOptions,
+  how: ExecProcessOptions,
+): Promise<ExecProcess> {
+  const place = await dependencies.helper.placeOf(container);
+  return place ? await startByHelper(dependencies, how, place) : await startByRuntime(dependencies, how);
 }
 
 /** What the container's own process has, with another command. */

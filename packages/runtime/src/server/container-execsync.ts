@@ -8,7 +8,7 @@ import { execDependencies, runningContainer } from "./container-running.ts";
 /** What is kept of each output, bytes; the rest is read and dropped (CVE-2022-1708, CVE-2022-31030). */
 export const maxOutputBytes = 16 * 1024 * 1024;
 
-type Dependencies = Pick<Context, "reaper" | "oci" | "groups" | "paths" | "config" | "containers">;
+type Dependencies = Pick<Context, "reaper" | "oci" | "helper" | "groups" | "paths" | "config" | "containers">;
 
 /**
  * CRI ExecSync: runs a command and returns its outputs and exit code.

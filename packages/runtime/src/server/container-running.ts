@@ -15,13 +15,15 @@ export function runningContainer({ containers }: Pick<Context, "containers">, id
 export function execDependencies({
   reaper,
   oci,
+  helper,
   groups,
   paths,
   config,
-}: Pick<Context, "reaper" | "oci" | "groups" | "paths" | "config">) {
+}: Pick<Context, "reaper" | "oci" | "helper" | "groups" | "paths" | "config">) {
   return {
     reaper,
     oci,
+    helper,
     groups,
     socketDir: paths.sockets,
     graceMs: config.exec.graceSeconds * 1000,

@@ -1,0 +1,589 @@
+/*
+ * hawser-exec: enters a running container and runs one command there, as `crun exec` does, without an OCI runtime's
+ * start-up. Started by oci/exec-helper.ts of the runtime, one process per exec, from a sealed memfd.
+ *
+ *   hawser-exec CONTAINER-ID     0, 1, 2: the command's own stdio (unless it gets a terminal); 3: the control socket
+ *   hawser-exec --protocol       prints the number of the request's form
+ *
+ * Two processes take part. The waiter stays outside of the container's PID namespace and cgroups, gives the command
+ * its cgroups, and ends with its exit code: the command's, or 128 + n after signal n, or 255 when it could not be
+ * run. The command is forked by the waiter when that has joined the container's namespaces, so that nobody in
+ * the container sees a process of the container's that still has a root directory of the host's.
+ *
+ * On the control socket comes the request: four bytes of length, then fields "name=value", each ended by a NUL, so that no
+ * value can pose as another field. Back go "T" with a terminal's master (SCM_RIGHTS) and, when something failed,
+ * "F" and the words for it, which are crun's own.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/keyctl.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PROTOCOL "1"
+
+/* Newer than the headers this may be compiled with. */
+#ifndef TIOCGPTPEER
+#define TIOCGPTPEER _IO('T', 0x41)
+#endif
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC 4
+#endif
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
+#endif
+
+enum {
+  CONTROL = 3,
+  MAX_REQUEST = 8 * 1024 * 1024, /* more than the kernel takes for arguments and environment together */
+  MAX_FILTER = BPF_MAXINSNS * sizeof(struct sock_filter),
+  MAX_CGROUPS = 64,
+  MAX_WORDS = 4096, /* of a failure */
+  FAILED = 255,
+};
+
+struct limit {
+  int resource;
+  struct rlimit value;
+};
+
+struct request {
+  const char *id;           /* the container's, for messages */
+  pid_t init;               /* its first process, and when that was started, in clock ticks */
+  unsigned long long start;
+  char *cgroups[MAX_CGROUPS]; /* cgroup.procs files that the command's pid goes into */
+  size_t cgroups_count;
+  const char *group;        /* directory of a cgroup2 group that the command is born into */
+  const char *freezer;      /* the file that tells whether the container is paused */
+  const char *seccomp;      /* compiled filter */
+  bool cgroup_namespace;    /* the container has one of its own */
+  bool terminal;
+  struct winsize size;
+  const char *cwd;
+  uid_t uid;
+  gid_t gid;
+  gid_t *groups;
+  size_t groups_count;
+  uint64_t bounding, permitted, effective, inheritable, ambient;
+  bool no_new_privileges;
+  mode_t umask;
+  const char *oom_score_adj;
+  struct limit *limits;
+  size_t limits_count;
+  char **args;
+  size_t args_count;
+  char **env;
+  size_t env_count;
+};
+
+/* ---- failures ----------------------------------------------------------------------------------------------------- */
+
+/* What the user of a command without a terminal is told on its stderr; on a terminal the runtime tells it. */
+static bool tell_stderr = false;
+
+static void write_all(int fd, const void *bytes, size_t count) {
+  while (count > 0) {
+    ssize_t written = write(fd, bytes, count);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;
+    bytes = (const char *)bytes + written;
+    count -= (size_t)written;
+  }
+}
+
+/* Says why and ends this process. `error` is an errno, or 0. */
+static void __attribute__((noreturn, format(printf, 2, 3))) fail(int error, const char *format, ...) {
+  char words[MAX_WORDS] = "F";
+  va_list arguments;
+  va_start(arguments, format);
+  int count = vsnprintf(words + 1, sizeof words - 2, format, arguments) + 1;
+  va_end(arguments);
+  if (count > MAX_WORDS - 2) count = MAX_WORDS - 2;
+  if (error != 0) count += snprintf(words + count, (size_t)(MAX_WORDS - 1 - count), ": %s", strerror(error));
+  if (count > MAX_WORDS - 2) count = MAX_WORDS - 2;
+  signal(SIGPIPE, SIG_IGN);
+  write_all(CONTROL, words, (size_t)count);
+  if (tell_stderr) {
+    words[count] = '\n';
+    write_all(STDERR_FILENO, words + 1, (size_t)count);
+  }
+  _exit(FAILED);
+}
+
+static void *need(void *memory) {
+  if (memory == NULL) fail(ENOMEM, "memory for the request");
+  return memory;
+}
+
+/* ---- the request -------------------------------------------------------------------------------------------------- */
+
+static void read_all(int fd, void *bytes, size_t count) {
+  while (count > 0) {
+    ssize_t got = read(fd, bytes, count);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) _exit(FAILED); /* the runtime has gone, or has nothing to ask any more */
+    bytes = (char *)bytes + got;
+    count -= (size_t)got;
+  }
+}
+
+static unsigned long long number(const char *text, int base) {
+  char *end;
+  errno = 0;
+  unsigned long long value = strtoull(text, &end, base);
+  if (errno != 0 || end == text || *end != '\0') fail(EINVAL, "number `%s` of the request", text);
+  return value;
+}
+
+/* The value of field `name`, or NULL when `field` is another. */
+static char *value_of(char *field, const char *name) {
+  size_t length = strlen(name);
+  return strncmp(field, name, length) == 0 && field[length] == '=' ? field + length + 1 : NULL;
+}
+
+static void read_field(struct request *request, char *field) {
+  char *value;
+  /* In the order of how often they come. */
+  if ((value = value_of(field, "env"))) request->env[request->env_count++] = value;
+  else if ((value = value_of(field, "arg"))) request->args[request->args_count++] = value;
+  else if ((value = value_of(field, "cgroup"))) {
+    if (request->cgroups_count == MAX_CGROUPS) fail(E2BIG, "cgroups of the request");
+    request->cgroups[request->cgroups_count++] = value;
+  } else if ((value = value_of(field, "gids"))) request->groups[request->groups_count++] = (gid_t)number(value, 10);
+  else if ((value = value_of(field, "id"))) request->id = value;
+  else if ((value = value_of(field, "init"))) request->init = (pid_t)number(value, 10);
+  else if ((value = value_of(field, "start"))) request->start = number(value, 10);
+  else if ((value = value_of(field, "group"))) request->group = value;
+  else if ((value = value_of(field, "freezer"))) request->freezer = value;
+  else if ((value = value_of(field, "seccomp"))) request->seccomp = value;
+  else if ((value = value_of(field, "cgroupns"))) request->cgroup_namespace = true;
+  else if ((value = value_of(field, "tty"))) {
+    request->terminal = true;
+    if (sscanf(value, "%hux%hu", &request->size.ws_col, &request->size.ws_row) != 2) fail(EINVAL, "terminal size");
+  } else if ((value = value_of(field, "cwd"))) request->cwd = value;
+  else if ((value = value_of(field, "uid"))) request->uid = (uid_t)number(value, 10);
+  else if ((value = value_of(field, "gid"))) request->gid = (gid_t)number(value, 10);
+  else if ((value = value_of(field, "bounding"))) request->bounding = number(value, 16);
+  else if ((value = value_of(field, "permitted"))) request->permitted = number(value, 16);
+  else if ((value = value_of(field, "effective"))) request->effective = number(value, 16);
+  else if ((value = value_of(field, "inheritable"))) request->inheritable = number(value, 16);
+  else if ((value = value_of(field, "ambient"))) request->ambient = number(value, 16);
+  else if ((value = value_of(field, "nonewprivileges"))) request->no_new_privileges = true;
+  else if ((value = value_of(field, "umask"))) request->umask = (mode_t)number(value, 8);
+  else if ((value = value_of(field, "oom"))) request->oom_score_adj = value;
+  else if ((value = value_of(field, "rlimit"))) {
+    struct limit *limit = &request->limits[request->limits_count++];
+    unsigned long long soft, hard;
+    if (sscanf(value, "%d:%llu:%llu", &limit->resource, &soft, &hard) != 3) fail(EINVAL, "limit `%s`", value);
+    limit->value = (struct rlimit){.rlim_cur = soft, .rlim_max = hard};
+  } else fail(EINVAL, "field `%.20s` of the request", field); /* never guess what the runtime meant */
+}
+
+static struct request read_request(void) {
+  uint32_t length;
+  read_all(CONTROL, &length, sizeof length);
+  if (length == 0 || length > MAX_REQUEST) fail(E2BIG, "request of %u bytes", length);
+  char *text = need(malloc(length));
+  read_all(CONTROL, text, length);
+  if (text[length - 1] != '\0') fail(EINVAL, "request");
+  size_t fields = 0;
+  for (uint32_t at = 0; at < length; at++) fields += text[at] == '\0';
+  struct request request = {
+      .cwd = "/",
+      .id = "",
+      .umask = 0022,
+      .args = need(calloc(fields + 1, sizeof(char *))),
+      .env = need(calloc(fields + 1, sizeof(char *))),
+      .groups = need(calloc(fields + 1, sizeof(gid_t))),
+      .limits = need(calloc(fields + 1, sizeof(struct limit))),
+  };
+  for (char *field = text; field < text + length; field += strlen(field) + 1) read_field(&request, field);
+  if (request.init <= 0 || request.start == 0 || request.args_count == 0) fail(EINVAL, "request");
+  return request;
+}
+
+/* ---- the container ------------------------------------------------------------------------------------------------ */
+
+/*
+ * A descriptor of the container's first process, and of none that has got its pid since: the start time is read when
+ * the descriptor holds the process, so if it is the recorded one's then so is the descriptor.
+ */
+static int pin_init(const struct request *request) {
+  int pidfd = (int)syscall(SYS_pidfd_open, request->init, 0);
+  if (pidfd < 0 && errno != ESRCH) fail(errno, "pidfd_open");
+  char path[64], stat[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", request->init);
+  int file = pidfd < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t count = file < 0 ? -1 : read(file, stat, sizeof stat - 1);
+  if (file >= 0) close(file);
+  stat[count < 0 ? 0 : count] = '\0';
+  char *after_name = strrchr(stat, ')'); /* the name may hold anything */
+  char state = 'X';
+  unsigned long long start = 0;
+  if (after_name != NULL) {
+    /* Fields 3 and 22 of proc(5). */
+    sscanf(after_name + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu", &state, &start);
+  }
+  if (start != request->start || state == 'Z' || state == 'X') fail(0, "the container `%s` is not running", request->id);
+  return pidfd;
+}
+
+/* v1's freezer.state says FROZEN, v2's cgroup.freeze 1. A command would hang in there until the container goes on. */
+static void refuse_paused(const struct request *request) {
+  if (request->freezer == NULL) return;
+  char state[16] = "";
+  int file = open(request->freezer, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return; /* no such controller */
+  if (read(file, state, sizeof state - 1) < 0) state[0] = '\0';
+  close(file);
+  if (strncmp(state, "FROZEN", 6) == 0 || state[0] == '1') fail(0, "the container `%s` is paused", request->id);
+}
+
+static struct sock_fprog read_filter(const struct request *request) {
+  struct sock_fprog program = {0};
+  if (request->seccomp == NULL) return program;
+  int file = open(request->seccomp, O_RDONLY | O_CLOEXEC);
+  if (file < 0) fail(errno, "open `%s`", request->seccomp);
+  char *bytes = need(malloc(MAX_FILTER + 1));
+  size_t length = 0;
+  ssize_t got;
+  while ((got = read(file, bytes + length, MAX_FILTER + 1 - length)) > 0) length += (size_t)got;
+  close(file);
+  if (got < 0) fail(errno, "read `%s`", request->seccomp);
+  /* A filter that is cut short would be another filter. */
+  if (length == 0 || length > MAX_FILTER || length % sizeof(struct sock_filter) != 0) fail(EINVAL, "seccomp filter");
+  program.len = (unsigned short)(length / sizeof(struct sock_filter));
+  program.filter = (struct sock_filter *)bytes;
+  return program;
+}
+
+/* Those that are there: a hierarchy may have been mounted when the container was not made for it. */
+static size_t open_cgroups(const struct request *request, int *files) {
+  size_t count = 0;
+  for (size_t n = 0; n < request->cgroups_count; n++) {
+    int file = open(request->cgroups[n], O_WRONLY | O_CLOEXEC);
+    if (file >= 0) files[count++] = file;
+    else if (errno != ENOENT) fail(errno, "open `%s`", request->cgroups[n]);
+  }
+  if (count == 0 && request->group == NULL) fail(0, "could not join cgroup");
+  return count;
+}
+
+/*
+ * The host's session keyring would be the command's as well (the OCI runtime leaves it so), keys and all. A new one, empty.
+ */
+static void leave_keyring(void) {
+  if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EDQUOT)
+    fail(errno, "create keyring");
+}
+
+/* ---- the command, in the container -------------------------------------------------------------------------------- */
+
+/*
+ * A terminal of the container's own devpts, with its size, as stdio and controlling terminal; its master goes to
+ * the runtime. The master has to be a real one, whatever the container has made of /dev/ptmx, and the other end is asked
+ * of the master, not of a path.
+ */
+static void open_terminal(const struct request *request) {
+  int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+  if (master < 0) fail(errno, "open /dev/ptmx");
+  struct stat status;
+  if (fstat(master, &status) < 0 || !S_ISCHR(status.st_mode) || status.st_rdev != makedev(5, 2))
+    fail(ENOTTY, "open /dev/ptmx");
+  if (fcntl(master, F_SETFL, O_RDWR) < 0) fail(errno, "open /dev/ptmx");
+  int locked = 0;
+  if (ioctl(master, TIOCSPTLCK, &locked) < 0) fail(errno, "unlockpt");
+  int terminal = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (terminal < 0) fail(errno, "open the terminal");
+  if (request->uid != 0 && fchown(terminal, request->uid, (gid_t)-1) < 0) fail(errno, "chown the terminal");
+  if ((request->size.ws_col != 0 || request->size.ws_row != 0) && ioctl(master, TIOCSWINSZ, &request->size) < 0)
+    fail(errno, "ioctl TIOCSWINSZ");
+  for (int fd = 0; fd <= 2; fd++)
+    if (dup2(terminal, fd) < 0) fail(errno, "dup terminal");
+  if (ioctl(0, TIOCSCTTY, 0) < 0) fail(errno, "ioctl TIOCSCTTY");
+
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+  memcpy(CMSG_DATA(&control.header), &master, sizeof master);
+  char kind = 'T';
+  struct iovec data = {.iov_base = &kind, .iov_len = 1};
+  struct msghdr message = {
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.bytes};
+  if (sendmsg(CONTROL, &message, MSG_NOSIGNAL) < 0) fail(errno, "send the terminal");
+  close(master);
+  close(terminal);
+}
+
+/* An executable file, or -1 with errno. */
+static int check_executable(const char *path) {
+  struct stat status;
+  if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 || stat(path, &status) < 0) return -1;
+  if (S_ISREG(status.st_mode)) return 0;
+  errno = EPERM;
+  return -1;
+}
+
+static const char *path_variable(char **env) {
+  for (; *env != NULL; env++)
+    if (strncmp(*env, "PATH=", 5) == 0) return *env + 5;
+  return NULL;
+}
+
+/* Writes the path of `name` into `found`. False with errno: ENOENT, or what a candidate failed with. */
+static bool find_executable(const struct request *request, char found[PATH_MAX]) {
+  const char *name = request->args[0];
+  if (strchr(name, '/') != NULL) {
+    int length = name[0] == '/' ? snprintf(found, PATH_MAX, "%s", name)
+                                : snprintf(found, PATH_MAX, "%s/%s", request->cwd, name);
+    if (length >= PATH_MAX) {
+      errno = ENAMETOOLONG;
+      return false;
+    }
+    return check_executable(found) == 0;
+  }
+  int reason = ENOENT;
+  const char *path = path_variable(request->env);
+  while (path != NULL && name[0] != '\0') {
+    const char *end = strchrnul(path, ':');
+    int length = (int)(end - path);
+    if (length < PATH_MAX && snprintf(found, PATH_MAX, "%.*s/%s", length == 0 ? 1 : length, length == 0 ? "." : path, name) < PATH_MAX) {
+      if (check_executable(found) == 0) return true;
+      if (errno != ENOENT) reason = errno;
+    }
+    path = *end == ':' ? end + 1 : NULL;
+  }
+  errno = reason;
+  return false;
+}
+
+/*
+ * The working directory has to be in the container: with a descriptor of the host's, leaked or stolen, it could be one
+ * of the host's (CVE-2024-21626). The kernel calls such a one unreachable.
+ */
+static bool enter_directory(const char *directory) {
+  char reached[PATH_MAX];
+  if (chdir(directory) < 0) return false;
+  if (syscall(SYS_getcwd, reached, sizeof reached) < 0) fail(errno, "getcwd");
+  if (reached[0] != '/') fail(0, "chdir `%s`: outside of the container", directory);
+  return true;
+}
+
+static void apply_filter(const struct sock_fprog *program) {
+  if (program->len == 0) return;
+  unsigned flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW; /* what crun takes when a profile names no flags */
+  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program) == 0) return;
+  if (errno == EINVAL && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program) == 0) return;
+  fail(errno, "seccomp (SECCOMP_SET_MODE_FILTER)");
+}
+
+static void limit_bounding_set(uint64_t kept) {
+  for (int capability = 0; capability < 64; capability++) {
+    if ((kept >> capability) & 1) continue;
+    if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
+    if (errno == EINVAL) return; /* past the last one there is */
+    fail(errno, "prctl drop bounding");
+  }
+}
+
+static void become_user(const struct request *request) {
+  if (setgroups(request->groups_count, request->groups) < 0) fail(errno, "setgroups");
+  /* So that the command can open its own pipes again by name. */
+  for (int fd = 0; fd <= 2; fd++) {
+    struct stat status;
+    if (fstat(fd, &status) < 0 || !S_ISFIFO(status.st_mode)) continue; /* never /dev/null, which is everybody's */
+    if (fchown(fd, request->uid, request->gid) < 0) fail(errno, "fchown std stream %d", fd);
+  }
+  if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) fail(errno, "error while setting PR_SET_KEEPCAPS");
+  if (setresgid(request->gid, request->gid, request->gid) < 0) fail(errno, "cannot setresgid to %u", request->gid);
+  if (setresuid(request->uid, request->uid, request->uid) < 0) fail(errno, "cannot setresuid to %u", request->uid);
+
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct sets[2];
+  for (int half = 0; half < 2; half++) {
+    sets[half].effective = (uint32_t)(request->effective >> (32 * half));
+    sets[half].permitted = (uint32_t)(request->permitted >> (32 * half));
+    sets[half].inheritable = (uint32_t)(request->inheritable >> (32 * half));
+  }
+  if (syscall(SYS_capset, &header, sets) < 0) fail(errno, "capset");
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) fail(errno, "prctl reset ambient");
+  for (int capability = 0; capability < 64; capability++) {
+    if (((request->ambient >> capability) & 1) == 0) continue;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) < 0) fail(errno, "prctl ambient raise");
+  }
+}
+
+/* What the child does, from the waiter's word that its cgroups stand. */
+static void __attribute__((noreturn)) run_command(struct request *request, const struct sock_fprog *filter, int pidfd) {
+  char executable[PATH_MAX];
+  /* A session, and with it a process group, of its own: `kill 0` in the container is no business of the waiter's. */
+  if (setsid() < 0) fail(errno, "setsid");
+  if (request->cgroup_namespace && setns(pidfd, CLONE_NEWCGROUP) < 0) fail(errno, "setns `cgroup`");
+  if (request->terminal) open_terminal(request);
+  tell_stderr = !request->terminal;
+
+  /* As root first, which may be what a directory wants; as the user below, which may be what a network mount wants. */
+  bool entered = enter_directory(request->cwd);
+  bool found = find_executable(request, executable);
+  if (!found && errno == ENOENT) fail(ENOENT, "executable file `%s` not found in $PATH", request->args[0]);
+
+  for (size_t n = 0; n < request->limits_count; n++) {
+    const struct limit *limit = &request->limits[n];
+    if (setrlimit((__rlimit_resource_t)limit->resource, &limit->value) < 0) fail(errno, "setrlimit `%d`", limit->resource);
+  }
+  umask(request->umask);
+  if (syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) < 0) fail(errno, "close_range");
+  limit_bounding_set(request->bounding);
+
+  /* Without no_new_privs a filter takes CAP_SYS_ADMIN, so it comes first then; with it, last, and so needs to allow less. */
+  if (!request->no_new_privileges) apply_filter(filter);
+  become_user(request);
+  if (!found && !find_executable(request, executable)) {
+    if (errno == ENOENT) fail(ENOENT, "executable file `%s` not found in $PATH", request->args[0]);
+    fail(errno, "open executable");
+  }
+  if (!entered && !enter_directory(request->cwd)) fail(errno, "chdir `%s`", request->cwd);
+  if (request->no_new_privileges) {
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail(errno, "no new privs");
+    apply_filter(filter);
+  }
+  execve(executable, request->args, request->env);
+  fail(errno, "exec");
+}
+
+/* ---- the waiter --------------------------------------------------------------------------------------------------- */
+
+/* Where the command has to be put; opened before the host's paths are out of reach. */
+struct places {
+  int cgroups[MAX_CGROUPS + 1]; /* cgroup.procs files */
+  size_t cgroups_count;
+  int group; /* the directory of the exec's own cgroup2 group, or -1 */
+  int group_procs;
+  int proc;
+};
+
+static struct places open_places(const struct request *request) {
+  struct places places = {.group = -1, .group_procs = -1};
+  places.cgroups_count = open_cgroups(request, places.cgroups);
+  if (request->group != NULL) {
+    places.group = open(request->group, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (places.group >= 0) places.group_procs = openat(places.group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    if (places.group_procs < 0) fail(errno, "open `%s`", request->group);
+  }
+  places.proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (places.proc < 0) fail(errno, "open /proc");
+  return places;
+}
+
+static void close_places(const struct places *places) {
+  for (size_t n = 0; n < places->cgroups_count; n++) close(places->cgroups[n]);
+  if (places->group >= 0) close(places->group);
+  if (places->group_procs >= 0) close(places->group_procs);
+  close(places->proc);
+}
+
+/*
+ * fork(2), into the exec's own group if the kernel does that (5.7): moving a process costs a wait for other CPUs, being born
+ * somewhere does not. Where it refuses, also for want of pids in a v2 container, the command is moved as v1 needs it.
+ */
+static pid_t fork_into(struct places *places) {
+  if (places->group >= 0) {
+    struct clone_args args = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)places->group};
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+    if (pid >= 0) return pid;
+    places->cgroups[places->cgroups_count++] = places->group_procs;
+    places->group_procs = -1;
+  }
+  return fork();
+}
+
+static void settle(const struct request *request, const struct places *places, pid_t pid) {
+  char text[16], path[32];
+  size_t length = (size_t)snprintf(text, sizeof text, "%d", pid);
+  for (size_t n = 0; n < places->cgroups_count; n++)
+    if (write(places->cgroups[n], text, length) < 0) fail(errno, "could not join cgroup");
+  if (request->oom_score_adj == NULL) return;
+  snprintf(path, sizeof path, "%d/oom_score_adj", pid);
+  int file = openat(places->proc, path, O_WRONLY | O_CLOEXEC);
+  if (file < 0 || write(file, request->oom_score_adj, strlen(request->oom_score_adj)) < 0)
+    fail(errno, "write to /proc/self/oom_score_adj");
+  close(file);
+}
+
+static int wait_for(pid_t pid) {
+  int status;
+  while (waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) return FAILED;
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int main(int count, char **arguments) {
+  if (count == 2 && strcmp(arguments[1], "--protocol") == 0) {
+    write_all(STDOUT_FILENO, PROTOCOL "\n", sizeof PROTOCOL);
+    return 0;
+  }
+  /* From here to the command's own execve, nobody without CAP_SYS_PTRACE can look into these processes. */
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) fail(errno, "prctl (PR_SET_DUMPABLE)");
+  prctl(PR_SET_NAME, "hawser-exec"); /* for ps: the memfd's number says nothing */
+  setsid(); /* no terminal's Ctrl-C at the runtime reaches a waiter */
+
+  struct request request = read_request();
+  int pidfd = pin_init(&request);
+  refuse_paused(&request);
+  struct sock_fprog filter = read_filter(&request);
+  struct places places = open_places(&request);
+  leave_keyring();
+
+  if (setns(pidfd, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0) {
+    if (errno == ESRCH) fail(0, "the container `%s` is not running", request.id);
+    fail(errno, "setns(pid=%d, CLONE_*)", request.init);
+  }
+  int go[2];
+  if (pipe2(go, O_CLOEXEC) < 0) fail(errno, "pipe");
+  pid_t pid = fork_into(&places);
+  if (pid < 0) {
+    /* The kernel's answer in a PID namespace whose first process is gone. */
+    if (errno == ENOMEM && syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0 && errno == ESRCH)
+      fail(0, "the container `%s` is not running", request.id);
+    fail(errno, "fork");
+  }
+  if (pid == 0) {
+    char word;
+    close(go[1]);
+    close_places(&places);
+    read_all(go[0], &word, 1); /* ends this process when the waiter has failed */
+    run_command(&request, &filter, pidfd);
+  }
+  /* Whoever reads or writes the command's streams must see the command's end of them close, not ours. */
+  for (int fd = 0; fd <= 2; fd++) close(fd);
+  close(go[0]);
+  settle(&request, &places, pid);
+  write_all(go[1], "", 1);
+  close(go[1]);
+  close_places(&places);
+  close(CONTROL);
+  return wait_for(pid);
+}
