@@ -126,6 +126,71 @@ for (const { name, transports, hops } of paths) {
       await closed.promise;
     });
 
+    it("a connection whose port takes nothing holds up the others only from a MiB on, and not for good", async () => {
+      const held: Socket[] = [];
+      await using slow = await service((socket) => held.push(socket.on("error", () => {}).pause()));
+      await using quick = await service((socket) => socket.pipe(socket));
+      await using path = await open();
+      const exchange = async () => {
+        const sent = randomBytes(1_500_000);
+        const connection = await path.session.connect(quick.port);
+        const [got] = await Promise.all([
+          collect(connection.source),
+          connection.sink.write(sent).then(() => connection.sink.close()),
+        ]);
+        assert.ok(got.equals(sent));
+      };
+      const stalled = await path.session.connect(slow.port);
+      await stalled.sink.write(Buffer.alloc(900_000));
+      await Promise.all([exchange(), exchange()]);
+
+      // What no bound could hold: SPDY knows no windows, and now the whole connection waits.
+      const total = 32 * 1024 * 1024;
+      const feed = (async () => {
+        for (let sent = 0; sent < total; sent += 65_536) await stalled.sink.write(Buffer.alloc(65_536));
+        await stalled.sink.close();
+      })();
+      const waiting = exchange();
+      let taken = 0;
+      const all = Promise.withResolvers<void>();
+      for (const socket of held) {
+        socket.on("data", (chunk) => {
+          taken += chunk.length;
+        });
+        socket.on("end", () => all.resolve());
+        socket.resume();
+      }
+      await Promise.all([feed, waiting, all.promise]);
+      assert.equal(taken, 900_000 + total);
+    });
+
+    it("a connection that its client does not read holds up the others only from a MiB on, and no more once it is given up", async () => {
+      await using flood = await service((socket) => {
+        socket.on("error", () => {});
+        const more = () => {
+          while (socket.writable && socket.write(Buffer.alloc(65_536)));
+        };
+        socket.on("drain", more);
+        more();
+      });
+      await using some = await service((socket) => socket.on("error", () => {}).end(Buffer.alloc(900_000)));
+      await using echo = await service((socket) => socket.pipe(socket));
+      await using path = await open();
+      const exchange = async (text: string) => {
+        const connection = await path.session.connect(echo.port);
+        await connection.sink.write(Buffer.from(text));
+        await connection.sink.close();
+        assert.equal((await collect(connection.source)).toString(), text);
+      };
+      const unread = await path.session.connect(some.port);
+      await exchange("below a MiB");
+      const endless = await path.session.connect(flood.port);
+      const late = exchange("behind an endless one"); // which waits
+      await endless.sink.abort(new Error("enough of it"));
+      await late;
+      assert.equal((await collect(unread.source)).byteLength, 900_000);
+    });
+
     it("tells when the session is lost, and leaves no connection behind", async () => {
       const gone = Promise.withResolvers<void>();
       await using hold = await service((socket) => {

@@ -7,7 +7,8 @@ import type { UpgradeRequest } from "../upgrade/types.ts";
 import { acceptWebSocket, offeredProtocols } from "../websocket/accept.ts";
 import { tunnelTransport } from "../websocket/tunnel.ts";
 import { askBackend, forwardedHeaders, headOf } from "./backend.ts";
-import { splice } from "./splice.ts";
+import { defaultPeerTimeoutMs, watchPeer } from "./peer-watch.ts";
+import { type SpliceOptions, splice } from "./splice.ts";
 import { translate } from "./translate.ts";
 import type { BackendInfo, ProxyOptions } from "./types.ts";
 
@@ -22,7 +23,10 @@ export async function proxyUpgrade(upgrade: UpgradeRequest, options: ProxyOption
   upgrade.socket.on("error", () => {}); // a client that breaks off while the backend is asked
   const way = wayOf(upgrade, options);
   options.log.at(4, "proxying an upgrade", { way, backend: options.target.url.origin });
-  if (way === "translate") return translate(upgrade, options);
+  if (way === "translate") {
+    using _client = watchPeer(upgrade.socket, options.peerTimeoutMs ?? defaultPeerTimeoutMs);
+    return await translate(upgrade, options);
+  }
   if (way === "tunnel") return leaveTunnel(upgrade, options);
   return spliceThrough(upgrade, options);
 }
@@ -51,7 +55,25 @@ async function spliceThrough(upgrade: UpgradeRequest, options: ProxyOptions): Pr
   if (!answer) return;
   const client = socketTransport(socket, head);
   client.write([Buffer.from(`${headOf(answer.response)}\r\n`, "latin1")]);
-  await splice(client, socketTransport(answer.socket, answer.head));
+  const backend = socketTransport(answer.socket, answer.head);
+  using _client = watchPeer(socket, options.peerTimeoutMs ?? defaultPeerTimeoutMs);
+  using _backend = watchPeer(answer.socket, options.peerTimeoutMs ?? defaultPeerTimeoutMs);
+  await splice(client, backend, spliceOptions(options));
+}
+
+/** Who ended a session stands in the log: where a chain breaks, its client sees only its own connection end. */
+function spliceOptions({ target, idleTimeoutMs = 0, log }: ProxyOptions): SpliceOptions {
+  const backend = target.url.origin;
+  let first = true;
+  return {
+    idleTimeoutMs,
+    onIdle: () => log.warn("session dropped: not a byte either way", { backend, seconds: idleTimeoutMs / 1000 }),
+    onEnd(side, error) {
+      if (first && error) log.warn("session broke off", { by: side, backend, error });
+      else if (first) log.at(4, "session ended", { by: side, backend });
+      first = false;
+    },
+  };
 }
 
 /** SPDY inside WebSocket messages here, plain SPDY to the next hop. */
@@ -73,7 +95,9 @@ async function leaveTunnel(upgrade: UpgradeRequest, options: ProxyOptions): Prom
   const backend = socketTransport(answer.socket, answer.head);
   try {
     const connection = await acceptWebSocket(upgrade, [tunnelProtocol(String(chosen))], { pingMs: 0 });
-    await splice(tunnelTransport(connection), backend);
+    using _client = watchPeer(upgrade.socket, options.peerTimeoutMs ?? defaultPeerTimeoutMs);
+    using _backend = watchPeer(answer.socket, options.peerTimeoutMs ?? defaultPeerTimeoutMs);
+    await splice(tunnelTransport(connection), backend, spliceOptions(options));
   } finally {
     backend.destroy();
   }

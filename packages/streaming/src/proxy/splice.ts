@@ -1,3 +1,4 @@
+import { Heartbeat } from "../heartbeat.ts";
 import type { Transport } from "../transport.ts";
 
 /** Milliseconds a backend may take for what its client sent before it went. */
@@ -11,16 +12,44 @@ const goneMs = 1000;
  * the backend gets the same, for 1 s; when it broke off, the backend's connection is dropped at once, since what waits there
  * may wait for a process that reads nothing. Resolves when both are closed.
  */
-export async function splice(client: Transport, backend: Transport): Promise<void> {
-  pump(client, backend, (error) => (error ? backend.destroy() : backend.end(goneMs)));
-  pump(backend, client, () => client.end());
+export async function splice(client: Transport, backend: Transport, options: SpliceOptions = {}): Promise<void> {
+  const { idleTimeoutMs = 0, onIdle, onEnd = () => {} } = options;
+  using idle = new Heartbeat({
+    pingMs: 0,
+    idleMs: idleTimeoutMs,
+    ping: () => {},
+    idle() {
+      onIdle?.();
+      client.destroy();
+      backend.destroy();
+    },
+  });
+  const used = () => idle.used();
+  pump(client, backend, used, (error) => {
+    onEnd("client", error);
+    if (error) backend.destroy();
+    else backend.end(goneMs);
+  });
+  pump(backend, client, used, (error) => {
+    onEnd("backend", error);
+    client.end();
+  });
   await Promise.all([client.closed, backend.closed]);
 }
 
-function pump(from: Transport, to: Transport, end: (error?: Error) => void) {
+export interface SpliceOptions {
+  /** Milliseconds without a byte either way until both are dropped; 0, or absent: never. */
+  idleTimeoutMs?: number | undefined;
+  onIdle?: (() => void) | undefined;
+  /** A side has ended, with an error where it broke off. */
+  onEnd?: ((side: "client" | "backend", error?: Error) => void) | undefined;
+}
+
+function pump(from: Transport, to: Transport, used: () => void, end: (error?: Error) => void) {
   let waiting = false;
   from.start({
     data(chunk) {
+      used();
       to.write([chunk]);
       const wait = waiting ? undefined : to.room();
       if (!wait) return;

@@ -22,5 +22,9 @@ export interface ProxyOptions {
   /** What the next hop speaks besides SPDY. */
   nextHop: "spdy" | "websocket";
   onBackend?(info: BackendInfo): void;
+  /** Milliseconds a peer may leave what we sent unacknowledged until it counts as gone: 30 s where absent, 0 for TCP's own patience. */
+  peerTimeoutMs?: number;
+  /** Milliseconds without a byte either way, pings included, until both connections are dropped. 0, or absent: never. */
+  idleTimeoutMs?: number;
   log: Logger;
 }

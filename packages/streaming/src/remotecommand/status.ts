@@ -1,5 +1,5 @@
 import type { Status } from "@hawser/api";
-import { StreamError } from "../errors.ts";
+import { ProtocolError, StreamError } from "../errors.ts";
 import { featuresOf } from "./protocols.ts";
 
 /** Bytes an error stream may carry. */
@@ -30,9 +30,10 @@ export class StatusReader {
     this.#done = done;
   }
 
+  /** Throws ProtocolError 1009 for more than 64 KiB: who says so much does not mean a Status. */
   push(bytes: Uint8Array): void {
     if (this.#bytes.byteLength + bytes.byteLength > maxStatusBytes) {
-      this.fail(new StreamError("protocol", `error stream protocol error: more than ${maxStatusBytes} bytes`));
+      throw new ProtocolError(`error stream protocol error: more than ${maxStatusBytes} bytes`, 1009);
     }
     if (!this.#ended) this.#bytes = Buffer.concat([this.#bytes, bytes]);
   }

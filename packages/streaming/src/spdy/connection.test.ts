@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { describe, it } from "node:test";
 import { collect, connectedPair } from "../testing/index.ts";
 import { socketTransport } from "../transport.ts";
-import { SpdyConnection, type SpdyConnectionOptions } from "./connection.ts";
+import { maxQueued, SpdyConnection, type SpdyConnectionOptions } from "./connection.ts";
 import { FrameDecoder } from "./decode.ts";
 import { encodeDataHeader, encodeGoAway, encodePing, encodeRstStream, encodeSynStream, type Frame } from "./frame.ts";
 import { HeaderEncoder } from "./headers.ts";
@@ -154,6 +154,35 @@ describe("SpdyConnection", () => {
     const { value } = (await incoming[1]?.source[Symbol.asyncIterator]().next()) ?? {};
     assert.equal(Buffer.from(value ?? []).toString(), "behind");
     assert.equal(near.destroyed, false);
+  });
+
+  it("stops reading when all its streams together hold too much, though none is full, and goes on when some are read", async () => {
+    const { left, incoming } = pair({ queueBytes: 1024 * 1024 });
+    const streams = Array.from({ length: 20 }, () => left.open([]));
+    const each = 900 * 1024; // so that none is full: together 17.6 MiB
+    let written = 0;
+    const floods = streams.map(async (stream) => {
+      for (let sent = 0; sent < each; sent += 30 * 1024) {
+        await stream.sink.write(Buffer.alloc(30 * 1024));
+        written += 30 * 1024;
+      }
+      await stream.sink.close();
+    });
+    for (let turn = 0; turn < 2000; turn++) await tick();
+    assert.ok(written > maxQueued / 2 && written < maxQueued + 1024 * 1024, `${written} bytes were taken`);
+    const read = await Promise.all(incoming.map(async ({ source }) => (await collect(source)).byteLength));
+    await Promise.all(floods);
+    assert.deepEqual(read, Array(20).fill(each));
+  });
+
+  it("drops a peer that broke the protocol and does not take our goodbye", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const { far, connection } = bare();
+    far.pause();
+    far.write(Buffer.from("8002000100000000", "hex"));
+    await once(connection.signal, "abort");
+    t.mock.timers.tick(5000);
+    await connection.closed;
   });
 
   it("does not let a stream that nobody wants to read hold up the others", async () => {

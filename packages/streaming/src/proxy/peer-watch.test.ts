@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, createServer, type Socket } from "node:net";
+import { describe, it } from "node:test";
+import { parseTCPTable, watchPeer } from "./peer-watch.ts";
+
+const head =
+  "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     \n";
+
+describe("parseTCPTable", () => {
+  it("counts what is retransmitted, and unanswered probes of a closed window, and nothing else", () => {
+    const rows = [
+      "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0",
+      "   1: 0100A8C0:192B 0200A8C0:C350 01 00000400:00000000 01:00000140 00000006     0        0 2 2 0 100 0 0 10 0",
+      "   2: 0100A8C0:192B 0200A8C0:C351 01 00000000:00000000 02:00000140 00000000     0        0 3 2 0 20 4 31 10 -1",
+      "   3: 0100A8C0:192B 0200A8C0:C352 01 00010000:00000000 04:00000140 00000000     0        3 4 2 0 20 4 31 10 -1",
+      "   4: 0100A8C0:192B 0200A8C0:C353 01 00010000:00000000 04:00000140 00000000     0        0 5 2 0 20 4 31 10 -1",
+      "   5: 0100A8C0:192B 0200A8C0:C354 01 00000400:00000000 01:00000140 00000000     0        0 6 2 0 20 4 31 10 -1",
+    ];
+    assert.deepEqual(
+      [...parseTCPTable(`${head}${rows.join("\n")}\n`)],
+      [
+        ["6443 192.168.0.2 50000", 6],
+        ["6443 192.168.0.2 50002", 3],
+      ],
+    );
+  });
+
+  it("knows IPv6, and IPv4 in its coat", () => {
+    const rows = [
+      "   0: 00000000000000000000000001000000:192B 00000000000000000000000001000000:C350 01 00000400:00000000 01:00000140 0000000A     0        0 2 2 0",
+      "   1: 0000000000000000FFFF00000100007F:192B 0000000000000000FFFF00000200007F:C351 01 00000400:00000000 01:00000140 00000001     0        0 2 2 0",
+      "   2: B80D0120000000000000000001000000:192B B80D0120000000000000000002000000:C352 01 00000400:00000000 01:00000140 00000002     0        0 2 2 0",
+    ];
+    assert.deepEqual(
+      [...parseTCPTable(`${head}${rows.join("\n")}`)],
+      [
+        ["6443 ::1 50000", 10],
+        ["6443 127.0.0.2 50001", 1],
+        ["6443 2001:db8::2 50002", 2],
+      ],
+    );
+  });
+});
+
+describe("watchPeer", () => {
+  it("leaves a peer alone that is there and does not read", async () => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    assert.ok(address && typeof address === "object");
+    const client = connect(address.port, "127.0.0.1").pause();
+    try {
+      const [socket] = (await once(server, "connection")) as [Socket];
+      using _watch = watchPeer(socket, 200);
+      while (socket.write(Buffer.alloc(1 << 20))); // until its window is closed
+      const { promise: later, resolve } = Promise.withResolvers<void>();
+      setTimeout(resolve, 1000); // five times the time after which a dead one would be gone
+      await later;
+      assert.equal(socket.destroyed, false);
+      socket.destroy();
+    } finally {
+      client.destroy();
+      server.close();
+    }
+  });
+});

@@ -1,0 +1,133 @@
+// Peers that went without a word: a machine that lost its power, a network that is gone. No FIN comes then.
+import { readFile } from "node:fs/promises";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { StreamError } from "../errors.ts";
+
+/** Milliseconds of a peer's silence where we have something for it, where nothing else is said. */
+export const defaultPeerTimeoutMs = 30_000;
+/** The longest time between two looks, milliseconds. */
+const longestLookMs = 5000;
+/** Milliseconds for which the kernel asks an idle peer, ten times, before it gives up: libuv's figures. */
+const keepAliveProbesMs = 10_000;
+
+/** What the kernel says about a connection's unanswered segments: 0 where the peer has acknowledged something since. */
+export type Unanswered = (connection: string) => number;
+
+interface Watched {
+  key: string;
+  timeoutMs: number;
+  bytesRead: number;
+  /** When the kernel was first seen asking in vain, milliseconds. */
+  since: number | undefined;
+}
+
+const watched = new Map<Socket, Watched>();
+let timer: NodeJS.Timeout | undefined;
+let looking = false;
+
+/**
+ * Gives a TCP or TLS connection up, by destroying it with a StreamError, when its peer has acknowledged nothing for `timeoutMs`.
+ *
+ * TCP's own patience is a quarter of an hour when bytes are under way, and its keepalive is silent then. A peer that is there and
+ * does not read (a window of 0) acknowledges each probe and is never given up: that is what tells this from TCP_USER_TIMEOUT.
+ * An idle connection is left to the keepalive, set to the same time, but no less than 11 s. 0 watches nothing; a stream that is no TCP
+ * connection is not watched.
+ */
+export function watchPeer(stream: Duplex, timeoutMs: number): Disposable {
+  const socket = stream as Socket;
+  const key = timeoutMs > 0 ? keyOf(socket) : undefined;
+  if (key === undefined) return { [Symbol.dispose]: () => {} };
+  socket.setKeepAlive(true, Math.max(1000, timeoutMs - keepAliveProbesMs));
+  watched.set(socket, { key, timeoutMs, bytesRead: socket.bytesRead, since: undefined });
+  schedule();
+  return {
+    [Symbol.dispose]() {
+      watched.delete(socket);
+      if (watched.size === 0) clearTimeout(timer);
+    },
+  };
+}
+
+function schedule() {
+  clearTimeout(timer);
+  const shortest = Math.min(...[...watched.values()].map(({ timeoutMs }) => timeoutMs));
+  timer = setTimeout(
+    () => void look().finally(() => watched.size > 0 && schedule()),
+    Math.min(longestLookMs, shortest / 4),
+  );
+  timer.unref();
+}
+
+async function look(): Promise<void> {
+  if (looking) return;
+  looking = true;
+  try {
+    const silent = [...watched].filter(([socket, state]) => {
+      const heard = socket.bytesRead !== state.bytesRead;
+      state.bytesRead = socket.bytesRead;
+      if (heard) state.since = undefined;
+      return !heard;
+    });
+    if (silent.length > 0) judge(silent, await readUnanswered());
+  } catch {
+    // No /proc: TCP's own patience is what is left.
+  } finally {
+    looking = false;
+  }
+}
+
+function judge(silent: [Socket, Watched][], unanswered: Unanswered) {
+  const now = performance.now();
+  for (const [socket, state] of silent) {
+    if (unanswered(state.key) === 0) state.since = undefined;
+    else state.since ??= now;
+    if (state.since === undefined || now - state.since < state.timeoutMs) continue;
+    watched.delete(socket);
+    const text = `the peer at ${socket.remoteAddress} has acknowledged nothing for ${state.timeoutMs / 1000} s`;
+    socket.destroy(new StreamError("lost", text));
+  }
+}
+
+/** A connection as the kernel's table has it: local port, remote address and port. */
+function keyOf({ localPort, remoteAddress, remotePort }: Socket): string | undefined {
+  if (localPort === undefined || remoteAddress === undefined || remotePort === undefined) return undefined;
+  return `${localPort} ${remoteAddress.replace(/^::ffff:/, "")} ${remotePort}`;
+}
+
+async function readUnanswered(): Promise<Unanswered> {
+  const tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
+  const texts = await Promise.all(tables.map((path) => readFile(path, "latin1").catch(() => "")));
+  const rows = new Map(texts.flatMap((text) => [...parseTCPTable(text)]));
+  return (connection) => rows.get(connection) ?? 0;
+}
+
+/**
+ * Reads /proc/net/tcp or tcp6: connections and their unanswered segments. What is retransmitted counts, and probes of a closed window.
+ *
+ * Source: torvalds/linux Documentation/networking/proc_net_tcp.rst
+ */
+export function* parseTCPTable(text: string): Generator<[connection: string, unanswered: number]> {
+  for (const line of text.split("\n").slice(1)) {
+    const [, local = "", remote = "", , , clock = "", retransmits = "", , probes = ""] = line.trim().split(/\s+/);
+    const kind = clock.slice(0, 2);
+    const unanswered = kind === "01" ? Number.parseInt(retransmits, 16) : kind === "04" ? Number(probes) : 0;
+    if (!(unanswered > 0)) continue;
+    const [address = "", port = ""] = remote.split(":");
+    yield [`${portOf(local)} ${addressOf(address)} ${Number.parseInt(port, 16)}`, unanswered];
+  }
+}
+
+function portOf(end: string): number {
+  return Number.parseInt(end.split(":")[1] ?? "", 16);
+}
+
+/** Addresses stand there as words in this machine's order, which is little-endian. */
+function addressOf(hex: string): string {
+  const bytes = (hex.match(/.{8}/g) ?? []).flatMap((word) => (word.match(/../g) ?? []).reverse());
+  const numbers = bytes.map((byte) => Number.parseInt(byte, 16));
+  if (numbers.length === 4) return numbers.join(".");
+  const groups = Array.from({ length: 8 }, (_, at) => `${bytes[2 * at]}${bytes[2 * at + 1]}`.toLowerCase());
+  if (groups.slice(0, 6).join(":") === "0000:0000:0000:0000:0000:ffff") return numbers.slice(12).join(".");
+  return new URL(`http://[${groups.join(":")}]/`).hostname.slice(1, -1); // in its short form, as sockets have it
+}
