@@ -16,6 +16,7 @@ const entries: Record<string, string> = {
   kubelet: "packages/kubelet/src/main.ts",
   runtime: "packages/runtime/src/main.ts",
   image: "packages/runtime/src/images/main.ts",
+  node: "packages/hawser/src/node/main.ts",
   "remove-containers": "packages/hawser/src/commands/remove-containers.ts",
   cli: "packages/cli/src/main.ts",
 };
@@ -24,6 +25,7 @@ const entries: Record<string, string> = {
 const onDemand: Record<string, string> = {
   "./commands/main.ts": "cluster",
   "./commands/remove-containers.ts": "remove-containers",
+  "./node/main.ts": "node",
   "@hawser/apiserver/main": "apiserver",
   "@hawser/kubelet/main": "kubelet",
   "@hawser/runtime/main": "runtime",

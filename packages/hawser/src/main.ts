@@ -5,6 +5,16 @@ import { help } from "./help.ts";
 
 type Main = (argv: string[]) => Promise<number>;
 
+/** Verbs of the node that the client, which has kubectl's, does not have: they need no `node` before them. */
+const nodeVerbs = ["ps", "images", "pull", "inspect", "stats"];
+
+function ofNode(verb: string): () => Promise<Main> {
+  return async () => {
+    const { node } = await import("./node/main.ts");
+    return (argv) => node([verb, ...argv]);
+  };
+}
+
 /** What each first word runs. A hop's code is loaded only when it is asked for; whatever else is a verb of the client. */
 const commands: Record<string, () => Promise<Main>> = {
   up: async () => (await import("./commands/main.ts")).up,
@@ -17,6 +27,8 @@ const commands: Record<string, () => Promise<Main>> = {
     process.env.HAWSER_RUNTIME_SOCKET ??= clusterPaths(defaultDataDir).runtimeSocket;
     return (await import("@hawser/runtime/image")).main;
   },
+  node: async () => (await import("./node/main.ts")).node,
+  ...Object.fromEntries(nodeVerbs.map((verb) => [verb, ofNode(verb)])),
   // Not for people: how `down` has the containers removed, in the network namespace where the runtime ran.
   "remove-containers": async () => (await import("./commands/remove-containers.ts")).removeContainers,
 };
@@ -33,6 +45,10 @@ export async function main(argv: string[]): Promise<number> {
     process.stdout.write(`hawser ${await version()} (Node ${process.version})\n`);
     return 0;
   }
+  // kubectl's `logs` has no such flag.
+  if (first === "logs" && asksForContainer(rest)) return (await ofNode("logs")())(rest);
+  const [topic] = rest;
+  if (first === "help" && topic !== undefined && Object.hasOwn(commands, topic)) return main([...rest, "--help"]);
   const load = Object.hasOwn(commands, first) ? commands[first] : undefined;
   if (load) return (await load())(rest);
   const client = await import("@hawser/cli/main");
@@ -66,6 +82,12 @@ function taken(stream: NodeJS.WriteStream): Promise<void> {
 /** The stack only where it is asked for: people get the message. */
 function explain(err: Error): string {
   return process.env.HAWSER_DEBUG ? (err.stack ?? err.message) : err.message;
+}
+
+/** Does a `logs` command line ask for this node's log of a container by its id, and not for a pod's? */
+function asksForContainer(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  return argv.slice(0, end < 0 ? argv.length : end).some((word) => /^--container-id(=|$)/.test(word));
 }
 
 async function version(): Promise<string> {
