@@ -21,6 +21,9 @@ Flags:
                                 order in which a node's addresses are tried
                                 (default InternalIP,ExternalIP,Hostname,InternalDNS,ExternalDNS)
   --allow-loopback-kubelets     a node may be at 127.0.0.1 (a cluster on one machine without a network)
+  --stream-peer-timeout DURATION
+                                a session's client or kubelet that acknowledges nothing for so long is gone;
+                                0s: TCP's own patience (default 30s)
   --no-scheduler                leave pods where they are put by hand
   --config FILE                 the same flags as YAML: \`port: 6443\`; flags win
   -v, --v N                     log verbosity: 3 shows requests, 8 their headers and backends (default 0)
@@ -38,6 +41,7 @@ const flags = {
   "client-ca-file": { type: "string" },
   "kubelet-preferred-address-types": { type: "string" },
   "allow-loopback-kubelets": { type: "boolean" },
+  "stream-peer-timeout": { type: "string" },
   "no-scheduler": { type: "boolean" },
   config: { type: "string" },
   v: { type: "string", short: "v" },
@@ -88,6 +92,7 @@ function optionsOf(values: Values): ApiserverOptions {
     tokenAuthFile: text("token-auth-file"),
     clientCAFile: text("client-ca-file"),
     kubeletPreferredAddressTypes: text("kubelet-preferred-address-types")?.split(","),
+    streamPeerTimeoutMs: durationOf("--stream-peer-timeout", text("stream-peer-timeout")),
     advertiseAddresses: advertise.length > 0 ? advertise : undefined,
   };
   return {
@@ -120,6 +125,14 @@ function numberOf(flag: string, text: string, max: number): number {
   if (!/^\d+$/.test(text) || value > max)
     throw new Error(`${flag}: ${JSON.stringify(text)} is no number from 0 to ${max}`);
   return value;
+}
+
+/** `30s`, `2m`, `500ms`: milliseconds. */
+function durationOf(flag: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const [, number, unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text) ?? [];
+  if (number === undefined) throw new Error(`${flag}: ${JSON.stringify(text)} is no duration such as 30s`);
+  return Number(number) * ({ ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[unit] ?? 0);
 }
 
 function stopSignal(): Promise<NodeJS.Signals> {

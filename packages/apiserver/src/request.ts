@@ -135,6 +135,8 @@ export interface PodStreamsOptions {
     preferredAddressTypes?: string[];
     allowLoopback?: boolean;
   };
+  /** Milliseconds for which a session's peer may leave bytes unacknowledged until it counts as gone; 30 s where absent, 0 for TCP's own patience. */
+  peerTimeoutMs?: number | undefined;
 }
 
 /** The pod subresources that stream. Made by registry/core/pod/. */

@@ -34,6 +34,8 @@ export interface ApiserverOptions {
   kubeletPreferredAddressTypes?: string[];
   /** A node may be at 127.0.0.1: for a cluster on one machine without a network. */
   allowLoopbackKubelets?: boolean;
+  /** Milliseconds for which a session's peer may leave bytes unacknowledged; 30 s where absent, 0 for TCP's own patience. */
+  streamPeerTimeoutMs?: number;
   /** False: pods stay where they are put by hand. */
   scheduler?: boolean;
   clusterName?: string;
@@ -88,6 +90,7 @@ export async function startApiserver(options: ApiserverOptions): Promise<Apiserv
     createPodStreams({
       objects,
       access,
+      peerTimeoutMs: options.streamPeerTimeoutMs,
       kubelet: {
         ...credentials.kubeletClient,
         caPEM: credentials.ca.certPEM,

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { parse } from "yaml";
-import { defaultSettings, type FileSettings, type KubeletSettings, readSettings } from "./settings.ts";
+import { defaultSettings, duration, type FileSettings, type KubeletSettings, readSettings } from "./settings.ts";
 
 export const help = `Usage: hawser kubelet --runtime-endpoint unix://PATH --kubeconfig FILE [flags]
 
@@ -24,6 +24,9 @@ The node agent: runs the pods bound to this node through a CRI runtime, and serv
   --cluster-dns ADDRESS,...       name servers for pods with dnsPolicy ClusterFirst
   --cluster-domain DOMAIN         ... and the domain (default cluster.local)
   --max-pods N                    pods at once (default 110)
+  --streaming-connection-idle-timeout DURATION
+                                  a session without a byte either way is dropped; 0s: never (default 4h)
+  --stream-peer-timeout DURATION  a session's peer that acknowledges nothing is gone; 0s: TCP's own patience (default 30s)
   -v N                            how much is logged: 0 little, 4 each request (default 0)
   -h, --help                      this text
 `;
@@ -46,6 +49,8 @@ const flags = {
   "cluster-dns": { type: "string" },
   "cluster-domain": { type: "string" },
   "max-pods": { type: "string" },
+  "streaming-connection-idle-timeout": { type: "string" },
+  "stream-peer-timeout": { type: "string" },
   v: { type: "string", short: "v" },
   help: { type: "boolean", short: "h" },
 } as const;
@@ -82,6 +87,11 @@ export async function readCommandLine(argv: string[]): Promise<CommandLine> {
     clusterDNS: values["cluster-dns"]?.split(",").filter(Boolean),
     clusterDomain: values["cluster-domain"],
     maxPods: number("max-pods", values["max-pods"], 10_000),
+    streamingConnectionIdleTimeout: time(
+      "streaming-connection-idle-timeout",
+      values["streaming-connection-idle-timeout"],
+    ),
+    streamPeerTimeout: time("stream-peer-timeout", values["stream-peer-timeout"]),
   });
   return {
     help: values.help ?? false,
@@ -104,6 +114,15 @@ function number(name: string, text: string | undefined, most: number): number | 
   const value = Number(text);
   if (!/^\d+$/.test(text) || value > most) throw new Error(`--${name} ${text}: no number from 0 to ${most}`);
   return value;
+}
+
+function time(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return duration(text);
+  } catch (cause) {
+    throw new Error(`--${name}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
 }
 
 function labels(text: string): Record<string, string> {

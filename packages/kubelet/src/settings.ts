@@ -30,6 +30,10 @@ export interface KubeletSettings {
   runtimeRequestTimeout: number;
   registerNode: boolean;
   nodeLabels: Record<string, string>;
+  /** Without a byte either way, pings included, for which a session is dropped; 0: never. */
+  streamingConnectionIdleTimeout: number;
+  /** For which a session's peer may leave bytes unacknowledged until it counts as gone; 0: TCP's own patience. */
+  streamPeerTimeout: number;
   webhookAuthorizedTTL: number;
   webhookUnauthorizedTTL: number;
   webhookAuthenticatedTTL: number;
@@ -59,6 +63,8 @@ export function defaultSettings(): KubeletSettings {
     runtimeRequestTimeout: 120_000,
     registerNode: true,
     nodeLabels: {},
+    streamingConnectionIdleTimeout: 4 * 3_600_000,
+    streamPeerTimeout: 30_000,
     webhookAuthorizedTTL: 5 * 60_000,
     webhookUnauthorizedTTL: 30_000,
     webhookAuthenticatedTTL: 2 * 60_000,
@@ -103,6 +109,7 @@ const readers: Record<string, Reader> = {
   nodeLeaseDurationSeconds: (value) => ({ nodeLeaseDuration: integer(value, 1, 3600) * 1000 }),
   syncFrequency: (value) => ({ syncFrequency: duration(value) }),
   runtimeRequestTimeout: (value) => ({ runtimeRequestTimeout: duration(value) }),
+  streamingConnectionIdleTimeout: (value) => ({ streamingConnectionIdleTimeout: duration(value) }),
   registerNode: (value) => ({ registerNode: boolean(value) }),
   tlsCertFile: (value) => ({ tlsCertFile: string(value) }),
   tlsPrivateKeyFile: (value) => ({ tlsPrivateKeyFile: string(value) }),

@@ -13,6 +13,8 @@ export interface ConnectDependencies {
   objects: Pick<Objects, "get">;
   access: Pick<Access, "decide">;
   findKubelet: FindKubelet;
+  /** As in PodStreamsOptions. */
+  peerTimeoutMs?: number | undefined;
 }
 
 export interface Connection {
@@ -49,7 +51,7 @@ export function podOf({ objects }: ConnectDependencies, { info }: RequestContext
  * Source: kubernetes/apimachinery pkg/util/proxy/upgradeaware.go
  */
 export async function connectKubelet(
-  { findKubelet }: Pick<ConnectDependencies, "findKubelet">,
+  { findKubelet, peerTimeoutMs }: Pick<ConnectDependencies, "findKubelet" | "peerTimeoutMs">,
   { log, signal }: RequestContext,
   upgrade: UpgradeRequest | undefined,
   { nodeName, path, kind, streams }: Connection,
@@ -66,6 +68,7 @@ export async function connectKubelet(
       target: { url: new URL(path, kubelet.base), headers, tls: kubelet.tls, signal, timeoutMs: backendTimeout },
       kind,
       ...(streams && { streams }),
+      ...(peerTimeoutMs !== undefined && { peerTimeoutMs }),
       nextHop: kubelet.speaksWebSocket ? "websocket" : "spdy",
       onBackend: ({ way, statusCode, localAddress, localPort }) => {
         const from = localAddress && joinHostPort(localAddress, localPort ?? 0);

@@ -10,8 +10,8 @@ const connects = { exec: connectExec, attach: connectAttach, portforward: connec
 
 /** The pod subresources that stream, over connections to kubelets that show our certificate and verify theirs. */
 export function createPodStreams(options: PodStreamsOptions): PodStreams {
-  const { objects, access } = options;
-  const dependencies = { objects, access, findKubelet: findKubelets(options) };
+  const { objects, access, peerTimeoutMs } = options;
+  const dependencies = { objects, access, findKubelet: findKubelets(options), peerTimeoutMs };
   /** Sessions under way: disposing waits for them, and the server aborts their signals. */
   const sessions = new Set<Promise<void>>();
   const counted = async (session: Promise<void>) => {

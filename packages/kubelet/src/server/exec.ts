@@ -1,6 +1,6 @@
 // Step 5 of 8. Before: streaming/src/proxy/proxy.ts. After: runtime/src/server/container-exec.ts (gRPC, then its URL).
 import type { RuntimeClient } from "@hawser/cri";
-import { proxyUpgrade, type UpgradeRequest } from "@hawser/streaming";
+import { type ProxyOptions, proxyUpgrade, type UpgradeRequest } from "@hawser/streaming";
 import type { Logger } from "@hawser/trace";
 import type { PodManager } from "../pods/manager.ts";
 import { findPod, findRunning, findSandbox, type PodPath } from "./find-container.ts";
@@ -12,6 +12,7 @@ export interface StreamContext {
   runtime: Pick<RuntimeClient, "exec" | "attach" | "portForward">;
   /** What the runtime's streaming server speaks besides SPDY. */
   nextHop: "spdy" | "websocket";
+  timeouts: Pick<ProxyOptions, "idleTimeoutMs" | "peerTimeoutMs">;
   log: Logger;
 }
 
@@ -21,7 +22,7 @@ export interface StreamContext {
  * Throws HTTPError, or CRIError from the runtime, before anything was answered.
  */
 export async function exec(
-  { pods, runtime, nextHop, log }: StreamContext,
+  { pods, runtime, nextHop, timeouts, log }: StreamContext,
   upgrade: UpgradeRequest,
   { path, container, query }: StreamRequest,
 ): Promise<void> {
@@ -30,12 +31,12 @@ export async function exec(
   const { url } = await runtime.exec({ containerId, cmd: query.getAll("command"), ...streams });
   log.at(4, "exec", { pod: `${path.namespace}/${path.pod}`, container, containerId });
   const target = { url: absolute(url) };
-  await proxyUpgrade(upgrade, { target, kind: "remotecommand", streams, nextHop, log });
+  await proxyUpgrade(upgrade, { target, kind: "remotecommand", streams, nextHop, ...timeouts, log });
 }
 
 /** /attach: the same, for the container's own process. */
 export async function attach(
-  { pods, runtime, nextHop, log }: StreamContext,
+  { pods, runtime, nextHop, timeouts, log }: StreamContext,
   upgrade: UpgradeRequest,
   { path, container, query }: StreamRequest,
 ): Promise<void> {
@@ -44,12 +45,12 @@ export async function attach(
   const { url } = await runtime.attach({ containerId, ...streams });
   log.at(4, "attach", { pod: `${path.namespace}/${path.pod}`, container, containerId });
   const target = { url: absolute(url) };
-  await proxyUpgrade(upgrade, { target, kind: "remotecommand", streams, nextHop, log });
+  await proxyUpgrade(upgrade, { target, kind: "remotecommand", streams, nextHop, ...timeouts, log });
 }
 
 /** /portForward: into the pod's sandbox. */
 export async function portForward(
-  { pods, runtime, nextHop, log }: StreamContext,
+  { pods, runtime, nextHop, timeouts, log }: StreamContext,
   upgrade: UpgradeRequest,
   { path, query }: { path: PodPath; query: URLSearchParams },
 ): Promise<void> {
@@ -57,7 +58,7 @@ export async function portForward(
   const podSandboxId = findSandbox(findPod(pods, path));
   const { url } = await runtime.portForward({ podSandboxId, port });
   log.at(4, "portForward", { pod: `${path.namespace}/${path.pod}`, podSandboxId });
-  await proxyUpgrade(upgrade, { target: { url: absolute(url) }, kind: "portforward", nextHop, log });
+  await proxyUpgrade(upgrade, { target: { url: absolute(url) }, kind: "portforward", nextHop, ...timeouts, log });
 }
 
 export interface StreamRequest {

@@ -39,7 +39,11 @@ export async function startServer(
   const { settings, runtime, runtimeName, log, metrics } = context;
   const gate = createGate(context);
   const nextHop = runtimeName === "hawser" ? "websocket" : "spdy";
-  const streaming = { pods, runtime, nextHop, log } as const;
+  const timeouts = {
+    idleTimeoutMs: settings.streamingConnectionIdleTimeout,
+    peerTimeoutMs: settings.streamPeerTimeout,
+  };
+  const streaming = { pods, runtime, nextHop, timeouts, log } as const;
 
   async function admitted(request: IncomingMessage): Promise<{ route: Route; query: URLSearchParams }> {
     const url = new URL(request.url ?? "/", "https://kubelet");
