@@ -1,9 +1,11 @@
 import { chmod, lchown, lstat, mkdir, readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@hawser/trace";
+import { type IDMappings, onNode } from "../native/idmap.ts";
 import type { OCIImageConfig } from "./config.ts";
 import { readJSON, writeFileDurably } from "./disk.ts";
 import { unmountAll } from "./libc.ts";
+import { mountMappedOverlay, releaseMapped } from "./mapped-overlay.ts";
 import { isMounted, mountOverlay } from "./overlay.ts";
 
 /** What a container's root file system is made of; it stays true when the image's record is gone. */
@@ -11,6 +13,15 @@ export interface RootfsRecord {
   imageId: string;
   chainIDs: string[];
   config: OCIImageConfig;
+  /** The container's own users: whose files the image's are. Absent for the node's. */
+  owners?: IDMappings | undefined;
+}
+
+/** A user namespace for a root file system. */
+export interface RootfsUsers {
+  mappings: IDMappings;
+  /** A file the namespace is pinned to. */
+  file: string;
 }
 
 export interface RootfsOptions {
@@ -70,8 +81,13 @@ export class Rootfs {
    * Mounts a container's root file system; if it is mounted already, all is well. After a reboot, or in another mount
    * namespace, it is mounted again with what the container had written.
    */
-  async prepare(containerId: string, record: RootfsRecord): Promise<{ rootfs: string; config: OCIImageConfig }> {
+  async prepare(
+    containerId: string,
+    wanted: RootfsRecord,
+    users?: RootfsUsers,
+  ): Promise<{ rootfs: string; config: OCIImageConfig }> {
     const known = this.#records.get(containerId);
+    const record: RootfsRecord = users ? { ...wanted, owners: users.mappings } : wanted;
     if (known && known.imageId !== record.imageId) {
       throw new Error(`root file system of container "${containerId}" is made of image ${known.imageId} already`);
     }
@@ -79,6 +95,7 @@ export class Rootfs {
     const [rootfs, upper, work] = ["rootfs", "upper", "work"].map((name) => this.#path(containerId, name));
     if (!rootfs || !upper || !work) throw new Error("unreachable: three paths");
     if (known && (await isMounted(rootfs))) return { rootfs, config };
+    if (known?.owners && !users) throw new Error(`the user namespace of container "${containerId}" is not known here`);
 
     const lowers = this.#options.lowers(chainIDs);
     try {
@@ -88,8 +105,11 @@ export class Rootfs {
       this.#records.set(containerId, record);
       this.#unreadable.delete(containerId);
       for (const path of [rootfs, work]) await mkdir(path, { recursive: true, mode: 0o711 });
-      await makeUpper(upper, lowers[0]);
-      await mountOverlay({ lowers, upper, work, target: rootfs });
+      await makeUpper(upper, lowers[0], users?.mappings);
+      if (users) {
+        const directory = this.#path(containerId, "lower");
+        await mountMappedOverlay({ lowers, upper, work, target: rootfs }, { directory, usersFile: users.file });
+      } else await mountOverlay({ lowers, upper, work, target: rootfs });
     } catch (error) {
       if (!known) await this.release(containerId);
       throw error;
@@ -102,6 +122,7 @@ export class Rootfs {
     const rootfs = this.#path(containerId, "rootfs");
     unmountAll(rootfs);
     await rmdir(rootfs).catch(ignoreMissing); // never recursive: were it mounted still, that would empty the layers' view
+    await releaseMapped(this.#path(containerId, "lower"));
     for (const name of ["upper", "work", "rootfs.json"]) {
       await rm(this.#path(containerId, name), { recursive: true, force: true });
     }
@@ -116,12 +137,13 @@ export class Rootfs {
   }
 }
 
-/** The upper directory is the merged root's face: owner and mode are the top layer's. */
-async function makeUpper(upper: string, top: string | undefined): Promise<void> {
+/** The upper directory is the merged root's face: owner and mode are the top layer's, as the container sees them. */
+async function makeUpper(upper: string, top: string | undefined, owners?: IDMappings): Promise<void> {
   const model = top === undefined ? undefined : await lstat(top);
   await mkdir(upper, { recursive: true, mode: 0o755 });
   if (!model) return;
-  await lchown(upper, model.uid, model.gid);
+  const { uid, gid } = model;
+  await lchown(upper, owners ? onNode(owners.uids, uid) : uid, owners ? onNode(owners.gids, gid) : gid);
   await chmod(upper, model.mode & 0o7777);
 }
 
@@ -134,5 +156,6 @@ function parseRecord(value: unknown): RootfsRecord {
   if (typeof record.imageId !== "string" || !Array.isArray(record.chainIDs) || typeof record.config !== "object") {
     throw new Error("rootfs.json is incomplete");
   }
-  return { imageId: record.imageId, chainIDs: record.chainIDs.map(String), config: record.config };
+  const { imageId, config, owners } = record;
+  return { imageId, chainIDs: record.chainIDs.map(String), config, ...(owners && { owners }) };
 }

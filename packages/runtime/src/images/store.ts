@@ -18,7 +18,7 @@ import { CorruptContentError } from "./registry/errors.ts";
 import { hostsFor, type RegistryHost } from "./registry/hosts.ts";
 import { defaultTimeouts } from "./registry/timeouts.ts";
 import { createTransport } from "./registry/transport.ts";
-import { Rootfs } from "./rootfs.ts";
+import { Rootfs, type RootfsUsers } from "./rootfs.ts";
 import { checkStoreConfig, type ImageStoreConfig } from "./store-config.ts";
 
 export interface ImageStoreOptions {
@@ -60,7 +60,12 @@ export interface ImageStore extends AsyncDisposable {
   /** What the images take, from what was measured when they were extracted: no disk is touched. */
   fsInfo(): FsInfo;
   /** Mounts `<root>/containers/<id>/rootfs`. Idempotent. Throws CRIError NotFound for an unknown image. */
-  prepareRootfs(options: { imageId: string; containerId: string }): Promise<{ rootfs: string; config: OCIImageConfig }>;
+  prepareRootfs(options: {
+    imageId: string;
+    containerId: string;
+    /** The user namespace that the image's files are to belong to; without one they are the node's. */
+    users?: RootfsUsers | undefined;
+  }): Promise<{ rootfs: string; config: OCIImageConfig }>;
   /** Unmounts and removes it, with what the container had written. Idempotent. */
   releaseRootfs(containerId: string): Promise<void>;
 }
@@ -192,13 +197,13 @@ export async function openImageStore({
         inodesUsed: all.reduce((sum, { inodes }) => sum + inodes, 0),
       };
     },
-    async prepareRootfs({ imageId, containerId }) {
+    async prepareRootfs({ imageId, containerId, users }) {
       const known = rootfs.get(containerId);
       if (known && !records.find(imageId)) return await rootfs.prepare(containerId, known);
       const image = found(imageId);
       using _hold = layers.hold(image.chainIDs); // until the container's own record does so
       const config = await records.config(image.id);
-      return await rootfs.prepare(containerId, { imageId: image.id, chainIDs: image.chainIDs, config });
+      return await rootfs.prepare(containerId, { imageId: image.id, chainIDs: image.chainIDs, config }, users);
     },
     async releaseRootfs(containerId) {
       await rootfs.release(containerId);

@@ -1,0 +1,87 @@
+import { writeFileSync } from "node:fs";
+import koffi from "koffi";
+import { closeQuietly, lastError, type Opaque } from "./libc.ts";
+
+/**
+ * Mounts whose owners are shown in another range of ids. None of these calls waits for anything.
+ *
+ * Source: mount_setattr(2), open_tree(2), move_mount(2), user_namespaces(7)
+ */
+
+const library = koffi.load("libc.so.6");
+// The casts give koffi's untyped functions the types of their system calls' arguments.
+const openTree = library.func("long syscall(long number, int directory, const char *path, unsigned int flags)") as (
+  number: number,
+  directory: number,
+  path: string,
+  flags: number,
+) => number;
+const mountSetattr = library.func(
+  "long syscall(long number, int directory, const char *path, unsigned int flags, void *attributes, size_t size)",
+) as (number: number, directory: number, path: string, flags: number, attributes: Opaque, size: number) => number;
+const moveMount = library.func(
+  "long syscall(long number, int from, const char *path, int to, const char *target, unsigned int flags)",
+) as (number: number, from: number, path: string, to: number, target: string, flags: number) => number;
+
+const SYS_open_tree = 428;
+const SYS_move_mount = 429;
+const SYS_mount_setattr = 442;
+const AT_FDCWD = -100;
+const AT_EMPTY_PATH = 0x1000;
+const AT_RECURSIVE = 0x8000;
+const OPEN_TREE_CLONE = 1;
+const O_CLOEXEC = 0o2000000;
+const MOUNT_ATTR_IDMAP = 0x100000n;
+const MOVE_MOUNT_F_EMPTY_PATH = 4;
+
+/** `size` ids: `containerID` inside is `hostID` on the node. As the OCI spec names them. */
+export interface IDMapping {
+  containerID: number;
+  hostID: number;
+  size: number;
+}
+
+export interface IDMappings {
+  uids: IDMapping[];
+  gids: IDMapping[];
+}
+
+/** What an id inside is on the node. Throws when the mapping does not have it. */
+export function onNode(mappings: readonly IDMapping[], id: number): number {
+  const found = mappings.find(({ containerID, size }) => id >= containerID && id - containerID < size);
+  if (!found) throw new Error(`id ${id} is not in the user namespace`);
+  return found.hostID + (id - found.containerID);
+}
+
+/** Gives a user namespace that has none yet its mappings. Throws the system's error: EINVAL for overlapping ones. */
+export function writeMappings(pid: number, { uids, gids }: IDMappings): void {
+  const lines = (mappings: IDMapping[]) =>
+    mappings.map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`).join("");
+  writeFileSync(`/proc/${pid}/gid_map`, lines(gids));
+  writeFileSync(`/proc/${pid}/uid_map`, lines(uids));
+}
+
+/**
+ * Mounts `source` on `target` so that its owners are shown shifted as the user namespace behind the descriptor
+ * `userns` maps them: what is 0's there is shown as the mapped root's. With all that is mounted below it when `recursive`.
+ * Throws the system's error: EINVAL where the file system cannot do it.
+ */
+export function mountMapped(options: { source: string; target: string; userns: number; recursive?: boolean }): void {
+  const { source, target, userns, recursive = false } = options;
+  const below = recursive ? AT_RECURSIVE : 0;
+  const tree = openTree(SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | O_CLOEXEC | below);
+  if (tree < 0) throw lastError("open_tree", source);
+  try {
+    // struct mount_attr: set, clear, propagation, userns_fd
+    const attributes = new Uint8Array(new BigUint64Array([MOUNT_ATTR_IDMAP, 0n, 0n, BigInt(userns)]).buffer);
+    const flags = AT_EMPTY_PATH | below;
+    if (mountSetattr(SYS_mount_setattr, tree, "", flags, attributes, attributes.length) < 0) {
+      throw lastError("mount_setattr", `${source}, to map its owners`);
+    }
+    if (moveMount(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0) {
+      throw lastError("move_mount", target);
+    }
+  } finally {
+    closeQuietly(tree);
+  }
+}

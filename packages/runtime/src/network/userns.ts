@@ -1,0 +1,78 @@
+import { open, readFile } from "node:fs/promises";
+import { type IDMappings, writeMappings } from "../native/idmap.ts";
+import { closeQuietly } from "../native/libc.ts";
+import { MS, mount } from "../native/mount.ts";
+import { openPipe, readable } from "../native/pipe.ts";
+import type { Reaper } from "../native/reaper.ts";
+import { killQuietly, spawn, writeAll } from "../native/spawn.ts";
+import { removeNetns } from "./netns.ts";
+
+/** Where a pod's user namespace is pinned: beside its network namespace. */
+export function usernsFile(netns: string): string {
+  return `${netns}.user`;
+}
+
+/**
+ * Makes a user namespace, and a network namespace that belongs to it, and pins both: the network to `netns`, the users
+ * beside it. A network namespace made otherwise would be the node's, and its pod could not mount its own /sys.
+ *
+ * Throws the system's error for mappings that cannot be; nothing is left then.
+ */
+export async function createUserNamespaces(
+  dependencies: { reaper: Reaper; unsharePath: string },
+  { netns, mappings }: { netns: string; mappings: IDMappings },
+): Promise<void> {
+  await using undo = new AsyncDisposableStack();
+  for (const file of [netns, usernsFile(netns)]) {
+    await (await open(file, "wx", 0o444)).close();
+    undo.defer(() => removeNetns(file));
+  }
+  await withinNewNamespaces(dependencies, (pid) => {
+    writeMappings(pid, mappings);
+    mount({ source: `/proc/${pid}/ns/net`, target: netns, flags: MS.bind });
+    mount({ source: `/proc/${pid}/ns/user`, target: usernsFile(netns), flags: MS.bind });
+  });
+  undo.move(); // they stand
+}
+
+/**
+ * Calls `body` with a process that lives in namespaces of its own. A process of several threads, as ours, cannot make a user
+ * namespace, so a child does: cat repeats what it is told once unshare has become it, inside.
+ */
+async function withinNewNamespaces(
+  { reaper, unsharePath }: { reaper: Reaper; unsharePath: string },
+  body: (pid: number) => void,
+): Promise<void> {
+  const [toChild, fromChild] = [openPipe(), openPipe()];
+  const output = readable(fromChild.read);
+  try {
+    const args = ["--user", "--net", "--", "/bin/cat"];
+    const child = spawn({ reaper }, { path: unsharePath, args, stdio: [toChild.read, fromChild.write, -1] });
+    try {
+      closeQuietly(toChild.read, fromChild.write);
+      [toChild.read, fromChild.write] = [-1, -1];
+      writeAll(toChild.write, Buffer.from("\n"));
+      const { done } = await output[Symbol.asyncIterator]().next();
+      if (done) throw new Error(`unshare cannot make a user namespace: exit status ${await child.exited}`);
+      body(child.pid);
+    } finally {
+      killQuietly(child.pid, "SIGKILL");
+      await child.exited;
+    }
+  } finally {
+    closeQuietly(toChild.read, fromChild.write, toChild.write);
+    output.destroy();
+  }
+}
+
+/** Lets both go. Idempotent. */
+export async function removeNamespaces(netns: string): Promise<void> {
+  await removeNetns(usernsFile(netns));
+  await removeNetns(netns);
+}
+
+/** Does this node allow user namespaces? */
+export async function hasUserNamespaces(): Promise<boolean> {
+  const allowed = await readFile("/proc/sys/user/max_user_namespaces", "utf8").catch(() => "0");
+  return Number(allowed) > 0;
+}
