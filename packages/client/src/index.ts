@@ -28,6 +28,7 @@ export {
 export { inClusterConfig } from "./config/in-cluster.ts";
 export { type ConfigOverrides, clusterConfig, type LoadOptions, loadKubeconfig } from "./config/kubeconfig.ts";
 export { ConnectionError, type ConnectionErrorKind } from "./connection-error.ts";
+export * from "./cp.ts";
 export * from "./informer.ts";
 export type { Input } from "./input.ts";
 export { LineTooLongError, lines } from "./lines.ts";

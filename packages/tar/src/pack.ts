@@ -23,19 +23,30 @@ export interface PackOptions {
   sparse?: boolean;
   /** Leaves the tree's own entry out: what is in it goes into a directory that is there. */
   contentsOnly?: boolean;
-  /** Entries to leave out at the beginning: an earlier archive had them. */
+  /** Entries to leave out at the beginning, directories excepted: an earlier archive had them, and did not come to its end. */
   skip?: number;
-  /** Called for what an archive cannot hold, or what changed while it was read. */
+  /** Called for what an archive cannot hold. */
   onWarning?: (warning: string) => void;
+  /** Called with a file that went away or shrank while it was read: the archive has not what there was. */
+  onChanged?: (name: string) => void;
   /** Called before an entry goes out; `size` is the file's, 0 for what is none. */
-  onEntry?: (entry: { index: number; name: string; size: number }) => void;
+  onEntry?: (entry: PackedEntry) => void;
+}
+
+export interface PackedEntry {
+  /** In the order of the whole archive. */
+  index: number;
+  name: string;
+  /** Tar's: "0" file, "1" hard link, "2" link, "5" directory. */
+  type: string;
+  size: number;
 }
 
 /**
  * A tree of files as a tar archive: GNU's long names, hard links, holes where asked for. Links are kept as links. Sockets, pipes and
  * devices are left out with a warning. Throws what the file calls throw.
  *
- * A file that shrinks while it is read is filled up with zeros, so that the archive stays whole, with a warning.
+ * A file that shrinks while it is read is filled up with zeros, so that the archive stays whole.
  */
 export async function* packTree(options: PackOptions): AsyncGenerator<Buffer> {
   const { files, parent, name, as } = options;
@@ -82,14 +93,13 @@ async function* contents(
   parent: Directory,
   { name, as }: { name: string; as: string },
 ): AsyncGenerator<Buffer> {
-  const { files, onWarning } = state.options;
+  const { files, onChanged } = state.options;
   if (++state.depth > maxDepth) throw new Error(`${shown(as)}: directories are nested more than ${maxDepth} deep`);
   const directory = await files.openDirectory(parent, name);
   try {
     for await (const child of files.list(directory)) {
-      const stat = await files.lstat(at(directory, child)).catch((error: Error) => {
-        onWarning?.(`warning: ${shown(`${as}/${child}`)} is gone: ${error.message}`);
-      });
+      const stat = await files.lstat(at(directory, child)).catch(() => undefined);
+      if (!stat) onChanged?.(shown(`${as}/${child}`));
       if (stat) yield* entry(state, directory, { name: child, as: as === "." ? `./${child}` : `${as}/${child}`, stat });
     }
   } finally {
@@ -99,17 +109,17 @@ async function* contents(
 }
 
 /** A header, with the long names before it, unless the entry is one to leave out. */
-function* emit(state: State, entryHeader: TarHeader): Generator<Buffer, boolean> {
+function* emit(state: State, entryHeader: TarHeader): Generator<Buffer> {
   const { skip = 0, onEntry } = state.options;
+  const { name, type, size } = entryHeader;
   const index = state.index++;
-  if (index < skip) return false;
-  onEntry?.({ index, name: entryHeader.name, size: entryHeader.size });
+  if (index < skip && type !== "5") return;
+  onEntry?.({ index, name, type, size });
   yield Buffer.concat(gnuEntryHead(entryHeader));
-  return true;
 }
 
 async function* file(state: State, path: Buffer, as: string): AsyncGenerator<Buffer> {
-  const { files, sparse, skip = 0, onEntry, onWarning } = state.options;
+  const { files, sparse, skip = 0, onEntry, onWarning, onChanged } = state.options;
   if (state.index < skip) {
     state.index++;
     return;
@@ -122,16 +132,16 @@ async function* file(state: State, path: Buffer, as: string): AsyncGenerator<Buf
     const map = sparse && stat.blocks * 512 < stat.size ? await mapOf(handle, stat.size) : undefined;
     if (!map) {
       yield* emit(state, { ...header({ name: as, type: "0", stat }), size: stat.size });
-      if (yield* stretch(handle, 0, stat.size)) onWarning?.(shrank(as));
+      if (yield* stretch(handle, 0, stat.size)) onChanged?.(shown(as));
       yield padding(stat.size);
       return;
     }
     const head = map.encode();
     const size = head.length + map.dataLength;
-    onEntry?.({ index: state.index++, name: as, size: stat.size });
+    onEntry?.({ index: state.index++, name: as, type: "0", size: stat.size });
     const short = header({ name: "GNUSparseFile.0/entry", type: "0", stat });
     yield Buffer.concat([...gnuEntryHead({ ...short, size }, sparseRecords(as, stat.size)), head]);
-    for (const { offset, length } of map.extents) if (yield* stretch(handle, offset, length)) onWarning?.(shrank(as));
+    for (const { offset, length } of map.extents) if (yield* stretch(handle, offset, length)) onChanged?.(shown(as));
     yield padding(size);
   } finally {
     await handle.close();
@@ -150,6 +160,9 @@ async function mapOf(handle: Handle, size: number): Promise<SparseMap | undefine
     for (const extent of extents(buffer.subarray(0, bytesRead), offset)) if (!map.add(extent)) return undefined;
     offset += bytesRead;
   }
+  const last = map.extents.at(-1);
+  // A hole at the end is told by an empty piece there: GNU's tar cuts the file at its last piece.
+  if (!last || last.offset + last.length < size) map.add({ offset: size, length: 0 });
   return map.dataLength < size ? map : undefined;
 }
 
@@ -166,10 +179,6 @@ async function* stretch(handle: Handle, from: number, length: number): AsyncGene
     done += bytes.length;
   }
   return short;
-}
-
-function shrank(as: string): string {
-  return `warning: ${shown(as)} shrank while it was read; its end is filled with zeros`;
 }
 
 function header({ name, type, stat }: { name: string; type: string; stat: Stats }): TarHeader {
