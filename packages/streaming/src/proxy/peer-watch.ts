@@ -11,6 +11,9 @@ const longestLookMs = 5000;
 /** Milliseconds for which the kernel asks an idle peer, ten times, before it gives up: libuv's figures. */
 const keepAliveProbesMs = 10_000;
 
+/** One or two may be lost, or left unanswered by a peer that is there (kernels answer probes of a closed window by ration). */
+const mostLost = { retransmits: 2, probes: 1 };
+
 /** What the kernel says about a connection's unanswered segments: 0 where the peer has acknowledged something since. */
 export type Unanswered = (connection: string) => number;
 
@@ -32,7 +35,8 @@ let looking = false;
  * TCP's own patience is a quarter of an hour when bytes are under way, and its keepalive is silent then. A peer that is there and
  * does not read (a window of 0) acknowledges each probe and is never given up: that is what tells this from TCP_USER_TIMEOUT.
  * An idle connection is left to the keepalive, set to the same time, but no less than 11 s. 0 watches nothing; a stream that is no TCP
- * connection is not watched.
+ * connection is not watched. A closed window is probed at growing intervals of up to two minutes: who vanishes behind one that has been
+ * closed for long is given up after the second of them.
  */
 export function watchPeer(stream: Duplex, timeoutMs: number): Disposable {
   const socket = stream as Socket;
@@ -103,7 +107,7 @@ async function readUnanswered(): Promise<Unanswered> {
 }
 
 /**
- * Reads /proc/net/tcp or tcp6: connections and their unanswered segments. What is retransmitted counts, and probes of a closed window.
+ * Reads /proc/net/tcp or tcp6: connections and their unanswered segments, where they are more than may happen. What is retransmitted counts, and probes of a closed window.
  *
  * Source: torvalds/linux Documentation/networking/proc_net_tcp.rst
  */
@@ -111,8 +115,9 @@ export function* parseTCPTable(text: string): Generator<[connection: string, una
   for (const line of text.split("\n").slice(1)) {
     const [, local = "", remote = "", , , clock = "", retransmits = "", , probes = ""] = line.trim().split(/\s+/);
     const kind = clock.slice(0, 2);
-    const unanswered = kind === "01" ? Number.parseInt(retransmits, 16) : kind === "04" ? Number(probes) : 0;
-    if (!(unanswered > 0)) continue;
+    const [unanswered, lost] =
+      kind === "01" ? [Number.parseInt(retransmits, 16), mostLost.retransmits] : [Number(probes), mostLost.probes];
+    if ((kind !== "01" && kind !== "04") || !(unanswered > lost)) continue;
     const [address = "", port = ""] = remote.split(":");
     yield [`${portOf(local)} ${addressOf(address)} ${Number.parseInt(port, 16)}`, unanswered];
   }
