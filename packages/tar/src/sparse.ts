@@ -1,7 +1,7 @@
 import { blockSize, TarError } from "./header.ts";
 import { type PaxRecord, paxValue } from "./pax.ts";
 
-/** What counts as a hole: whole pages of zeros, at a page's boundary, bytes. */
+/** What counts as a hole: pages of zeros, or what a chunk has of one, bytes. */
 export const holeSize = 4096;
 /** Longest map of a sparse file, bytes of its text: some 50,000 pieces. */
 const maxMap = 1 << 20;
@@ -14,14 +14,14 @@ export interface Extent {
 }
 
 /**
- * The stretches of a chunk that are not whole pages of zeros. `offset` is where in its file the chunk lies; theirs are too.
+ * The stretches of a chunk that are not pages of zeros. `offset` is where in its file the chunk lies; theirs are too.
  */
 export function* extents(chunk: Buffer, offset: number): Generator<Extent> {
   let start = -1;
   for (let here = 0; here < chunk.length; ) {
     const next = Math.min(chunk.length, here + holeSize - ((offset + here) % holeSize));
     const page = chunk.subarray(here, next);
-    const empty = page[0] === 0 && page.length === holeSize && page.equals(zeros);
+    const empty = page[0] === 0 && page.equals(page.length === holeSize ? zeros : zeros.subarray(0, page.length));
     if (empty && start >= 0) {
       yield { offset: offset + start, length: here - start };
       start = -1;
