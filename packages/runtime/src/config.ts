@@ -25,6 +25,10 @@ export interface RuntimeConfig {
   pauseProgram: string;
   /** conmon: a name to look up in PATH, or a path. */
   conmonProgram: string;
+  /** Seconds one command of the OCI runtime may take; then it is killed. */
+  ociTimeoutSeconds: number;
+  /** Seconds a CNI plugin may take; then it is killed. */
+  cniTimeoutSeconds: number;
   /** cgroup of pods for which none is given. Empty: /hawser-<hash of the root>. */
   cgroupParent: string;
   streaming: {
@@ -33,6 +37,8 @@ export interface RuntimeConfig {
     port: number;
     /** Seconds without a byte until a session is ended; 0 for never. */
     idleTimeoutSeconds: number;
+    /** Seconds a client may take to open its streams. */
+    creationTimeoutSeconds: number;
   };
   exec: {
     /** Seconds between SIGHUP and SIGKILL when the client is gone. */
@@ -56,8 +62,10 @@ export const defaultConfig: RuntimeConfig = {
   stateDir: "",
   pauseProgram: "catatonit",
   conmonProgram: "conmon",
+  ociTimeoutSeconds: 60,
+  cniTimeoutSeconds: 60,
   cgroupParent: "",
-  streaming: { address: "127.0.0.1", port: 0, idleTimeoutSeconds: 4 * 3600 },
+  streaming: { address: "127.0.0.1", port: 0, idleTimeoutSeconds: 4 * 3600, creationTimeoutSeconds: 30 },
   exec: { graceSeconds: 2, drainSeconds: 0.25, helper: true },
   images: { mirrors: {}, insecureRegistries: [], auth: {}, timeouts: { ...defaultTimeouts }, pinned: [] },
   metrics: { address: "" },
@@ -85,6 +93,11 @@ export function completeConfig(given: PartialConfig): RuntimeConfig {
   inRange("verbosity", verbosity, 100, true);
   inRange("streaming.port", streaming.port, 65535, true);
   inRange("streaming.idleTimeoutSeconds", streaming.idleTimeoutSeconds, maxSeconds);
+  inRange("streaming.creationTimeoutSeconds", streaming.creationTimeoutSeconds, maxSeconds);
+  for (const name of ["ociTimeoutSeconds", "cniTimeoutSeconds"] as const) {
+    inRange(name, config[name], maxSeconds);
+    if (config[name] === 0) throw new Error(`setting "${name}" has to be more than 0`);
+  }
   inRange("exec.graceSeconds", exec.graceSeconds, maxSeconds);
   inRange("exec.drainSeconds", exec.drainSeconds, maxSeconds);
   parseMetricsAddress(config.metrics.address);

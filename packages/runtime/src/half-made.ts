@@ -1,14 +1,62 @@
 import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
+import { hierarchies, pidsBelow, removeCgroup } from "./cgroup/paths.ts";
+import { killQuietly } from "./native/spawn.ts";
+import type { CgroupMode } from "./oci/probe.ts";
 
-/** The conmon of a container that has no record, by its command line; undefined when there is none. */
-export async function halfMadeConmon(id: string): Promise<number | undefined> {
-  for (const { pid, args } of await processes()) if (args[0]?.endsWith("conmon") && args.includes(id)) return pid;
-  return undefined;
-}
+/** How long killed processes may take to go, milliseconds. */
+const killPatience = 5000;
+/** Between two looks at them, milliseconds. */
+const lookInterval = 5;
 
 /** Every process of the node with its command line. */
 export async function processes(): Promise<{ pid: number; args: string[] }[]> {
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
   const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")));
   return lines.flatMap((line, index) => (line ? [{ pid: Number(pids[index]), args: line.split("\0") }] : []));
+}
+
+/**
+ * Ends whoever still works on an object of this id for a runtime that is gone, or gave up: conmon, the OCI runtime and what it
+ * has forked, CNI plugins. Resolves when they are gone, so that nothing more is made of it.
+ * Throws when they do not go within 5 s.
+ */
+export async function endWorkers(id: string): Promise<void> {
+  const deadline = performance.now() + killPatience;
+  for (;;) {
+    const pids = await workersOf(id);
+    if (pids.length === 0) return;
+    if (performance.now() > deadline) throw new Error(`processes ${pids.join(", ")} do not end`);
+    for (const pid of pids) killQuietly(pid, "SIGKILL");
+    await new Promise((resolve) => setTimeout(resolve, lookInterval));
+  }
+}
+
+/** By an argument that is the id or ends with it (a bundle), or by the variable that CNI plugins have it in. */
+async function workersOf(id: string): Promise<number[]> {
+  const found = await Promise.all(
+    (await processes()).map(async ({ pid, args }) => {
+      if (pid === process.pid) return [];
+      if (args.some((argument) => argument === id || argument.endsWith(`/${id}`))) return [pid];
+      if (!args[0]?.startsWith("/")) return []; // plugins are started by their path
+      const environment = await readFile(`/proc/${pid}/environ`, "latin1").catch(() => "");
+      return environment.split("\0").includes(`CNI_CONTAINERID=${id}`) ? [pid] : [];
+    }),
+  );
+  return found.flat();
+}
+
+/** Kills what is in a cgroup and below it, and removes it. Idempotent. Throws when processes do not go within 5 s. */
+export async function endCgroup(mode: CgroupMode, cgroup: string): Promise<void> {
+  if (!cgroup.startsWith("/") || cgroup === "/") return;
+  const directories = (await hierarchies(mode)).map((hierarchy) => path.join(hierarchy, cgroup));
+  const deadline = performance.now() + killPatience;
+  for (;;) {
+    const pids = (await Promise.all(directories.map(pidsBelow))).flat();
+    if (pids.length === 0) break;
+    if (performance.now() > deadline) throw new Error(`processes ${pids.join(", ")} do not end`);
+    for (const pid of new Set(pids)) killQuietly(pid, "SIGKILL");
+    await new Promise((resolve) => setTimeout(resolve, lookInterval));
+  }
+  await removeCgroup(mode, cgroup);
 }

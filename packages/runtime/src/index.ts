@@ -29,9 +29,11 @@ import { sandboxName } from "./server/sandbox-name.ts";
 import { runtimeService } from "./service.ts";
 import { Exits } from "./store/exits.ts";
 import { writeJSON } from "./store/json-file.ts";
+import { Monitors } from "./store/monitors.ts";
 import { Pauses } from "./store/pauses.ts";
 import type { ContainerRecord, SandboxRecord } from "./store/records.ts";
 import { Store } from "./store/store.ts";
+import { isContainerRecord, isSandboxRecord } from "./store/whole.ts";
 import { streamingRuntime } from "./streaming-runtime.ts";
 
 export type { PartialConfig, RuntimeConfig } from "./config.ts";
@@ -92,6 +94,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       wanted: options.ociRuntime,
       root: paths.ociRoot,
       mode: cgroupMode,
+      timeoutMs: config.ociTimeoutSeconds * 1000,
       hidden: [paths.containers, paths.sandboxes, paths.netns],
     }),
     readHost(cgroupMode === "v2" ? "v2" : "v1"),
@@ -122,11 +125,15 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     directory: paths.sandboxes,
     kind: "sandbox",
     nameOf: ({ metadata }) => sandboxName(metadata),
+    isWhole: isSandboxRecord,
+    log,
   });
   const containers = new Store<ContainerRecord>({
     directory: paths.containers,
     kind: "container",
     nameOf: containerName,
+    isWhole: isContainerRecord,
+    log,
   });
 
   const events = new Events((id, type) => describeEvent({ sandboxes, containers, now }, id, type));
@@ -143,7 +150,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     host,
     cgroupMode,
     network: {
-      cni: { reaper, binDir: config.cniBinDir },
+      cni: { reaper, binDir: config.cniBinDir, timeoutMs: config.cniTimeoutSeconds * 1000 },
       name: bridge,
       podCIDR: config.podCIDR,
       ipamDir: paths.ipam,
@@ -168,7 +175,8 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const exits: Exits = started.use(
     new Exits({ directory: paths.exits, log, onExit: (id, exit) => recordExit(partial, id, exit) }),
   );
-  await recover({ ...partial, exits });
+  const monitors = started.use(new Monitors({ containers, exits, log, now }));
+  await recover({ ...partial, exits, monitors });
   await Promise.all(containers.list().map((container) => groups.endAbandoned(container)));
 
   const streaming = started.use(
@@ -177,6 +185,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       address: config.streaming.address,
       port: config.streaming.port,
       idleTimeoutMs: () => config.streaming.idleTimeoutSeconds * 1000,
+      streamCreationTimeoutMs: config.streaming.creationTimeoutSeconds * 1000,
       log: log.named("streaming"),
     }),
   );
@@ -184,7 +193,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   started.use(
     await serveCRI({
       socketPath: options.socketPath,
-      runtime: runtimeService({ ...partial, streaming, exits }),
+      runtime: runtimeService({ ...partial, streaming, exits, monitors }),
       images: imageService(images),
       uploads: imagesAdminService(images),
       onCall(report) {

@@ -12,6 +12,8 @@ export interface Paths {
   places: string;
   sandboxes: string;
   containers: string;
+  /** Where state that cannot be understood is moved to. */
+  corrupt: string;
   pauseRoot: string;
   ociRoot: string;
   exits: string;
@@ -34,6 +36,7 @@ export function pathsOf(root: string, stateDir: string): Paths {
     places: path.join(absolute, "runtime.json"),
     sandboxes: path.join(absolute, "sandboxes"),
     containers: path.join(absolute, "containers"),
+    corrupt: path.join(absolute, "corrupt"),
     pauseRoot: path.join(absolute, "pause"),
     ociRoot: path.join(state, "oci"),
     exits: path.join(state, "exits"),

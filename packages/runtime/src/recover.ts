@@ -1,90 +1,83 @@
-import { rm, stat } from "node:fs/promises";
+import { rm } from "node:fs/promises";
+import { moveAside, placeAside } from "./aside.ts";
 import type { Context } from "./context.ts";
-import { halfMadeConmon } from "./half-made.ts";
 import { isAlive } from "./native/process-id.ts";
-import { killQuietly } from "./native/spawn.ts";
-import { disconnect } from "./network/bridge.ts";
-import { removeConmonFiles } from "./oci/conmon.ts";
-import { call } from "./oci/runtime.ts";
-import { unmountShm } from "./server/sandbox-files.ts";
+import { isWaiting } from "./oci/runtime.ts";
+import { endContainer } from "./server/container-end.ts";
+import { discardContainer, discardSandbox } from "./server/discard.ts";
 import type { Exits } from "./store/exits.ts";
+import type { Monitors } from "./store/monitors.ts";
+import type { Leavings } from "./store/store.ts";
 
-type Dependencies = Omit<Context, "streaming"> & { exits: Exits };
+type Dependencies = Omit<Context, "streaming"> & { exits: Exits; monitors: Monitors };
+
+/** How long a conmon may take to leave the exit code of a container whose process is gone, milliseconds. */
+const exitPatience = 2000;
 
 /**
  * Finds what an earlier runtime has left: sandboxes and containers that live on, ends that fell in between,
- * and half-made things of a crash, which are removed.
+ * and half-made things of a crash, which are removed. State that cannot be understood is set aside, what it was of ended.
  */
 export async function recover(dependencies: Dependencies): Promise<void> {
   const { sandboxes, containers, exits, log } = dependencies;
-  const halfSandboxes = (await sandboxes.load()).halfMade;
-  const halfContainers = (await containers.load()).halfMade;
-  for (const id of halfContainers) await removeHalfContainer(dependencies, id);
-  for (const id of halfSandboxes) await removeHalfSandbox(dependencies, id);
+  const pods = await sandboxes.load();
+  await removeContainers(dependencies, await containers.load());
+  await removeSandboxes(dependencies, pods);
 
   await exits.start();
-  for (const record of containers.list()) {
-    if (record.state === "exited") continue;
-    await dependencies.images
-      .prepareRootfs({ imageId: record.imageId, containerId: record.id })
-      .catch((error: unknown) => {
-        log.warn("cannot mount a container's root filesystem again", { id: record.id, error });
-      });
-    if (await isAlive(record.init)) await confirmStarted(dependencies, record.id);
-    else await exits.look(record.id).then(() => recordLost(dependencies, record.id));
-  }
+  for (const { id } of containers.list()) await recoverContainer(dependencies, id);
   for (const { id } of sandboxes.list()) await dependencies.pauses.look(id);
-  const [pods, count] = [sandboxes.list().length, containers.list().length];
-  if (pods + count > 0) log.info("found what was left", { sandboxes: pods, containers: count });
+  const [podCount, count] = [sandboxes.list().length, containers.list().length];
+  if (podCount + count > 0) log.info("found what was left", { sandboxes: podCount, containers: count });
+}
+
+async function recoverContainer(dependencies: Dependencies, id: string): Promise<void> {
+  const { containers, sandboxes, images, exits, monitors, log } = dependencies;
+  const record = containers.get(id);
+  if (record.state === "exited") return;
+  if (!sandboxes.find(record.sandboxId)) {
+    log.error("a container's sandbox is unknown: the container is ended", { id, sandbox: record.sandboxId });
+    await endContainer({ exits }, record, 0).catch((error: unknown) => log.error("it does not end", { id, error }));
+    return;
+  }
+  await images.prepareRootfs({ imageId: record.imageId, containerId: id }).catch((error: unknown) => {
+    log.warn("cannot mount a container's root filesystem again", { id, error });
+  });
+  if (await isAlive(record.init)) await confirmStarted(dependencies, id);
+  else if (await isAlive(record.conmon)) await exits.wait(id, exitPatience);
+  await monitors.settle(id);
 }
 
 /** A container that was started while its record was not yet written. */
 async function confirmStarted({ containers, oci, now }: Dependencies, id: string): Promise<void> {
-  if (containers.get(id).state !== "created" || (await isWaiting(oci.root, id))) return;
-  await containers.update(id, (record) => ({ ...record, state: "running", startedAt: String(now()) }));
+  if (containers.get(id).state !== "created" || (await isWaiting(oci, id))) return;
+  await containers.note(id, (record) => ({ ...record, state: "running", startedAt: String(now()) }));
 }
 
-/** A created container waits at a fifo; the start removes it. True for both OCI runtimes. */
-async function isWaiting(ociRoot: string, id: string): Promise<boolean> {
-  return await stat(`${ociRoot}/${id}/exec.fifo`).then(
-    () => true,
-    () => false,
-  );
+async function removeContainers(dependencies: Dependencies, { halfMade, corrupt }: Leavings): Promise<void> {
+  const { containers, paths, log } = dependencies;
+  for (const id of halfMade) {
+    log.info("removing a half-made container", { id });
+    await discardContainer(dependencies, { id, directory: containers.directoryOf(id) });
+  }
+  for (const { id, reason } of corrupt) {
+    const aside = await placeAside(paths.corrupt, `container-${id}`);
+    log.error("a container's state cannot be understood: it is ended, and set aside", { id, reason, aside });
+    await discardContainer(dependencies, { id, directory: containers.directoryOf(id), aside });
+  }
 }
 
-/** Its process is gone and its conmon left nothing: the node was restarted, or conmon killed. */
-async function recordLost({ containers, now, reaper, oci, groups }: Dependencies, id: string): Promise<void> {
-  if (containers.get(id).state === "exited") return;
-  await containers.update(id, (record) => ({
-    ...record,
-    state: "exited",
-    exitCode: 255,
-    finishedAt: String(now()),
-    reason: "Unknown",
-    message: "the container ended while nobody watched: its exit code is lost",
-  }));
-  await call({ reaper, oci }, "delete", ["--force", id]).catch(() => undefined); // after a restart of the node there is none
-  await groups.forget(id);
-}
-
-async function removeHalfContainer(dependencies: Dependencies, id: string): Promise<void> {
-  const { containers, images, paths, log, groups } = dependencies;
-  log.info("removing a half-made container", { id });
-  const conmon = await halfMadeConmon(id);
-  if (conmon !== undefined) killQuietly(conmon, "SIGKILL");
-  await call(dependencies, "delete", ["--force", id]).catch(() => undefined); // it may not have come so far
-  await groups.forget(id);
-  await images.releaseRootfs(id);
-  await removeConmonFiles({ exitDir: paths.exits, socketDir: paths.sockets }, id);
-  await rm(containers.directoryOf(id), { recursive: true, force: true });
-}
-
-async function removeHalfSandbox(dependencies: Dependencies, id: string): Promise<void> {
-  const { sandboxes, network, log } = dependencies;
-  log.info("removing a half-made sandbox", { id });
-  await call(dependencies, "delete", ["--force", id]).catch(() => undefined); // it may not have come so far
-  const nobody = { id, podName: "", podNamespace: "", podUID: "", portMappings: [] };
-  await disconnect(network, `${network.netnsDir}/${id}`, nobody);
-  unmountShm(sandboxes.directoryOf(id));
-  await rm(sandboxes.directoryOf(id), { recursive: true, force: true });
+async function removeSandboxes(dependencies: Dependencies, { halfMade, corrupt }: Leavings): Promise<void> {
+  const { sandboxes, paths, log } = dependencies;
+  for (const { id, reason } of corrupt) {
+    const aside = await placeAside(paths.corrupt, `sandbox-${id}`);
+    log.error("a sandbox' state cannot be understood: it is ended, and set aside", { id, reason, aside });
+    await moveAside(sandboxes.directoryOf(id), aside);
+    halfMade.push(id);
+  }
+  for (const id of halfMade) {
+    const directory = sandboxes.directoryOf(id);
+    log.info("removing what there is of a sandbox", { id });
+    if (await discardSandbox(dependencies, { id, directory })) await rm(directory, { recursive: true, force: true });
+  }
 }

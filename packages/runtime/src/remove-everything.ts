@@ -1,7 +1,6 @@
 import { readdir, rm, rmdir } from "node:fs/promises";
 import path from "node:path";
-import { pidsIn } from "./cgroup/exec-groups.ts";
-import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
+import { hierarchies, pidsBelow, removeCgroup } from "./cgroup/paths.ts";
 import { processes } from "./half-made.ts";
 import { lockFile } from "./native/lock.ts";
 import { mountsBelow, unmount } from "./native/mount.ts";
@@ -17,6 +16,9 @@ import type { SandboxRecord } from "./store/records.ts";
 
 /** How long killed processes may take to go, milliseconds. */
 const killPatience = 5000;
+
+/** How long a CNI plugin may take, milliseconds. */
+const pluginTimeout = 60_000;
 
 /** What startRuntime has noted of a root. */
 interface Places {
@@ -42,7 +44,7 @@ export async function removeEverything(root: string): Promise<void> {
 
   await killAll(mode, paths, records);
   const network = {
-    cni: { reaper, binDir: places.cniBinDir },
+    cni: { reaper, binDir: places.cniBinDir, timeoutMs: pluginTimeout },
     name: places.bridge,
     podCIDR: places.podCIDR,
     ipamDir: paths.ipam,
@@ -110,12 +112,6 @@ async function killAll(mode: CgroupMode, paths: Paths, records: SandboxRecord[])
     for (const pid of new Set(pids)) killQuietly(pid, "SIGKILL");
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-}
-
-async function pidsBelow(directory: string): Promise<number[]> {
-  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
-  const below = entries.filter((entry) => entry.isDirectory()).map(({ name }) => pidsBelow(path.join(directory, name)));
-  return [...(await pidsIn(directory)), ...(await Promise.all(below)).flat()];
 }
 
 async function removeTree(directory: string): Promise<void> {

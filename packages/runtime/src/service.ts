@@ -27,9 +27,10 @@ import { status } from "./server/status.ts";
 import { updateRuntimeConfig } from "./server/update-runtime-config.ts";
 import { version } from "./server/version.ts";
 import type { Exits } from "./store/exits.ts";
+import type { Monitors } from "./store/monitors.ts";
 
 /** The CRI's RuntimeService: one function per method, joined to what they work with. */
-export function runtimeService(context: Context & { exits: Exits }): Partial<RuntimeService> {
+export function runtimeService(context: Context & { exits: Exits; monitors: Monitors }): Partial<RuntimeService> {
   return {
     version: (request) => version(request),
     status: (request) => status(context, request),

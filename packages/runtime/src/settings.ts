@@ -33,10 +33,13 @@ export const settings: readonly Setting[] = [
   ),
   atStart("pauseProgram", "The static program that holds a pod's namespaces: a path, or a name to look up in PATH."),
   atStart("conmonProgram", "The monitor of containers: a path, or a name to look up in PATH."),
+  atStart("ociTimeoutSeconds", "One command of crun or runc that takes longer is killed, and its call fails."),
+  atStart("cniTimeoutSeconds", "A CNI plugin that takes longer is killed, and its call fails."),
   atStart("cgroupParent", 'cgroup of pods for which the kubelet names none. With "" it is /hawser-<hash of the root>.'),
   atStart("streaming.address", "Where exec, attach and port-forward are served, by one-time tokens."),
   atStart("streaming.port", "0 is any free one."),
   atOnce("streaming.idleTimeoutSeconds", "A session without a byte either way ends after this; 0 is never."),
+  atStart("streaming.creationTimeoutSeconds", "Within this, a client has to open its streams (SPDY)."),
   atOnce("exec.graceSeconds", "Between SIGHUP and SIGKILL for a command whose client is gone."),
   atOnce(
     "exec.drainSeconds",

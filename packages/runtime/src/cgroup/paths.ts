@@ -1,6 +1,7 @@
 import { readdir, readFile, rmdir } from "node:fs/promises";
 import path from "node:path";
 import type { CgroupMode } from "../oci/probe.ts";
+import { pidsIn } from "./exec-groups.ts";
 
 const mountPoint = "/sys/fs/cgroup";
 
@@ -32,4 +33,11 @@ async function removeEmpty(directory: string): Promise<void> {
   await rmdir(directory).catch((error: NodeJS.ErrnoException) => {
     if (!["ENOENT", "EBUSY", "ENOTEMPTY"].includes(error.code ?? "")) throw error;
   });
+}
+
+/** The processes of a cgroup's directory and those below it; none when it is gone. */
+export async function pidsBelow(directory: string): Promise<number[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+  const below = entries.filter((entry) => entry.isDirectory()).map(({ name }) => pidsBelow(path.join(directory, name)));
+  return [...(await pidsIn(directory)), ...(await Promise.all(below)).flat()];
 }

@@ -59,6 +59,12 @@ export class ImageRecords {
       }
     }
     this.#settleNames();
+    for (const name of await readdir(directory)) {
+      // A crash while an image was added, or removed, leaves a config that nobody has.
+      if (name.endsWith(".config") && !this.#images.has(`sha256:${name.slice(0, -".config".length)}`)) {
+        await rm(join(directory, name));
+      }
+    }
   }
 
   all(): Image[] {

@@ -2,13 +2,12 @@ import path from "node:path";
 import type { Reaper } from "../native/reaper.ts";
 import { run } from "../native/spawn.ts";
 
-/** How long a plugin may take, milliseconds. */
-const pluginTimeout = 60_000;
-
 export interface CNI {
   reaper: Reaper;
   /** Where the plugins are: /usr/lib/cni on Debian. */
   binDir: string;
+  /** How long a plugin may take, milliseconds; then it is killed. */
+  timeoutMs: number;
 }
 
 /** A plugin's configuration: one object of a network's list, with name and cniVersion. */
@@ -44,11 +43,12 @@ export class CNIError extends Error {
  * Source: containernetworking/cni SPEC.md, section 2
  */
 export async function plugin(
-  { reaper, binDir }: CNI,
+  { reaper, binDir, timeoutMs }: CNI,
   command: "ADD" | "DEL",
   config: PluginConfig,
   attachment: Attachment,
 ): Promise<CNIResult> {
+  const late = AbortSignal.timeout(timeoutMs);
   const { code, stdout, stderr } = await run(
     { reaper },
     {
@@ -67,9 +67,12 @@ export async function plugin(
         }),
       },
       input: JSON.stringify(config),
-      signal: AbortSignal.timeout(pluginTimeout),
+      signal: late,
     },
-  );
+  ).catch((cause: unknown) => {
+    if (!late.aborted) throw cause;
+    throw new CNIError(`CNI plugin ${config.type}, ${command}: no answer within ${timeoutMs / 1000} s`, { cause });
+  });
   if (code !== 0)
     throw new CNIError(
       `CNI plugin ${config.type}, ${command}: ${words(stdout) ?? (stderr.trim() || `exit status ${code}`)}`,

@@ -32,7 +32,7 @@ exit 0`;
     await rm(binDir, { recursive: true });
   });
   const network = () => ({
-    cni: { reaper, binDir },
+    cni: { reaper, binDir, timeoutMs: 30_000 },
     name: "hawser0",
     podCIDR: "10.1.2.0/24",
     ipamDir: "/ipam",
@@ -65,10 +65,16 @@ exit 0`;
   it("are quoted when they refuse", async () => {
     const config = { cniVersion: "1.0.0", name: "n", type: "refuses" };
     const attachment = { containerId: "c", netns: "/n", ifName: "eth0" };
-    await assert.rejects(plugin({ reaper, binDir }, "ADD", config, attachment), /no address: pool is empty/);
-    await assert.rejects(plugin({ reaper, binDir }, "ADD", { ...config, type: "none" }, attachment), {
-      code: "ENOENT",
-    });
+    await assert.rejects(
+      plugin({ reaper, binDir, timeoutMs: 30_000 }, "ADD", config, attachment),
+      /no address: pool is empty/,
+    );
+    await assert.rejects(
+      plugin({ reaper, binDir, timeoutMs: 30_000 }, "ADD", { ...config, type: "none" }, attachment),
+      {
+        code: "ENOENT",
+      },
+    );
   });
 
   it("get a configuration made of our options", () => {

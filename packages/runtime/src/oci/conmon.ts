@@ -4,7 +4,7 @@ import { closeQuietly } from "../native/libc.ts";
 import { openPipe, readable } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
 import { killQuietly, spawn } from "../native/spawn.ts";
-import { OCIError, type OCIRuntime } from "./runtime.ts";
+import { OCIError, type OCIRuntime, tooLate } from "./runtime.ts";
 
 /** What conmon may say on its sync pipe, bytes: one line of JSON with the OCI runtime's error. */
 const maxAnswerBytes = 64 * 1024;
@@ -36,7 +36,8 @@ export interface Conmon {
 
 /**
  * Creates a container under a conmon of its own, which outlives us: it logs, keeps stdin and the terminal,
- * and leaves the exit code. Throws OCIError with the OCI runtime's words when the container cannot be created.
+ * and leaves the exit code. Throws OCIError with the OCI runtime's words when the container cannot be created; the caller
+ * then ends what still works on it.
  *
  * Source: containers/conmon docs/conmon.8.md, src/conmon.c
  */
@@ -78,7 +79,7 @@ export async function createUnderConmon(
   } finally {
     closeQuietly(sync.write);
   }
-  const answer = await firstLine(sync.read);
+  const answer = await firstLine(sync.read, { afterMs: oci.timeoutMs, error: tooLate(oci, "create") });
   if (answer === undefined) {
     killQuietly(child.pid, "SIGKILL");
     throw new Error(`conmon ended without an answer: exit status ${await child.exited}`);
@@ -95,15 +96,22 @@ interface SyncAnswer {
   message?: string;
 }
 
-async function firstLine(fd: number): Promise<SyncAnswer | undefined> {
+/** Undefined at the end without a whole line; throws `limit.error` when none comes in time. */
+async function firstLine(fd: number, limit: { afterMs: number; error: Error }): Promise<SyncAnswer | undefined> {
   let text = "";
-  for await (const chunk of readable(fd) as AsyncIterable<Buffer>) {
-    text += chunk.toString();
-    const end = text.indexOf("\n");
-    if (end >= 0) return JSON.parse(text.slice(0, end)) as SyncAnswer;
-    if (text.length > maxAnswerBytes) break;
+  const stream = readable(fd);
+  const timer = setTimeout(() => stream.destroy(limit.error), limit.afterMs);
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      text += chunk.toString();
+      const end = text.indexOf("\n");
+      if (end >= 0) return JSON.parse(text.slice(0, end)) as SyncAnswer;
+      if (text.length > maxAnswerBytes) break;
+    }
+    return undefined;
+  } finally {
+    clearTimeout(timer);
   }
-  return undefined;
 }
 
 /** The runtime's error as one line, without crun's timestamps. */
@@ -115,13 +123,13 @@ function cleaned(message: string): string {
     .join("; ");
 }
 
-/** The exit code conmon has left for a container; undefined while it runs. */
+/** The exit code conmon has left for a container; undefined while it runs, and when the file holds anything else. */
 export async function readExit(exitDir: string, id: string): Promise<{ exitCode: number; at: bigint } | undefined> {
   try {
     await using file = await open(path.join(exitDir, id), "r");
     const { mtimeNs } = await file.stat({ bigint: true });
-    const exitCode = Number.parseInt(await file.readFile("utf8"), 10);
-    return Number.isNaN(exitCode) ? undefined : { exitCode, at: mtimeNs };
+    const text = await file.readFile("utf8");
+    return /^-?\d{1,3}\n?$/.test(text) ? { exitCode: Number(text.trim()), at: mtimeNs } : undefined;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;

@@ -48,10 +48,11 @@ export async function chooseRuntime(options: {
   wanted: OCIRuntimeName | undefined;
   root: string;
   mode: CgroupMode;
+  timeoutMs: number;
   /** Directories whose mounts come and go. */
   hidden: string[];
 }): Promise<OCIRuntime> {
-  const { reaper, wanted, root, mode, hidden } = options;
+  const { reaper, wanted, root, mode, timeoutMs, hidden } = options;
   const candidates: OCIRuntimeName[] = wanted ? [wanted] : ["crun", "runc"];
   for (const name of candidates) {
     const program = await findProgram(name);
@@ -59,7 +60,7 @@ export async function chooseRuntime(options: {
     const version = await versionOf(reaper, program);
     const why = wanted ? "asked for" : name === "crun" ? "the default" : "crun is not installed";
     const { view, note } = await viewFor(name, mode, hidden);
-    return { name, path: program, version, root, view, reason: `${why}; ${note}` };
+    return { name, path: program, version, root, view, timeoutMs, reason: `${why}; ${note}` };
   }
   throw new Error(`no OCI runtime: on Debian: apt-get install ${candidates.join(" or ")}`);
 }

@@ -1,8 +1,10 @@
 import { readSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import path from "node:path";
 import { closeQuietly, libc } from "../native/libc.ts";
 import { openPipe } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
-import { spawn } from "../native/spawn.ts";
+import { killQuietly, spawn } from "../native/spawn.ts";
 import type { View } from "./view.ts";
 
 export type OCIRuntimeName = "crun" | "runc";
@@ -17,6 +19,8 @@ export interface OCIRuntime {
   root: string;
   /** Why this one, in words for the status. */
   reason: string;
+  /** How long one of its commands may take, milliseconds. */
+  timeoutMs: number;
   /** How it sees the host. */
   view: View;
 }
@@ -103,7 +107,7 @@ export function globalArgs(runtime: OCIRuntime, logFd: number): string[] {
 
 /**
  * Runs one command of the OCI runtime to its end, with /dev/null for stdio, since a container may inherit it.
- * Throws OCIError with the runtime's own message when it fails.
+ * Throws OCIError with the runtime's own message when it fails; it is killed when it takes too long.
  */
 export async function call(
   { reaper, oci }: { reaper: Reaper; oci: OCIRuntime },
@@ -116,7 +120,23 @@ export async function call(
   using snapshot = command === "run" ? oci.view.snapshot() : undefined;
   const child = (snapshot ?? oci.view).within(() => spawn({ reaper }, full));
   log.started();
+  const late = AbortSignal.timeout(oci.timeoutMs);
+  late.addEventListener("abort", () => killQuietly(child.pid, "SIGKILL"), { once: true });
   const code = await child.exited;
+  if (code !== 0 && late.aborted) throw tooLate(oci, command);
   if (code !== 0)
     throw new OCIError(command, log.messages().join("; ") || `${oci.name} ${command}: exit status ${code}`);
+}
+
+/** What is said of a command that was killed for taking too long. */
+export function tooLate({ name, timeoutMs }: OCIRuntime, command: string): OCIError {
+  return new OCIError(command, `${name} ${command}: no answer within ${timeoutMs / 1000} s`);
+}
+
+/** A created container waits at a fifo; the start removes it. True for both OCI runtimes. */
+export async function isWaiting({ root }: OCIRuntime, id: string): Promise<boolean> {
+  return await stat(path.join(root, id, "exec.fifo")).then(
+    () => true,
+    () => false,
+  );
 }

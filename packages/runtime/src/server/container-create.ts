@@ -10,14 +10,15 @@ import { Code, ContainerEventType, CRIError, NamespaceMode } from "@hawser/cri";
 import { moveConmon } from "../cgroup/conmon-group.ts";
 import type { Context } from "../context.ts";
 import { identify, isAlive } from "../native/process-id.ts";
-import { createUnderConmon, removeConmonFiles } from "../oci/conmon.ts";
+import { createUnderConmon } from "../oci/conmon.ts";
 import { containerNamespaces, containerSpec } from "../oci/container-spec.ts";
 import { resourceRecord } from "../oci/resources.ts";
-import { call } from "../oci/runtime.ts";
 import { stopSignal } from "../oci/signals.ts";
 import { requestedMounts } from "../oci/spec-mounts.ts";
+import type { Monitors } from "../store/monitors.ts";
 import type { ContainerRecord, SandboxRecord } from "../store/records.ts";
 import { containerMetadata, containerName } from "./container-name.ts";
+import { discardContainer } from "./discard.ts";
 import { sandboxFiles, shmPath } from "./sandbox-files.ts";
 import { newId } from "./sandbox-name.ts";
 
@@ -34,7 +35,9 @@ type Dependencies = Pick<
   | "now"
   | "events"
   | "cgroupMode"
->;
+  | "groups"
+  | "log"
+> & { monitors: Monitors };
 
 /**
  * CRI CreateContainer: root filesystem, config.json, and a conmon that has the OCI runtime create it.
@@ -80,86 +83,90 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
   const mounts = await requestedMounts(config.mounts);
   const logPath = sandbox.logDirectory && config.logPath ? path.join(sandbox.logDirectory, config.logPath) : "";
 
-  await using undo = new AsyncDisposableStack();
   const directory = await containers.prepare(id);
-  undo.defer(() => containers.remove(id));
-  const { rootfs, config: imageConfig } = await images.prepareRootfs({ imageId: image.id, containerId: id });
-  undo.defer(() => images.releaseRootfs(id));
-  const sandboxDirectory = sandboxes.directoryOf(sandbox.id);
-  const cgroupPath = path.posix.join(sandbox.cgroupParent, id);
-  const spec = await containerSpec({
-    host,
-    config,
-    image: imageConfig.config ?? {},
-    rootfs,
-    cgroupsPath: cgroupPath,
-    resources,
-    mounts,
-    namespaces,
-    hostname: sandbox.hostname,
-    shm: sandbox.namespaces.ipc === NamespaceMode.NODE ? "/dev/shm" : shmPath(sandboxDirectory),
-    files: sandboxFiles(sandboxDirectory),
-  });
-  await Promise.all([
-    writeFile(path.join(directory, "config.json"), JSON.stringify(spec), { mode: 0o600 }),
-    logPath ? mkdir(path.dirname(logPath), { recursive: true, mode: 0o755 }) : undefined,
-  ]);
-  undo.defer(() => removeConmonFiles({ exitDir: paths.exits, socketDir: paths.sockets }, id));
-  const created = await createUnderConmon(dependencies, {
-    conmonPath: dependencies.conmonPath,
-    id,
-    bundle: directory,
-    logPath: logPath || undefined,
-    exitDir: paths.exits,
-    socketDir: paths.sockets,
-    stdin: config.stdin,
-    stdinOnce: config.stdinOnce,
-    terminal: config.tty,
-  });
-  undo.defer(() => call(dependencies, "delete", ["--force", id]));
-  const [init, conmon] = await Promise.all([
-    identify(created.pid),
-    identify(created.conmonPid),
-    moveConmon(dependencies.cgroupMode, {
-      pid: created.conmonPid,
-      cgroupParent: sandbox.cgroupParent,
+  try {
+    const { rootfs, config: imageConfig } = await images.prepareRootfs({
+      imageId: image.id,
       containerId: id,
-    }),
-  ]);
-  if (!init || !conmon) throw new Error(`container "${id}" ended while ${oci.name} created it`);
-  await containers.save({
-    id,
-    sandboxId: sandbox.id,
-    metadata: containerMetadata(config),
-    image: {
-      image: config.image?.image ?? "",
-      userSpecified: config.image?.userSpecifiedImage ?? "",
-      annotations: { ...config.image?.annotations },
-    },
-    imageId: image.id,
-    imageRef: image.repoDigests[0] ?? image.id,
-    labels: { ...config.labels },
-    annotations: { ...config.annotations },
-    createdAt: String(dependencies.now()),
-    startedAt: "0",
-    finishedAt: "0",
-    exitCode: 0,
-    state: "created",
-    reason: "",
-    message: "",
-    logPath,
-    mounts: mounts.records,
-    process: spec.process,
-    stdin: config.stdin,
-    stdinOnce: config.stdinOnce,
-    tty: config.tty,
-    stopSignal: stopSignal(config.stopSignal, imageConfig.config?.StopSignal),
-    cgroupPath,
-    resources,
-    init,
-    conmon,
-  });
-  undo.move(); // it stands
+    });
+    const sandboxDirectory = sandboxes.directoryOf(sandbox.id);
+    const cgroupPath = path.posix.join(sandbox.cgroupParent, id);
+    const spec = await containerSpec({
+      host,
+      config,
+      image: imageConfig.config ?? {},
+      rootfs,
+      cgroupsPath: cgroupPath,
+      resources,
+      mounts,
+      namespaces,
+      hostname: sandbox.hostname,
+      shm: sandbox.namespaces.ipc === NamespaceMode.NODE ? "/dev/shm" : shmPath(sandboxDirectory),
+      files: sandboxFiles(sandboxDirectory),
+    });
+    await Promise.all([
+      writeFile(path.join(directory, "config.json"), JSON.stringify(spec), { mode: 0o600 }),
+      logPath ? mkdir(path.dirname(logPath), { recursive: true, mode: 0o755 }) : undefined,
+    ]);
+    const created = await createUnderConmon(dependencies, {
+      conmonPath: dependencies.conmonPath,
+      id,
+      bundle: directory,
+      logPath: logPath || undefined,
+      exitDir: paths.exits,
+      socketDir: paths.sockets,
+      stdin: config.stdin,
+      stdinOnce: config.stdinOnce,
+      terminal: config.tty,
+    });
+    const [init, conmon] = await Promise.all([
+      identify(created.pid),
+      identify(created.conmonPid),
+      moveConmon(dependencies.cgroupMode, {
+        pid: created.conmonPid,
+        cgroupParent: sandbox.cgroupParent,
+        containerId: id,
+      }),
+    ]);
+    if (!init || !conmon) throw new Error(`container "${id}" ended while ${oci.name} created it`);
+    await containers.save({
+      id,
+      sandboxId: sandbox.id,
+      metadata: containerMetadata(config),
+      image: {
+        image: config.image?.image ?? "",
+        userSpecified: config.image?.userSpecifiedImage ?? "",
+        annotations: { ...config.image?.annotations },
+      },
+      imageId: image.id,
+      imageRef: image.repoDigests[0] ?? image.id,
+      labels: { ...config.labels },
+      annotations: { ...config.annotations },
+      createdAt: String(dependencies.now()),
+      startedAt: "0",
+      finishedAt: "0",
+      exitCode: 0,
+      state: "created",
+      reason: "",
+      message: "",
+      logPath,
+      mounts: mounts.records,
+      process: spec.process,
+      stdin: config.stdin,
+      stdinOnce: config.stdinOnce,
+      tty: config.tty,
+      stopSignal: stopSignal(config.stopSignal, imageConfig.config?.StopSignal),
+      cgroupPath,
+      resources,
+      init,
+      conmon,
+    });
+    dependencies.monitors.watch(id, created.exited);
+  } catch (error) {
+    containers.forget(id);
+    await discardContainer(dependencies, { id, directory });
+    throw error;
+  }
 }
 
 function namespacesOf({ containers, host }: Dependencies, sandbox: SandboxRecord, config: ContainerConfig) {

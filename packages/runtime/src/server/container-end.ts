@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import { ContainerEventType } from "@hawser/cri";
 import type { Context } from "../context.ts";
-import { signalProcess } from "../native/process-id.ts";
+import { isAlive, signalProcess } from "../native/process-id.ts";
 import { wasOOMKilled } from "../oci/conmon.ts";
 import { call } from "../oci/runtime.ts";
 import type { Exit, Exits } from "../store/exits.ts";
@@ -13,17 +13,20 @@ const killPatience = 10_000;
 type RecordDependencies = Pick<Context, "containers" | "reaper" | "oci" | "groups" | "events" | "log">;
 
 /** Records a container's end, and gives its cgroups and the OCI runtime's state back. */
-export async function recordExit(dependencies: RecordDependencies, id: string, { exitCode, at }: Exit): Promise<void> {
+export async function recordExit(dependencies: RecordDependencies, id: string, exit: Exit): Promise<void> {
+  const { exitCode, at, message = "" } = exit;
   const { containers, groups, events, log } = dependencies;
   const known = containers.find(id);
   if (!known || known.state === "exited") return;
   const oom = await wasOOMKilled(containers.directoryOf(id));
-  await containers.update(id, (record) => ({
+  const reason = oom ? "OOMKilled" : (exit.reason ?? (exitCode === 0 ? "Completed" : "Error"));
+  await containers.note(id, (record) => ({
     ...record,
     state: "exited",
     exitCode,
     finishedAt: String(at),
-    reason: oom ? "OOMKilled" : exitCode === 0 ? "Completed" : "Error",
+    reason,
+    message,
   }));
   log.at(2, "container has ended", { id, exitCode, oom });
   events.emit(id, ContainerEventType.CONTAINER_STOPPED_EVENT);
@@ -39,7 +42,7 @@ export async function recordExit(dependencies: RecordDependencies, id: string, {
  */
 export async function endContainer(
   { exits, signal }: { exits: Exits; signal?: AbortSignal | undefined },
-  { id, state, init, stopSignal }: ContainerRecord,
+  { id, state, init, conmon, stopSignal }: ContainerRecord,
   graceMs: number,
 ): Promise<void> {
   if (state === "exited") return;
@@ -50,5 +53,10 @@ export async function endContainer(
     signal?.throwIfAborted();
   }
   await signalProcess(init, constants.signals.SIGKILL);
-  if (!(await exits.wait(id, killPatience))) throw new Error(`container "${id}" does not end`);
+  if (await exits.wait(id, killPatience)) return;
+  // The process is gone, and its conmon does not say so: without it, the end is recorded as one that nobody has seen.
+  if (!(await isAlive(init)) && (await signalProcess(conmon, constants.signals.SIGKILL))) {
+    if (await exits.wait(id, killPatience)) return;
+  }
+  throw new Error(`container "${id}" does not end`);
 }

@@ -6,10 +6,11 @@ import type { Context } from "../context.ts";
 import { removeConmonFiles } from "../oci/conmon.ts";
 import type { Exits } from "../store/exits.ts";
 import { endContainer } from "./container-end.ts";
+import { deleteIfAny } from "./discard.ts";
 
 export type RemoveDependencies = Pick<
   Context,
-  "containers" | "images" | "paths" | "events" | "groups" | "cgroupMode" | "usage"
+  "containers" | "images" | "paths" | "events" | "groups" | "cgroupMode" | "usage" | "reaper" | "oci"
 > & {
   exits: Exits;
 };
@@ -19,7 +20,7 @@ export async function removeContainer(
   dependencies: RemoveDependencies,
   { containerId }: Pick<RemoveContainerRequest, "containerId">,
 ): Promise<MessageInitShape<typeof RemoveContainerResponseSchema>> {
-  const { containers, images, paths, exits, events } = dependencies;
+  const { containers, images, paths, groups, exits, events } = dependencies;
   const id = containers.find(containerId)?.id;
   if (id === undefined) return {};
   await containers.lock.run(id, async () => {
@@ -27,6 +28,8 @@ export async function removeContainer(
     if (!container) return; // another call was first
     await endContainer({ exits }, container, 0);
     await exits.look(id); // its end is fully dealt with
+    await deleteIfAny(dependencies, id); // where that could not be done at its end
+    await groups.forget(id);
     await images.releaseRootfs(id);
     await removeConmonFiles({ exitDir: paths.exits, socketDir: paths.sockets }, id);
     const cgroupParent = path.posix.dirname(container.cgroupPath);

@@ -21,7 +21,7 @@ export async function startContainer(
     await call(dependencies, "start", [id]);
     const startedAt = String(now());
     // A short command may have ended, and its end been recorded, before we come here.
-    const after = await containers.update(id, (record) =>
+    const after = await containers.note(id, (record) =>
       record.state === "created" ? { ...record, startedAt, state: "running" } : { ...record, startedAt },
     );
     events.emit(after.id, ContainerEventType.CONTAINER_STARTED_EVENT);

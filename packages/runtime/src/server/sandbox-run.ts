@@ -12,11 +12,12 @@ import {
 import { controllerPath } from "../cgroup/paths.ts";
 import type { Context } from "../context.ts";
 import { identify, type ProcessId } from "../native/process-id.ts";
-import { type Connection, connect, disconnect, openNetns } from "../network/bridge.ts";
+import { type Connection, connect, openNetns } from "../network/bridge.ts";
 import { pauseSpec } from "../oci/pause-spec.ts";
 import { call } from "../oci/runtime.ts";
 import type { SandboxRecord } from "../store/records.ts";
-import { mountShm, unmountShm, writeSandboxFiles } from "./sandbox-files.ts";
+import { discardSandbox, writeDraft } from "./discard.ts";
+import { mountShm, writeSandboxFiles } from "./sandbox-files.ts";
 import { newId, sandboxMetadata, sandboxName } from "./sandbox-name.ts";
 
 type Dependencies = Pick<
@@ -72,58 +73,56 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
   const cgroupParent = config.linux?.cgroupParent || path.posix.join(cgroupRoot(dependencies), `pod-${id}`);
   const ownsCgroup = !(await exists(controllerPath(dependencies.cgroupMode, cgroupParent)));
 
-  await using undo = new AsyncDisposableStack();
   const directory = await sandboxes.prepare(id);
-  undo.defer(() => sandboxes.remove(id));
-  const connection = connectionOf(id, config);
-  let netns: string | undefined;
-  if (ownNetwork) {
-    netns = await openNetns(network, id);
-    undo.defer(() => disconnect(network, netns ?? "", connection));
+  try {
+    const connection = ownNetwork ? connectionOf(id, config) : undefined;
+    await writeDraft(directory, { cgroupParent, ownsCgroup, connection });
+    const netns = connection && (await openNetns(network, id));
+    const startPause = async (): Promise<ProcessId> => {
+      const cgroupsPath = path.posix.join(cgroupParent, id);
+      const spec = pauseSpec({ host, root: paths.pauseRoot, cgroupsPath, hostname, netns, linux: config.linux });
+      await writeFile(path.join(directory, "config.json"), JSON.stringify(spec), { mode: 0o600 });
+      return await runPause(dependencies, id, directory);
+    };
+    // Side by side, the slowest first; all are waited for, so that what one has made is undone when another fails.
+    const [connected, pause, shm, files] = await Promise.allSettled([
+      connection && netns ? connect(network, netns, connection) : undefined,
+      startPause(),
+      ownIPC ? mountShm(directory) : undefined,
+      writeSandboxFiles(directory, { hostname, dns: config.dnsConfig }),
+    ]);
+    for (const failed of [shm, files]) if (failed.status === "rejected") throw failed.reason;
+    if (connected.status === "rejected") throw connected.reason;
+    if (pause.status === "rejected") throw pause.reason;
+    signal.throwIfAborted();
+    const record = await sandboxes.save({
+      id,
+      metadata: sandboxMetadata(config),
+      labels: { ...config.labels },
+      annotations: { ...config.annotations },
+      runtimeHandler,
+      state: "ready",
+      createdAt: String(dependencies.now()),
+      logDirectory: config.logDirectory,
+      hostname,
+      cgroupParent,
+      ownsCgroup,
+      privileged: config.linux?.securityContext?.privileged ?? false,
+      namespaces: {
+        network: modes?.network ?? NamespaceMode.POD,
+        pid: modes?.pid ?? NamespaceMode.POD,
+        ipc: modes?.ipc ?? NamespaceMode.POD,
+      },
+      pause: pause.value,
+      network: connected.value,
+    });
+    dependencies.pauses.watch(record);
+    return record;
+  } catch (error) {
+    if (await discardSandbox(dependencies, { id, directory })) await sandboxes.remove(id);
+    else sandboxes.forget(id); // what is left is found at the next start
+    throw error;
   }
-  const startPause = async (): Promise<ProcessId> => {
-    const cgroupsPath = path.posix.join(cgroupParent, id);
-    const spec = pauseSpec({ host, root: paths.pauseRoot, cgroupsPath, hostname, netns, linux: config.linux });
-    await writeFile(path.join(directory, "config.json"), JSON.stringify(spec), { mode: 0o600 });
-    return await runPause(dependencies, id, directory);
-  };
-  // Side by side, the slowest first; all are waited for, so that what one has made is undone when another fails.
-  const [connected, pause, shm, files] = await Promise.allSettled([
-    netns ? connect(network, netns, connection) : undefined,
-    startPause(),
-    ownIPC ? mountShm(directory) : undefined,
-    writeSandboxFiles(directory, { hostname, dns: config.dnsConfig }),
-  ]);
-  if (pause.status === "fulfilled") undo.defer(() => call(dependencies, "delete", ["--force", id]));
-  if (shm.status === "fulfilled") undo.defer(() => unmountShm(directory));
-  for (const failed of [shm, files]) if (failed.status === "rejected") throw failed.reason;
-  if (connected.status === "rejected") throw connected.reason;
-  if (pause.status === "rejected") throw pause.reason;
-  signal.throwIfAborted();
-  const record = await sandboxes.save({
-    id,
-    metadata: sandboxMetadata(config),
-    labels: { ...config.labels },
-    annotations: { ...config.annotations },
-    runtimeHandler,
-    state: "ready",
-    createdAt: String(dependencies.now()),
-    logDirectory: config.logDirectory,
-    hostname,
-    cgroupParent,
-    ownsCgroup,
-    privileged: config.linux?.securityContext?.privileged ?? false,
-    namespaces: {
-      network: modes?.network ?? NamespaceMode.POD,
-      pid: modes?.pid ?? NamespaceMode.POD,
-      ipc: modes?.ipc ?? NamespaceMode.POD,
-    },
-    pause: pause.value,
-    network: connected.value,
-  });
-  undo.move(); // it stands
-  dependencies.pauses.watch(record);
-  return record;
 }
 
 /** A hostname as the kubelet makes one of a pod's name. Source: kubernetes pkg/kubelet/kubelet_pods.go */

@@ -42,11 +42,12 @@ async function stop(dependencies: StopDependencies, sandbox: SandboxRecord): Pro
   const inside = containers.list().filter(({ sandboxId }) => sandboxId === id);
   await Promise.all(inside.map((container) => endContainer({ exits }, container, 0)));
   if (sandbox.released) return;
-  await Promise.all([
+  const released = await Promise.allSettled([
     call(dependencies, "delete", ["--force", id]),
     sandbox.network ? disconnect(network, sandbox.network.netns, connectionOfRecord(sandbox)) : undefined,
   ]);
+  for (const part of released) if (part.status === "rejected") throw part.reason; // the next call tries all again
   unmountShm(sandboxes.directoryOf(id));
-  await sandboxes.update(id, (record) => ({ ...record, state: "notready", released: true }));
+  await sandboxes.note(id, (record) => ({ ...record, state: "notready", released: true }));
   events.emit(id, ContainerEventType.CONTAINER_STOPPED_EVENT);
 }

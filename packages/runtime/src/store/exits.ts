@@ -7,6 +7,9 @@ export interface Exit {
   exitCode: number;
   /** Nanoseconds since 1970. */
   at: bigint;
+  /** In place of what follows from the code, for an end that nobody has seen. */
+  reason?: string;
+  message?: string;
 }
 
 /**
@@ -41,8 +44,13 @@ export class Exits implements Disposable {
     if (known) return await known;
     const exit = await readExit(this.#directory, id);
     if (!exit) return;
-    const again = this.#handled.get(id);
-    if (again) return await again;
+    await this.report(id, exit);
+  }
+
+  /** Has an end dealt with, wherever it is known from; the first one counts. Resolves when that is done. */
+  async report(id: string, exit: Exit): Promise<void> {
+    const known = this.#handled.get(id);
+    if (known) return await known;
     const handling = this.#onExit(id, exit).catch((error: unknown) => {
       this.#log.error("cannot record a container's exit", { id, error });
     });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -20,7 +20,9 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true }));
 
-const open = () => new Store<Thing>({ directory, kind: "thing", nameOf: ({ name }) => name });
+const isWhole = (value: unknown): value is Thing => typeof value === "object" && value !== null && "count" in value;
+const open = () =>
+  new Store<Thing>({ directory, kind: "thing", nameOf: ({ name }) => name, isWhole, log: silentLogger });
 
 describe("Store", () => {
   it("is on disk when save resolves, and found by the next", async () => {
@@ -28,16 +30,44 @@ describe("Store", () => {
     await store.prepare("abc1");
     await store.save({ id: "abc1", name: "a", count: 0 });
     const next = open();
-    assert.deepEqual(await next.load(), { halfMade: [] });
+    assert.deepEqual(await next.load(), { halfMade: [], corrupt: [] });
     assert.deepEqual(next.get("abc1"), { id: "abc1", name: "a", count: 0 });
   });
 
-  it("tells half-made things: no record, one cut short, one of another id", async () => {
-    for (const id of ["none", "cut", "other"]) await mkdir(path.join(directory, id));
-    await writeFile(path.join(directory, "cut/state.json"), '{"id": "cut", "na');
-    await writeFile(path.join(directory, "other/state.json"), '{"id": "x"}');
-    const { halfMade } = await open().load();
-    assert.deepEqual(halfMade.sort(), ["cut", "none", "other"]);
+  it("tells what is half made from what is corrupt, and removes what a writer has left", async () => {
+    const whole = JSON.stringify({ id: "whole", name: "w", count: 1 });
+    const files = { cut: whole.slice(0, 20), empty: "", other: whole, less: '{"id": "less"}', zeros: "\0\0\0", whole };
+    for (const id of ["none", ...Object.keys(files)]) await mkdir(path.join(directory, id));
+    for (const [id, text] of Object.entries(files)) await writeFile(path.join(directory, id, "state.json"), text);
+    for (const id of ["whole", "none"]) await writeFile(path.join(directory, id, "state.json.4711.1"), "{");
+    const store = open();
+    const { halfMade, corrupt } = await store.load();
+    assert.deepEqual(halfMade, ["none"]);
+    assert.deepEqual(corrupt.map(({ id }) => id).sort(), ["cut", "empty", "less", "other", "zeros"]);
+    assert.deepEqual(
+      store.list().map(({ id }) => id),
+      ["whole"],
+    );
+    assert.deepEqual(await readdir(path.join(directory, "whole")), ["state.json"]);
+  });
+
+  it("notes a change though the disk does not take it, and writes it with the next", async () => {
+    const store = open();
+    await store.prepare("a");
+    await store.save({ id: "a", name: "a", count: 0 });
+    await rm(path.join(directory, "a"), { recursive: true });
+    assert.equal((await store.note("a", (thing) => ({ ...thing, count: 1 }))).count, 1);
+    await assert.rejects(
+      store.note("b", (thing) => thing),
+      { code: 5 },
+    );
+    await store.prepare("a");
+    await store.update("a", (thing) => ({ ...thing, name: "b" }));
+    assert.deepEqual(JSON.parse(await readFile(path.join(directory, "a/state.json"), "utf8")), {
+      id: "a",
+      name: "b",
+      count: 1,
+    });
   });
 
   it("gives a name to one at a time", async () => {

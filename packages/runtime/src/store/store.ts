@@ -1,11 +1,29 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { Code, CRIError } from "@hawser/cri";
-import { namesIn, readJSON, recordPath, writeJSON } from "./json-file.ts";
+import type { Logger } from "@hawser/trace";
+import { namesIn, recordPath, writeJSON } from "./json-file.ts";
 import { KeyedLock } from "./lock.ts";
 
 interface Record {
   id: string;
+}
+
+export interface StoreOptions<T> {
+  directory: string;
+  kind: string;
+  nameOf: (record: T) => string;
+  /** Is what a file says a record? */
+  isWhole: (value: unknown) => value is T;
+  log: Logger;
+}
+
+/** What an earlier process has left besides records, by id. */
+export interface Leavings {
+  /** Directories without a record: it ended while it made the object. */
+  halfMade: string[];
+  /** Records that cannot be understood, and why. */
+  corrupt: { id: string; reason: string }[];
 }
 
 /**
@@ -20,14 +38,18 @@ export class Store<T extends Record> {
   readonly #byId = new Map<string, T>();
   readonly #names = new Map<string, string>();
   readonly #nameOf: (record: T) => string;
+  readonly #isWhole: (value: unknown) => value is T;
+  readonly #log: Logger;
   readonly #writes = new KeyedLock();
   /** Serialises what is done to one object. */
   readonly lock = new KeyedLock();
 
-  constructor(options: { directory: string; kind: string; nameOf: (record: T) => string }) {
+  constructor(options: StoreOptions<T>) {
     this.#directory = options.directory;
     this.#kind = options.kind;
     this.#nameOf = options.nameOf;
+    this.#isWhole = options.isWhole;
+    this.#log = options.log;
   }
 
   /** Where an object may keep files of its own. */
@@ -35,15 +57,34 @@ export class Store<T extends Record> {
     return path.join(this.#directory, id);
   }
 
-  /** Reads what an earlier process has left. Returns the ids of directories without a record: half-made things. */
-  async load(): Promise<{ halfMade: string[] }> {
-    const halfMade: string[] = [];
+  /** Reads what an earlier process has left. */
+  async load(): Promise<Leavings> {
+    const leavings: Leavings = { halfMade: [], corrupt: [] };
     for (const id of await namesIn(this.#directory)) {
-      const record = await readJSON<T>(recordPath(this.#directory, id));
-      if (record?.id === id) this.#keep(record);
-      else halfMade.push(id);
+      const read = await this.#read(id);
+      if (read === undefined) leavings.halfMade.push(id);
+      else if (typeof read === "string") leavings.corrupt.push({ id, reason: read });
+      else this.#keep(read);
     }
-    return { halfMade };
+    return leavings;
+  }
+
+  /** A record, or in words why it is none; undefined when there is no file. What a writer has left half written goes. */
+  async #read(id: string): Promise<T | string | undefined> {
+    const file = recordPath(this.#directory, id);
+    const folder = path.dirname(file);
+    for (const name of await readdir(folder).catch(() => [])) {
+      if (name.startsWith(`${path.basename(file)}.`)) await rm(path.join(folder, name), { force: true });
+    }
+    try {
+      const value: unknown = JSON.parse(await readFile(file, "utf8"));
+      if (!this.#isWhole(value)) return `${file} is incomplete`;
+      return value.id === id ? value : `${file} is of another id`;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+      return error instanceof Error ? error.message : String(error);
+    }
   }
 
   /** Takes `name` for `id` before anything is made. Throws AlreadyExists. */
@@ -82,6 +123,20 @@ export class Store<T extends Record> {
     return await this.save(change(this.get(id)));
   }
 
+  /**
+   * Changes a record in a way that a restart would find out by itself: when the disk cannot take it, that is no failure. The
+   * next change writes it. So what is stopped or removed to make room can be, on a disk that is full.
+   */
+  async note(id: string, change: (record: T) => T): Promise<T> {
+    try {
+      return await this.update(id, change);
+    } catch (error) {
+      if (error instanceof CRIError) throw error;
+      this.#log.warn(`cannot write the state of a ${this.#kind}`, { id, error });
+      return this.get(id);
+    }
+  }
+
   /** One writer per object at a time; each writes what is in memory by then. */
   async #write(id: string): Promise<void> {
     await this.#writes.run(id, async () => {
@@ -90,11 +145,16 @@ export class Store<T extends Record> {
     });
   }
 
-  /** Removes the record and the object's directory. */
-  async remove(id: string): Promise<void> {
+  /** Lets go of the record in memory. */
+  forget(id: string): void {
     const record = this.#byId.get(id);
     this.#byId.delete(id);
     if (record) this.#names.delete(this.#nameOf(record));
+  }
+
+  /** Removes the record and the object's directory. */
+  async remove(id: string): Promise<void> {
+    this.forget(id);
     await this.#writes.run(id, () => rm(this.directoryOf(id), { recursive: true, force: true }));
   }
 

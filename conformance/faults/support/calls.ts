@@ -1,0 +1,225 @@
+import assert from "node:assert/strict";
+import { ContainerState, type CRIConnection, NamespaceMode, type PodSandboxConfig, PodSandboxState } from "@hawser/cri";
+import { image, sandboxConfig, startContainer } from "../../crun/support/runtime.ts";
+
+/** One call of the CRI that is cut off: what it needs, the call, and what has to be true after the next start. */
+export interface Cut {
+  name: string;
+  /** Steps at which the short form kills, as parts of the whole. */
+  short: number[];
+  /** Makes what the call works on. What it returns is given to the others. */
+  prepare(cri: CRIConnection): Promise<Subject>;
+  call(cri: CRIConnection, subject: Subject): Promise<unknown>;
+  /** Looks at what there is, has it work, and removes it all. */
+  after(cri: CRIConnection, subject: Subject): Promise<void>;
+}
+
+export interface Subject {
+  config: PodSandboxConfig;
+  podSandboxId: string;
+  containerId: string;
+}
+
+const { CONTAINER_CREATED, CONTAINER_RUNNING, CONTAINER_EXITED } = ContainerState;
+
+/** Each container's first process is its own number 1. */
+const linux = { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } };
+
+/** A host port that this machine does not use otherwise. */
+const hostPort = 20_000 + (process.pid % 10_000);
+
+async function nothing(): Promise<Subject> {
+  const config = sandboxConfig({ linux, portMappings: [{ hostPort, containerPort: 80 }] });
+  return { config, podSandboxId: "", containerId: "" };
+}
+
+async function pod(cri: CRIConnection): Promise<Subject> {
+  const subject = await nothing();
+  const { podSandboxId } = await cri.runtime.runPodSandbox({ config: subject.config });
+  return { ...subject, podSandboxId };
+}
+
+async function create(cri: CRIConnection, { config, podSandboxId }: Subject): Promise<string> {
+  const command = ["sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.02; done"];
+  const container = { metadata: { name: "main", attempt: 0 }, image: { image }, command, linux };
+  const { containerId } = await cri.runtime.createContainer({ podSandboxId, config: container, sandboxConfig: config });
+  return containerId;
+}
+
+async function created(cri: CRIConnection): Promise<Subject> {
+  const subject = await pod(cri);
+  return { ...subject, containerId: await create(cri, subject) };
+}
+
+async function running(cri: CRIConnection): Promise<Subject> {
+  const subject = await created(cri);
+  await cri.runtime.startContainer({ containerId: subject.containerId });
+  await until(cri, subject.containerId); // until the trap stands
+  return subject;
+}
+
+async function until(cri: CRIConnection, containerId: string) {
+  const cmd = ["sh", "-c", "until grep -q '^SigCgt:.*[4-7c-f]...$' /proc/1/status; do :; done"];
+  await cri.runtime.execSync({ containerId, cmd, timeout: 5n });
+}
+
+/** The subject's sandbox by its name: one at most, and all its own are ones. */
+async function sandboxes(cri: CRIConnection, { config }: Subject) {
+  const { items } = await cri.runtime.listPodSandbox({});
+  const found = items.filter(({ metadata }) => metadata?.uid === config.metadata?.uid);
+  assert.ok(found.length <= 1, "doubled");
+  return found;
+}
+
+async function containers(cri: CRIConnection, { podSandboxId }: Subject) {
+  const { containers: all } = await cri.runtime.listContainers({});
+  const found = all.filter((container) => container.podSandboxId === podSandboxId);
+  assert.ok(found.length <= 1, "doubled");
+  return found;
+}
+
+/** The sandbox is there and ready, and takes a container that runs; then it is removed. */
+async function useAndRemove(cri: CRIConnection, subject: Subject): Promise<void> {
+  const [found] = await sandboxes(cri, subject);
+  assert.ok(found, "lost");
+  const { status } = await cri.runtime.podSandboxStatus({ podSandboxId: found.id });
+  assert.equal(status?.state, PodSandboxState.SANDBOX_READY);
+  assert.match(status?.network?.ip ?? "", /^10\./);
+  const containerId = subject.containerId || (await create(cri, { ...subject, podSandboxId: found.id }));
+  const before = (await cri.runtime.containerStatus({ containerId })).status?.state;
+  if (before === CONTAINER_CREATED) await cri.runtime.startContainer({ containerId });
+  const { stdout } = await cri.runtime.execSync({ containerId, cmd: ["echo", "works"], timeout: 10n });
+  assert.equal(Buffer.from(stdout).toString(), "works\n");
+  await cri.runtime.stopPodSandbox({ podSandboxId: found.id });
+  await cri.runtime.removePodSandbox({ podSandboxId: found.id });
+}
+
+/** As the kubelet does: both calls again, however far they had come. */
+async function remove(cri: CRIConnection, { podSandboxId }: Subject): Promise<void> {
+  await cri.runtime.stopPodSandbox({ podSandboxId });
+  await cri.runtime.removePodSandbox({ podSandboxId });
+  await assert.rejects(cri.runtime.podSandboxStatus({ podSandboxId }), { code: 5 });
+}
+
+export const cuts: Cut[] = [
+  {
+    name: "RunPodSandbox",
+    short: [0.35, 0.8],
+    prepare: nothing,
+    call: (cri, { config }) => cri.runtime.runPodSandbox({ config }),
+    async after(cri, subject) {
+      if ((await sandboxes(cri, subject)).length === 0) await cri.runtime.runPodSandbox({ config: subject.config });
+      await useAndRemove(cri, subject);
+    },
+  },
+  {
+    name: "CreateContainer",
+    short: [0.5, 0.85],
+    prepare: pod,
+    call: create,
+    async after(cri, subject) {
+      const [found] = await containers(cri, subject);
+      if (found) assert.equal(found.state, CONTAINER_CREATED);
+      await useAndRemove(cri, { ...subject, containerId: found?.id ?? "" });
+    },
+  },
+  {
+    name: "StartContainer",
+    short: [0.7],
+    prepare: created,
+    call: (cri, { containerId }) => cri.runtime.startContainer({ containerId }),
+    async after(cri, subject) {
+      const [found] = await containers(cri, subject);
+      assert.ok(found?.state === CONTAINER_CREATED || found?.state === CONTAINER_RUNNING, `state ${found?.state}`);
+      await useAndRemove(cri, subject);
+    },
+  },
+  {
+    name: "StopContainer",
+    short: [0.5],
+    prepare: running,
+    call: (cri, { containerId }) => cri.runtime.stopContainer({ containerId, timeout: 5n }),
+    async after(cri, subject) {
+      const { containerId } = subject;
+      assert.equal((await containers(cri, subject)).length, 1, "lost");
+      await cri.runtime.stopContainer({ containerId, timeout: 5n });
+      const { status } = await cri.runtime.containerStatus({ containerId });
+      assert.deepEqual([status?.state, status?.exitCode], [CONTAINER_EXITED, 9]);
+      await remove(cri, subject);
+    },
+  },
+  {
+    name: "RemoveContainer",
+    short: [0.6],
+    prepare: running,
+    call: (cri, { containerId }) => cri.runtime.removeContainer({ containerId }),
+    async after(cri, subject) {
+      await containers(cri, subject);
+      await cri.runtime.removeContainer({ containerId: subject.containerId });
+      await assert.rejects(cri.runtime.containerStatus({ containerId: subject.containerId }), { code: 5 });
+      await useAndRemove(cri, { ...subject, containerId: "" });
+    },
+  },
+  {
+    name: "StopPodSandbox",
+    short: [0.5],
+    prepare: running,
+    call: (cri, { podSandboxId }) => cri.runtime.stopPodSandbox({ podSandboxId }),
+    async after(cri, subject) {
+      assert.equal((await sandboxes(cri, subject)).length, 1, "lost");
+      assert.equal((await containers(cri, subject)).length, 1, "lost");
+      const { podSandboxId, containerId } = subject;
+      await cri.runtime.stopPodSandbox({ podSandboxId });
+      const { status } = await cri.runtime.podSandboxStatus({ podSandboxId });
+      assert.equal(status?.state, PodSandboxState.SANDBOX_NOTREADY);
+      assert.equal((await cri.runtime.containerStatus({ containerId })).status?.state, CONTAINER_EXITED);
+      await remove(cri, subject);
+    },
+  },
+  {
+    name: "RemovePodSandbox",
+    short: [0.75],
+    prepare: running,
+    call: (cri, { podSandboxId }) => cri.runtime.removePodSandbox({ podSandboxId }),
+    async after(cri, subject) {
+      await sandboxes(cri, subject);
+      await remove(cri, subject);
+      assert.equal((await containers(cri, subject)).length, 0);
+    },
+  },
+  {
+    name: "ExecSync",
+    short: [0.6],
+    prepare: running,
+    call: (cri, { containerId }) => cri.runtime.execSync({ containerId, cmd: ["sleep", "4.71"], timeout: 60n }),
+    async after(cri, subject) {
+      const { stdout } = await cri.runtime.execSync({
+        containerId: subject.containerId,
+        cmd: ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"],
+        timeout: 10n,
+      });
+      assert.doesNotMatch(Buffer.from(stdout).toString(), /sleep 4\.71/, "its command goes on without anybody");
+      await useAndRemove(cri, subject);
+    },
+  },
+];
+
+/** A pod that has nothing to do with what is cut off, and must not notice. */
+export async function bystander(cri: CRIConnection) {
+  const { containerId, podSandboxId } = await startContainer(cri, { linux }, sandboxConfig({ linux }));
+  const since = async (connection: CRIConnection) => {
+    const { status } = await connection.runtime.containerStatus({ containerId });
+    assert.equal(status?.state, CONTAINER_RUNNING, "another container has ended");
+    const { stdout } = await connection.runtime.execSync({ containerId, cmd: ["cat", "/proc/1/stat"], timeout: 10n });
+    return Buffer.from(stdout).toString().split(" ")[21];
+  };
+  const began = await since(cri);
+  return {
+    podSandboxId,
+    containerId,
+    /** Throws unless it is the same process as ever. */
+    async stands(connection: CRIConnection) {
+      assert.equal(await since(connection), began);
+    },
+  };
+}

@@ -1,0 +1,115 @@
+import { readFile, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import type { Logger } from "@hawser/trace";
+import { moveAside } from "../aside.ts";
+import { removeConmonGroup } from "../cgroup/conmon-group.ts";
+import { removeCgroup } from "../cgroup/paths.ts";
+import type { Context } from "../context.ts";
+import { endCgroup, endWorkers } from "../half-made.ts";
+import { unmount } from "../native/mount.ts";
+import { type Connection, disconnect } from "../network/bridge.ts";
+import { removeConmonFiles } from "../oci/conmon.ts";
+import { call } from "../oci/runtime.ts";
+import { readJSON, writeJSON } from "../store/json-file.ts";
+import { unmountShm } from "./sandbox-files.ts";
+
+/** What has to be known of a sandbox to take it away before it has a record. */
+export interface SandboxDraft {
+  cgroupParent: string;
+  ownsCgroup: boolean;
+  /** Absent with the node's network. */
+  connection?: Connection | undefined;
+}
+
+/** On disk before anything else of a sandbox is made. */
+export async function writeDraft(directory: string, draft: SandboxDraft): Promise<void> {
+  await writeJSON(path.join(directory, "draft.json"), draft);
+}
+
+/**
+ * Takes away whatever there is of a sandbox but its directory: when it could not be made, or a crash has left it half-made.
+ * True when nothing is left. Never throws, so that it hides no other error; what cannot be done is logged.
+ */
+export async function discardSandbox(
+  dependencies: Pick<Context, "reaper" | "oci" | "network" | "cgroupMode" | "log">,
+  { id, directory }: { id: string; directory: string },
+): Promise<boolean> {
+  const { network, cgroupMode, log } = dependencies;
+  const draft = await readJSON<SandboxDraft>(path.join(directory, "draft.json")).catch(() => undefined);
+  const steps = [
+    () => endWorkers(id),
+    () => deleteIfAny(dependencies, id),
+    draft && (() => endCgroup(cgroupMode, path.posix.join(draft.cgroupParent, id))),
+    draft?.ownsCgroup && (() => removeCgroup(cgroupMode, draft.cgroupParent)),
+    draft?.connection && connectionEnds(network, id, draft.connection),
+    () => unmountShm(directory),
+  ];
+  return await allOf({ log, what: "a sandbox", id }, steps);
+}
+
+function connectionEnds(network: Context["network"], id: string, connection: Connection) {
+  return () => disconnect(network, path.join(network.netnsDir, id), connection);
+}
+
+/**
+ * discardSandbox() for a container. Its directory goes too, unless something is left; what is worth keeping of it goes to
+ * `aside` if that is given.
+ */
+export async function discardContainer(
+  dependencies: Pick<Context, "reaper" | "oci" | "images" | "paths" | "groups" | "cgroupMode" | "log">,
+  { id, directory, aside }: { id: string; directory: string; aside?: string },
+): Promise<void> {
+  const { images, paths, groups, cgroupMode, log } = dependencies;
+  const cgroup = await cgroupOf(directory);
+  const steps = [
+    () => endWorkers(id),
+    () => deleteIfAny(dependencies, id),
+    cgroup && (() => endCgroup(cgroupMode, cgroup)),
+    () => groups.forget(id),
+    aside && (() => setAside(directory, aside)),
+    () => images.releaseRootfs(id),
+    () => removeConmonFiles({ exitDir: paths.exits, socketDir: paths.sockets }, id),
+    cgroup && (() => removeConmonGroup(cgroupMode, { cgroupParent: path.posix.dirname(cgroup), containerId: id })),
+  ];
+  const clean = await allOf({ log, what: "a container", id }, steps);
+  if (clean) await allOf({ log, what: "a container", id }, [() => rm(directory, { recursive: true, force: true })]);
+}
+
+async function setAside(directory: string, place: string): Promise<void> {
+  unmount(path.join(directory, "rootfs"));
+  await moveAside(directory, place);
+}
+
+/** The OCI runtime's `delete --force`, where it has anything of this id. */
+export async function deleteIfAny(dependencies: Pick<Context, "reaper" | "oci">, id: string): Promise<void> {
+  const state = await stat(path.join(dependencies.oci.root, id)).catch(() => undefined);
+  if (state) await call(dependencies, "delete", ["--force", id]);
+}
+
+/** Where the OCI runtime was told to put a container; undefined before it was told anything. */
+async function cgroupOf(bundle: string): Promise<string | undefined> {
+  try {
+    const spec: unknown = JSON.parse(await readFile(path.join(bundle, "config.json"), "utf8"));
+    const cgroup = (spec as { linux?: { cgroupsPath?: unknown } } | null)?.linux?.cgroupsPath;
+    return typeof cgroup === "string" && cgroup ? cgroup : undefined;
+  } catch {
+    return undefined; // not written, or not to its end: then nothing was started from it
+  }
+}
+
+type Step = (() => unknown) | undefined | false | "";
+
+/** Every step, whatever becomes of the others. True when none has failed. */
+async function allOf({ log, what, id }: { log: Logger; what: string; id: string }, steps: Step[]): Promise<boolean> {
+  let clean = true;
+  for (const step of steps) {
+    if (!step) continue;
+    try {
+      await step();
+    } catch (error) {
+      clean = false;
+      log.warn(`cannot take all of ${what} away; the next start tries again`, { id, error });
+    }
+  }
+  return clean;
+}
