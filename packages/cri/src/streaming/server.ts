@@ -11,6 +11,8 @@ import { type Prepared, serveSession } from "./serve-session.ts";
 import type { StreamingServer, StreamingServerOptions } from "./types.ts";
 import { validateAttach, validateExec, validatePortForward } from "./validate.ts";
 
+/** Connections at once; further ones are closed. */
+const maxConnections = 4000;
 /** Milliseconds a stopped server's clients have to take the news. */
 const stopMs = 1000;
 
@@ -35,6 +37,7 @@ export function createStreamingServer(options: StreamingServerOptions): Streamin
   const stopping = new AbortController();
   const sockets = new Set<Duplex>();
   const server = createServer();
+  server.maxConnections = maxConnections;
 
   const url = (prepared: Prepared) => {
     const listening = server.address() as AddressInfo | null;

@@ -1,2 +1,3 @@
+export { type Attack, attacks, type Ended, launch } from "./attacks.ts";
 export { collect, connectedPair, slowSink } from "./streams.ts";
 export { listenUpgrades, type UpgradeServer } from "./upgrade-server.ts";

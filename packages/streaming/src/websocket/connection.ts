@@ -5,6 +5,7 @@ import { Heartbeat } from "../heartbeat.ts";
 import { roomIn } from "../node.ts";
 import { roomToWrite, tuneSocket, writeParts } from "../transport.ts";
 import { encodeFrameHeader, encodeMaskedFrame, Opcode } from "./frame.ts";
+import { Unfinished } from "./unfinished.ts";
 
 /** What ws is told on both sides. Sizes in bytes. */
 export const webSocketOptions = {
@@ -20,6 +21,8 @@ export const webSocketOptions = {
 
 /** Milliseconds the peer may take for its close once it has all we sent. */
 const closeMs = 5000;
+/** Milliseconds that one who broke the protocol gets to read our close. */
+const failMs = 1000;
 
 export interface WebSocketHandler {
   /** A whole message. A view that stays valid. */
@@ -64,6 +67,7 @@ export class WebSocketConnection {
   #pongUnderWay = false;
   #silentTicks = 0;
   #closingTicks = 0;
+  readonly #unfinished = new Unfinished();
 
   constructor(ws: WebSocket, socket: Duplex, options: WebSocketConnectionOptions) {
     tuneSocket(socket);
@@ -80,6 +84,8 @@ export class WebSocketConnection {
       idle: onIdle,
       tick: () => this.#tick(lostMs),
     });
+    // Behind ws' own listener: what this chunk completed has been handed out by now.
+    socket.on("data", (chunk: Buffer) => this.#received(chunk.byteLength));
     ws.on("message", (data: Buffer, isBinary: boolean) => this.#message(data, isBinary));
     ws.on("ping", (data: Buffer) => this.#pinged(data));
     ws.on("pong", () => this.#heard());
@@ -150,7 +156,7 @@ export class WebSocketConnection {
 
   /**
    * Ends a connection whose peer broke the protocol: the close frame says how, the handler's end() gets a `protocol` error,
-   * and in 5 s the connection is closed, whether or not the peer has taken our close.
+   * and in 1 s the connection is closed, whether or not the peer has taken our close.
    */
   fail({ code, message }: ProtocolError): void {
     const cause = new ProtocolError(message, code);
@@ -165,11 +171,17 @@ export class WebSocketConnection {
   }
 
   #terminateSoon() {
-    const timer = setTimeout(() => this.#ws.terminate(), closeMs);
+    const timer = setTimeout(() => this.#ws.terminate(), failMs);
     void this.closed.then(() => clearTimeout(timer));
   }
 
+  #received(bytes: number) {
+    if (this.#ended || this.#unfinished.add(bytes)) return;
+    this.fail(new ProtocolError("too many unfinished messages are held", 1009));
+  }
+
   #message(data: Buffer, isBinary: boolean) {
+    this.#unfinished.clear();
     if (this.#ended) return;
     this.#silentTicks = 0;
     this.#heartbeat.used();
@@ -220,6 +232,7 @@ export class WebSocketConnection {
 
   #closedNow(code: number, reason: string) {
     this.#heartbeat[Symbol.dispose]();
+    this.#unfinished.clear();
     this.#closed.resolve();
     this.#end(code, reason);
   }
