@@ -7,6 +7,7 @@ import { CommandError } from "../errors.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { enterRawMode } from "../terminal.ts";
 import { HistoryGate } from "./attach-history.ts";
+import { toldWhereItBroke } from "./broken-session.ts";
 import { brokenSessionNote, checkTimeout, chooseTerminal, isCompleted, streamFlags } from "./stream-flags.ts";
 import { transportsOf } from "./transports.ts";
 
@@ -78,7 +79,7 @@ export async function attachTo(context: Context, target: AttachTarget): Promise<
   const { stdin: withInput, raw } = chooseTerminal(context, { stdin, tty: container.tty === true, quiet });
   const { attach: run } = await import("@hawser/client");
   if (!quiet) context.warn("If you don't see a command prompt, try pressing enter.");
-  {
+  const session = async () => {
     await using terminal = raw ? await enterRawMode(io, { redraw: true }) : undefined;
     const gate = history && new HistoryGate(io);
     let released: Promise<void> | undefined;
@@ -102,7 +103,8 @@ export async function attachTo(context: Context, target: AttachTarget): Promise<
     } finally {
       await released;
     }
-  }
+  };
+  await toldWhereItBroke(session(), { client, pod });
   if (quiet || !stdin || !raw || pod.spec?.restartPolicy !== "Always") return;
   const again = `'${program} attach ${name} -c ${container.name} -i -t'`;
   await context.out(

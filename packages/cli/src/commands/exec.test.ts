@@ -176,7 +176,7 @@ describe("hawser exec", () => {
     const { code, stdout, stderr } = await commandLine(["exec", "web", "--", "ls"], { server: server.url }).result;
     assert.equal(code, 255);
     assert.equal(stdout, "half");
-    assert.match(stderr, /^error: /);
+    assert.match(stderr, /^error: the session broke off: .*\nThe API server and the kubelet of node n1 answer: /);
   });
 
   it("puts the terminal into raw mode, tells its size and each change, and puts it back", async () => {

@@ -5,6 +5,7 @@ import { type Context, command } from "../command.ts";
 import { CommandError, ExitError, UsageError } from "../errors.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { enterRawMode } from "../terminal.ts";
+import { toldWhereItBroke } from "./broken-session.ts";
 import { brokenSessionNote, chooseTerminal, isCompleted, streamFlags } from "./stream-flags.ts";
 import { transportsOf } from "./transports.ts";
 
@@ -56,20 +57,23 @@ async function runExec(context: Context, line: Parsed<typeof streamFlags>): Prom
   const { stdin, raw } = chooseTerminal(context, flags);
   const { io } = context;
   const { exec: run } = await import("@hawser/client");
-  await using terminal = raw ? await enterRawMode(io) : undefined;
-  const { exitCode } = await run(client, {
-    namespace,
-    pod: pod.metadata?.name ?? word,
-    container,
-    command: remote,
-    stdin: stdin ? io.stdin : undefined,
-    stdout: io.stdout,
-    stderr: raw ? undefined : io.stderr,
-    tty: raw,
-    size: terminal?.sizes,
-    signal,
-    ...transportsOf(io.env, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS"),
-  });
+  const session = async () => {
+    await using terminal = raw ? await enterRawMode(io) : undefined;
+    return await run(client, {
+      namespace,
+      pod: pod.metadata?.name ?? word,
+      container,
+      command: remote,
+      stdin: stdin ? io.stdin : undefined,
+      stdout: io.stdout,
+      stderr: raw ? undefined : io.stderr,
+      tty: raw,
+      size: terminal?.sizes,
+      signal,
+      ...transportsOf(io.env, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS"),
+    });
+  };
+  const { exitCode } = await toldWhereItBroke(session(), { client, pod });
   if (exitCode !== 0) throw new ExitError(`command terminated with exit code ${exitCode}`, { exitCode });
   return 0;
 }

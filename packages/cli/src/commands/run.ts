@@ -10,6 +10,7 @@ import { write } from "../io.ts";
 import { nameOf, objectPrinter } from "../printers/objects.ts";
 import { attachTo } from "./attach.ts";
 import { maxLogBytes } from "./attach-history.ts";
+import { BrokenSession } from "./broken-session.ts";
 import { dryRunOf } from "./delete.ts";
 import { type RunFlags, runFlags } from "./run-flags.ts";
 import { podOf } from "./run-pod.ts";
@@ -155,7 +156,7 @@ async function follow(context: Context, running: Running): Promise<number> {
 
 /** A session that broke off is its own failure: a log after it would hide that. */
 function isLost(error: unknown): boolean {
-  return error instanceof Error && error.name === "StreamError";
+  return error instanceof BrokenSession;
 }
 
 function startedPod(object: Pod | undefined): Pod | undefined {
