@@ -1,7 +1,7 @@
 import path from "node:path";
 import type { NetworkRecord } from "../store/records.ts";
 import { type Attachment, type CNI, type PluginConfig, plugin } from "./cni.ts";
-import { createNetns, removeNetns } from "./netns.ts";
+import { createNetns, dropUnpinned, removeNetns } from "./netns.ts";
 
 const cniVersion = "1.0.0";
 
@@ -57,6 +57,7 @@ export async function connect(network: Network, netns: string, connection: Conne
 /** Gives back addresses, ports and the namespace. Idempotent: what is gone is gone. */
 export async function disconnect(network: Network, netns: string, connection: Connection): Promise<void> {
   const to = attachment(connection, netns, "eth0");
+  await dropUnpinned(netns);
   if (connection.portMappings.length > 0) await plugin(network.cni, "DEL", portmap(network, connection), to);
   await plugin(network.cni, "DEL", bridge(network), to);
   await removeNetns(netns); // with it goes the loopback interface

@@ -1,7 +1,7 @@
 import { openSync } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import { closeQuietly, lastError, libc } from "../native/libc.ts";
-import { MS, mount, unmount } from "../native/mount.ts";
+import { fsType, MS, mount, typeOf, unmount } from "../native/mount.ts";
 
 const CLONE_NEWNET = 0x40000000;
 
@@ -42,6 +42,12 @@ export async function createNetns(file: string): Promise<void> {
 export async function removeNetns(file: string): Promise<void> {
   unmount(file);
   await rm(file, { force: true });
+}
+
+/** Removes a file that a crash has left before a namespace was pinned to it: plugins choke on it. Idempotent. */
+export async function dropUnpinned(file: string): Promise<void> {
+  const type = await typeOf(file);
+  if (type !== undefined && type !== fsType.nsfs) await rm(file, { force: true });
 }
 
 /** Runs `body`, which must not wait, inside a pinned network namespace: a socket made there stays there. */
