@@ -27,7 +27,7 @@ describe("the package", () => {
     const { version } = JSON.parse(await readFile(join(checkout, "packages/hawser/package.json"), "utf8"));
     assert.match(await must([hawser, "version"]), new RegExp(`hawser ${version.replaceAll(".", "\\.")} `));
     assert.match(await must([hawser, "--help"]), /^ {2}up /m);
-    for (const hop of ["apiserver", "kubelet", "runtime", "image", "up", "exec"]) {
+    for (const hop of ["apiserver", "kubelet", "runtime", "image", "node", "ps", "up", "exec"]) {
       assert.match(await must([hawser, hop, "--help"]), /\S/);
     }
   });
@@ -44,6 +44,13 @@ describe("the package", () => {
     } finally {
       await must([hawser, "down", "--data-dir", dataDir]);
     }
+  });
+
+  it("brings the runtime's unit, and a configuration that is the program's own", async () => {
+    const packaging = join(folder, "prefix/lib/node_modules/hawser/packaging");
+    assert.deepEqual((await readdir(packaging)).sort(), ["hawser-runtime.service", "hawser-runtime.yaml"]);
+    const config = await readFile(join(packaging, "hawser-runtime.yaml"), "utf8");
+    assert.equal(await must([hawser, "runtime", "--default-config"]), config);
   });
 
   it("has no dependency but the two that bring machine code", async () => {

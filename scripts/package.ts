@@ -1,6 +1,6 @@
-// Packs the program into hawser-VERSION.tgz: the bundles of packages/hawser/dist, the launcher, and the
-// dependencies that bring machine code. `package.ts [FOLDER]` says where to. `npm install -g hawser-VERSION.tgz` makes a working `hawser` of it.
-import { execFile } from "node:child_process";
+// Packs the program into hawser-VERSION.tgz: the bundles of packages/hawser/dist, the launcher, what a service of systemd
+// needs (packaging), and the dependencies that bring machine code. `package.ts [FOLDER]` says where to.
+// `npm install -g hawser-VERSION.tgz` makes a working `hawser` of it.
 import { copyFile, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -33,6 +33,7 @@ await rm(stage, { recursive: true, force: true });
 await mkdir(stage, { recursive: true });
 await cp(join(home, "dist"), join(stage, "dist"), { recursive: true });
 await cp(join(home, "bin"), join(stage, "bin"), { recursive: true });
+await cp(join(root, "packaging"), join(stage, "packaging"), { recursive: true });
 await copyFile(join(root, "LICENSE"), join(stage, "LICENSE"));
 await copyFile(join(root, "README.md"), join(stage, "README.md"));
 const manifest = {
