@@ -1,6 +1,7 @@
 // Packs the program into hawser-VERSION.tgz: the bundles of packages/hawser/dist, the launcher, what a service of systemd
 // needs (packaging), and the dependencies that bring machine code. `package.ts [FOLDER]` says where to.
 // `npm install -g hawser-VERSION.tgz` makes a working `hawser` of it.
+import { execFile } from "node:child_process";
 import { copyFile, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";

@@ -15,7 +15,7 @@ const id = (digit: string) => digit.repeat(64);
 const second = 1_000_000_000n;
 const born = 1_700_000_000n * second;
 
-function pod(digit: string, name: string, state = PodSandboxState.SANDBOX_READY) {
+function pod(digit: string, name: string, state: PodSandboxState = PodSandboxState.SANDBOX_READY) {
   return {
     id: id(digit),
     metadata: { name, namespace: "default", uid: `uid-${name}`, attempt: 0 },
