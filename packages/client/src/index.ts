@@ -1,3 +1,6 @@
+export { type Status, StatusError } from "@hawser/api";
+export type { PortForwardTransport, TerminalSize, UpgradeKind } from "@hawser/streaming";
+export { StreamError, type StreamErrorKind, UpgradeError } from "@hawser/streaming/errors";
 export { answerError, isStatus } from "./answer.ts";
 export {
   type ClientOptions,
@@ -27,6 +30,7 @@ export {
 } from "./config/file.ts";
 export { inClusterConfig } from "./config/in-cluster.ts";
 export { type ConfigOverrides, clusterConfig, type LoadOptions, loadKubeconfig } from "./config/kubeconfig.ts";
+export * from "./connect-port.ts";
 export { ConnectionError, type ConnectionErrorKind } from "./connection-error.ts";
 export * from "./cp.ts";
 export * from "./informer.ts";
