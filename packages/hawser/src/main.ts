@@ -1,6 +1,5 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { clusterPaths, defaultDataDir } from "./cluster/paths.ts";
 import { help } from "./help.ts";
 
 type Main = (argv: string[]) => Promise<number>;
@@ -24,7 +23,9 @@ const commands: Record<string, () => Promise<Main>> = {
   kubelet: async () => (await import("@hawser/kubelet/main")).main,
   runtime: async () => (await import("@hawser/runtime/main")).main,
   image: async () => {
-    process.env.HAWSER_RUNTIME_SOCKET ??= clusterPaths(defaultDataDir).runtimeSocket;
+    const { socketOf, usualEndpoint } = await import("./node/endpoint.ts");
+    const endpoint = await usualEndpoint(process.env);
+    if (endpoint !== undefined) process.env.HAWSER_RUNTIME_SOCKET = socketOf(endpoint);
     return (await import("@hawser/runtime/image")).main;
   },
   node: async () => (await import("./node/main.ts")).node,

@@ -21,7 +21,8 @@ export function runtimeArguments(paths: ClusterPaths, settings: ClusterSettings)
     ...["--root", paths.runtimeRoot, "--socket", paths.runtimeSocket, "--pod-cidr", settings.podCIDR],
     ...(settings.ociRuntime ? ["--oci-runtime", settings.ociRuntime] : []),
     ...(settings.runtimeConfig ? ["--config", settings.runtimeConfig] : []),
-    ...["-v", String(settings.verbosity)],
+    // A flag wins over the file for as long as it runs: without one, the file's verbosity can be reloaded.
+    ...(settings.verbosity > 0 || !settings.runtimeConfig ? ["-v", String(settings.verbosity)] : []),
   ];
 }
 

@@ -1,6 +1,6 @@
-import { access, constants } from "node:fs/promises";
+// Without the CRI's client: `hawser image` asks here too, before its own code is loaded.
+import { access } from "node:fs/promises";
 import { resolve } from "node:path";
-import { type CRIConnection, connectCRI, socketPathOf } from "@hawser/cri";
 import { runtimeEndpoint } from "../cluster/arguments.ts";
 import { clusterPaths, defaultDataDir } from "../cluster/paths.ts";
 import { readSettings } from "../cluster/settings.ts";
@@ -8,23 +8,16 @@ import { MisuseError } from "./io.ts";
 
 /** Where packaging/hawser-runtime.service has its socket. */
 const serviceSocket = "/run/hawser/runtime.sock";
-/** How long a runtime may take to answer, milliseconds. */
-const connectMs = 3_000;
+const usual = { dataDir: defaultDataDir, socket: serviceSocket };
+type Defaults = typeof usual;
 
 interface Asked {
   "runtime-endpoint"?: string | undefined;
   "data-dir"?: string | undefined;
 }
 
-/**
- * The runtime that is meant, as `unix:///PATH`: what the flags say, then what the environment says, then the cluster in the default place,
- * then the service. Throws where there is none.
- */
-export async function findEndpoint(
-  flags: Asked,
-  env: NodeJS.ProcessEnv,
-  defaults = { dataDir: defaultDataDir, socket: serviceSocket },
-): Promise<string> {
+/** The runtime that is meant, as `unix:///PATH`. Throws an Error that says how to name one where there is none. */
+export async function findEndpoint(flags: Asked, env: NodeJS.ProcessEnv, defaults: Defaults = usual): Promise<string> {
   const { "runtime-endpoint": given, "data-dir": dataDir } = flags;
   if (given !== undefined && dataDir !== undefined) throw new MisuseError("--runtime-endpoint or --data-dir, not both");
   if (given !== undefined) return endpointOf(given, "--runtime-endpoint");
@@ -33,45 +26,40 @@ export async function findEndpoint(
     if (found === undefined) throw new Error(`there is no cluster in ${dataDir}`);
     return found;
   }
-  for (const name of ["CONTAINER_RUNTIME_ENDPOINT", "HAWSER_RUNTIME_SOCKET"]) {
-    const value = env[name];
-    if (value) return endpointOf(value, name);
-  }
-  const found = await clusterEndpoint(defaults.dataDir);
+  const found = await usualEndpoint(env, defaults);
   if (found !== undefined) return found;
-  if (await exists(defaults.socket)) return `unix://${defaults.socket}`;
   throw new Error(
     `which runtime? There is no cluster in ${defaults.dataDir} and no service on ${defaults.socket}: say --data-dir DIR, --runtime-endpoint unix:///PATH or CONTAINER_RUNTIME_ENDPOINT`,
   );
 }
 
-/** Connects at once or not at all. Throws an Error that says why. */
-export async function connectTo(endpoint: string): Promise<CRIConnection> {
-  const socket = socketPathOf(endpoint);
-  await access(socket, constants.R_OK | constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code === "EACCES")
-      throw new Error(`${socket}: permission denied; the runtime's socket is root's`, { cause });
-    if (cause.code === "ENOENT") throw new Error(`no runtime runs on ${endpoint}: there is no such socket`, { cause });
-    throw cause;
-  });
-  return await connectCRI({ endpoint, timeoutMs: connectMs });
+/** The runtime that is meant where no flag says so: the environment's, that of the cluster in the default place, the service's. */
+export async function usualEndpoint(env: NodeJS.ProcessEnv, defaults: Defaults = usual): Promise<string | undefined> {
+  for (const name of ["HAWSER_RUNTIME_SOCKET", "CONTAINER_RUNTIME_ENDPOINT"]) {
+    const value = env[name];
+    if (value) return endpointOf(value, name);
+  }
+  const found = await clusterEndpoint(defaults.dataDir);
+  if (found !== undefined) return found;
+  return (await exists(defaults.socket)) ? `unix://${defaults.socket}` : undefined;
+}
+
+/** The path of an endpoint that one of these has found. */
+export function socketOf(endpoint: string): string {
+  return endpoint.slice("unix://".length);
 }
 
 async function clusterEndpoint(dataDir: string): Promise<string | undefined> {
   const paths = clusterPaths(dataDir);
   const settings = await readSettings(paths);
-  return settings && runtimeEndpoint(paths, settings);
+  return settings && endpointOf(runtimeEndpoint(paths, settings), paths.settings);
 }
 
+/** `unix:///PATH`, `unix:/PATH` or a path alone, which may be relative. */
 function endpointOf(text: string, where: string): string {
-  if (/^[a-z]+:/.test(text)) {
-    try {
-      return `unix://${socketPathOf(text)}`;
-    } catch (cause) {
-      throw new MisuseError(`${where} "${text}" is not unix:///PATH`, { cause });
-    }
-  }
-  return `unix://${resolve(text)}`; // in a URL, a relative path would be a host
+  const path = text.replace(/^unix:(\/\/)?(?=\/)/, "");
+  if (/^[a-z]+:/.test(path)) throw new MisuseError(`${where} "${text}" is not unix:///PATH`);
+  return `unix://${resolve(path)}`;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,5 +1,6 @@
 const common = `
-  --runtime-endpoint URL   the CRI socket, unix:///PATH or a path (or CONTAINER_RUNTIME_ENDPOINT)
+  --runtime-endpoint URL   the CRI socket, unix:///PATH or a path (or the variables
+                           HAWSER_RUNTIME_SOCKET or CONTAINER_RUNTIME_ENDPOINT)
   --data-dir DIR           the cluster whose runtime is meant (default: the one in /var/lib/hawser, else the
                            service's, /run/hawser/runtime.sock)
 `;

@@ -7,7 +7,8 @@ import { describe, it } from "node:test";
 import { Code, ContainerState, CRIError, PodSandboxState, serveCRI } from "@hawser/cri";
 import { parse } from "yaml";
 import { clusterPaths } from "../cluster/paths.ts";
-import { connectTo, findEndpoint } from "./endpoint.ts";
+import { connectTo } from "./connect.ts";
+import { findEndpoint } from "./endpoint.ts";
 import { runNodeCommand } from "./run.ts";
 import { cpuPercent } from "./stats.ts";
 
@@ -360,6 +361,8 @@ describe("which runtime is meant", () => {
     );
     assert.equal(await findEndpoint({ "data-dir": folder }, other, nowhere), `unix://${folder}/run/runtime.sock`);
     assert.equal(await findEndpoint({}, other, nowhere), "unix:///run/other.sock");
+    const both = { ...other, HAWSER_RUNTIME_SOCKET: "/run/ours.sock" };
+    assert.equal(await findEndpoint({}, both, nowhere), "unix:///run/ours.sock");
     assert.equal(await findEndpoint({}, {}, { ...nowhere, dataDir: folder }), `unix://${folder}/run/runtime.sock`);
     assert.equal(await findEndpoint({}, {}, { ...nowhere, socket: socketPath }), `unix://${socketPath}`);
     await writeFile(clusterPaths(folder).settings, JSON.stringify({ runtimeEndpoint: "unix:///run/containerd.sock" }));

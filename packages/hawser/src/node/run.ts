@@ -1,5 +1,6 @@
 import { rpcErrorText } from "@hawser/cri";
-import { connectTo, findEndpoint } from "./endpoint.ts";
+import { connectTo } from "./connect.ts";
+import { findEndpoint } from "./endpoint.ts";
 import { nodeHelp, verbHelp } from "./help.ts";
 import { images } from "./images.ts";
 import { info } from "./info.ts";

@@ -13,7 +13,8 @@ const help = `hawser image: the images of a node
   hawser image rm NAME|ID...    remove images, with all their names
 
 Options:
-  --socket PATH                 the runtime's socket (or HAWSER_RUNTIME_SOCKET)
+  --socket PATH                 the runtime's socket (or the variables HAWSER_RUNTIME_SOCKET or
+                                CONTAINER_RUNTIME_ENDPOINT; else the cluster's in /var/lib/hawser, else the service's)
   --creds USER:PASSWORD         credentials for pull
   -q, --quiet                   print ids or names only
   --no-trunc                    whole ids and digests
