@@ -33,6 +33,7 @@ const tools = [
   "ps",
   "socat",
   "date",
+  "tar",
 ];
 
 /** Writes an archive for `ctr images import` or `hawser image load` into `folder`, and returns its path. */

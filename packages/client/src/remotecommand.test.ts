@@ -57,6 +57,16 @@ for (const transport of ["websocket", "spdy"] as const) {
       ]);
     });
 
+    it("without any stream drops the output, which a server wants to be asked for", async () => {
+      await using server = await commandServer(async (session) => {
+        await session.stdout?.write(bytes("nobody reads this"));
+        await session.finish(exitStatus(4));
+      });
+      await using client = createClient(server.config);
+      assert.equal((await exec(client, { ...target, transports })).exitCode, 4);
+      assert.match(server.requests[0] ?? "", /\?command=cat&stdout=true$/);
+    });
+
     it("ends though its input never does, and leaves the input usable", async () => {
       await using server = await commandServer(async (session) => {
         await session.stdout?.write(bytes("out"));

@@ -11,7 +11,7 @@ export interface AttachOptions {
   pod: string;
   /** Default: the only container of the pod; the server refuses to choose among several. */
   container?: string | undefined;
-  /** Each stream that is given is asked for; a stream that is not given is not. Ended when the input ends. */
+  /** Each stream that is given is asked for, and no other; where none is, the output is dropped. Ended when the input ends. */
   stdin?: Input | undefined;
   stdout?: Output | undefined;
   /** Never asked for together with `tty`: a terminal has one output. */
@@ -66,7 +66,14 @@ export async function attach(client: KubeClient, options: AttachOptions): Promis
 }
 
 function flags({ stdin, stdout, stderr, tty = false }: AttachOptions) {
-  return { stdin: stdin !== undefined, stdout: stdout !== undefined, stderr: stderr !== undefined && !tty, tty };
+  // A server refuses a session without any stream: the output is then asked for, and dropped.
+  const none = stdin === undefined && stdout === undefined && stderr === undefined;
+  return {
+    stdin: stdin !== undefined,
+    stdout: stdout !== undefined || none,
+    stderr: stderr !== undefined && !tty,
+    tty,
+  };
 }
 
 async function run(
