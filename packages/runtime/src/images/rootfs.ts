@@ -5,7 +5,7 @@ import { type IDMappings, onNode } from "../native/idmap.ts";
 import type { OCIImageConfig } from "./config.ts";
 import { readJSON, writeFileDurably } from "./disk.ts";
 import { unmountAll } from "./libc.ts";
-import { mountMappedOverlay, releaseMapped } from "./mapped-overlay.ts";
+import { mountMappedOverlay, releaseMapped } from "./mapped-mounts.ts";
 import { isMounted, mountOverlay } from "./overlay.ts";
 
 /** What a container's root file system is made of; it stays true when the image's record is gone. */
@@ -25,7 +25,7 @@ export interface RootfsUsers {
 }
 
 export interface RootfsOptions {
-  /** `<directory>/<container>/{rootfs.json,rootfs,upper,work}`; other files there are somebody else's. */
+  /** `<directory>/<container>/{rootfs.json,rootfs,upper,work,lower,volumes}`; other files there are somebody else's. */
   directory: string;
   log: Logger;
   /** The layers' roots, topmost first. Throws when one is not there. */
@@ -122,7 +122,7 @@ export class Rootfs {
     const rootfs = this.#path(containerId, "rootfs");
     unmountAll(rootfs);
     await rmdir(rootfs).catch(ignoreMissing); // never recursive: were it mounted still, that would empty the layers' view
-    await releaseMapped(this.#path(containerId, "lower"));
+    for (const name of ["lower", "volumes"]) await releaseMapped(this.#path(containerId, name));
     for (const name of ["upper", "work", "rootfs.json"]) {
       await rm(this.#path(containerId, name), { recursive: true, force: true });
     }

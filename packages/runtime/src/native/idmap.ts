@@ -53,6 +53,11 @@ export function onNode(mappings: readonly IDMapping[], id: number): number {
   return found.hostID + (id - found.containerID);
 }
 
+/** Who root inside is on the node. */
+export function rootOf({ uids, gids }: IDMappings): { uid: number; gid: number } {
+  return { uid: onNode(uids, 0), gid: onNode(gids, 0) };
+}
+
 /** Gives a user namespace that has none yet its mappings. Throws the system's error: EINVAL for overlapping ones. */
 export function writeMappings(pid: number, { uids, gids }: IDMappings): void {
   const lines = (mappings: IDMapping[]) =>

@@ -1,3 +1,4 @@
+import { lchownSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { closeQuietly, errno, lastError, libc } from "./libc.ts";
 
@@ -32,8 +33,8 @@ export async function readInRoot(root: string, path: string, maxBytes: number): 
   return await handle.readFile("utf8");
 }
 
-/** Makes a directory and its parents in a root filesystem, links followed but never out of it. */
-export function makeDirectoryInRoot(root: string, path: string): void {
+/** Makes a directory and its parents, `owner`'s, in a root filesystem; links are followed but never out of it. */
+export function makeDirectoryInRoot(root: string, path: string, owner = { uid: 0, gid: 0 }): void {
   const parts = path.split("/").filter(Boolean);
   for (let depth = 1; depth <= parts.length; depth++) {
     const parent = openInRoot(root, `/${parts.slice(0, depth - 1).join("/")}`, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -41,7 +42,9 @@ export function makeDirectoryInRoot(root: string, path: string): void {
     try {
       const name = parts[depth - 1] ?? "";
       if (name === ".." || name === ".") throw new Error(`working directory ${path} is not plain`);
-      if (libc.mkdirat(parent, name, 0o755) < 0 && errno() !== EEXIST) throw lastError("mkdir", path);
+      if (libc.mkdirat(parent, name, 0o755) === 0) {
+        if (owner.uid !== 0 || owner.gid !== 0) lchownSync(`/proc/self/fd/${parent}/${name}`, owner.uid, owner.gid);
+      } else if (errno() !== EEXIST) throw lastError("mkdir", path);
     } finally {
       closeQuietly(parent);
     }

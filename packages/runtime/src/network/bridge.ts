@@ -1,7 +1,9 @@
 import path from "node:path";
+import type { IDMappings } from "../native/idmap.ts";
 import type { NetworkRecord } from "../store/records.ts";
 import { type Attachment, type CNI, type PluginConfig, plugin } from "./cni.ts";
-import { createNetns, dropUnpinned, removeNetns } from "./netns.ts";
+import { createNetns, dropUnpinned } from "./netns.ts";
+import { createUserNamespaces, removeNamespaces } from "./userns.ts";
 
 const cniVersion = "1.0.0";
 
@@ -27,10 +29,14 @@ export interface Connection {
   portMappings: NetworkRecord["portMappings"];
 }
 
-/** Makes the pod's network namespace. Fast, and enough for the pause process to start. */
-export async function openNetns(network: Network, id: string): Promise<string> {
+/**
+ * Makes the pod's network namespace; with `users` in a user namespace of its own (usernsFile).
+ * Fast, and enough for the pause process to start.
+ */
+export async function openNetns(network: Network, id: string, users?: IDMappings): Promise<string> {
   const file = path.join(network.netnsDir, id);
-  await createNetns(file);
+  if (users) await createUserNamespaces(network.cni, { netns: file, mappings: users });
+  else await createNetns(file);
   return file;
 }
 
@@ -60,7 +66,7 @@ export async function disconnect(network: Network, netns: string, connection: Co
   await dropUnpinned(netns);
   if (connection.portMappings.length > 0) await plugin(network.cni, "DEL", portmap(network, connection), to);
   await plugin(network.cni, "DEL", bridge(network), to);
-  await removeNetns(netns); // with it goes the loopback interface
+  await removeNamespaces(netns); // with it goes the loopback interface
 }
 
 function attachment({ id, podName, podNamespace, podUID }: Connection, netns: string, ifName: string): Attachment {

@@ -19,7 +19,7 @@ export function usernsFile(netns: string): string {
  * Throws the system's error for mappings that cannot be; nothing is left then.
  */
 export async function createUserNamespaces(
-  dependencies: { reaper: Reaper; unsharePath: string },
+  dependencies: { reaper: Reaper },
   { netns, mappings }: { netns: string; mappings: IDMappings },
 ): Promise<void> {
   await using undo = new AsyncDisposableStack();
@@ -39,15 +39,12 @@ export async function createUserNamespaces(
  * Calls `body` with a process that lives in namespaces of its own. A process of several threads, as ours, cannot make a user
  * namespace, so a child does: cat repeats what it is told once unshare has become it, inside.
  */
-async function withinNewNamespaces(
-  { reaper, unsharePath }: { reaper: Reaper; unsharePath: string },
-  body: (pid: number) => void,
-): Promise<void> {
+async function withinNewNamespaces({ reaper }: { reaper: Reaper }, body: (pid: number) => void): Promise<void> {
   const [toChild, fromChild] = [openPipe(), openPipe()];
   const output = readable(fromChild.read);
   try {
-    const args = ["--user", "--net", "--", "/bin/cat"];
-    const child = spawn({ reaper }, { path: unsharePath, args, stdio: [toChild.read, fromChild.write, -1] });
+    const args = ["unshare", "--user", "--net", "--", "cat"];
+    const child = spawn({ reaper }, { path: "/usr/bin/env", args, stdio: [toChild.read, fromChild.write, -1] });
     try {
       closeQuietly(toChild.read, fromChild.write);
       [toChild.read, fromChild.write] = [-1, -1];

@@ -24,6 +24,8 @@ export interface ConmonOptions {
   stdin: boolean;
   stdinOnce: boolean;
   terminal: boolean;
+  /** Whom the container's pipes are to belong to, so that its own root can open them anew; root's own otherwise. */
+  stdioOwner?: { uid: number; gid: number } | undefined;
 }
 
 export interface Conmon {
@@ -48,7 +50,7 @@ export async function createUnderConmon(
   const { id, bundle } = options;
   using snapshot = oci.view.snapshot();
   // `-r` and `--runtime-arg` make the beginning of the command line that conmon runs.
-  const [runtimePath = oci.path, ...prefix] = [...snapshot.prefix, oci.path];
+  const [runtimePath = oci.path, ...prefix] = [...givingPipes(options.stdioOwner), ...snapshot.prefix, oci.path];
   const sync = openPipe();
   let child: { pid: number; exited: Promise<number> };
   try {
@@ -88,6 +90,13 @@ export async function createUnderConmon(
   if (pid > 0) return { conmonPid: child.pid, pid, exited: child.exited };
   await child.exited;
   throw new OCIError("create", cleaned(message ?? "conmon gave no reason"));
+}
+
+/** Before a command line: its standard descriptors, as far as they are pipes, get another owner. */
+function givingPipes(owner: { uid: number; gid: number } | undefined): string[] {
+  if (!owner) return [];
+  const script = `for n in 0 1 2; do [ ! -p /dev/fd/$n ] || chown ${owner.uid}:${owner.gid} /dev/fd/$n; done; exec "$@"`;
+  return ["/bin/sh", "-c", script, "sh"];
 }
 
 interface SyncAnswer {

@@ -7,11 +7,13 @@ import {
   SecurityProfile_ProfileType,
   SupplementalGroupsPolicy,
 } from "@hawser/cri";
+import { type IDMappings, rootOf } from "../native/idmap.ts";
 import { makeDirectoryInRoot, readInRoot } from "../native/in-root.ts";
 import type { ResourceRecord } from "../store/records.ts";
 import { capabilitySets } from "./capabilities.ts";
 import { grantDevices } from "./devices.ts";
 import { clampOOMScore, type Host } from "./host.ts";
+import { userNamespace } from "./pause-spec.ts";
 import { compact, ociResources } from "./resources.ts";
 import { seccompFor } from "./seccomp.ts";
 import { baseMounts, mergeMounts, type RequestedMounts } from "./spec-mounts.ts";
@@ -38,6 +40,8 @@ export interface ContainerSpecOptions {
   mounts: RequestedMounts;
   /** Paths of the namespaces shared with the pod or another container; absent ones are the node's. */
   namespaces: Linux["namespaces"];
+  /** The ids of the user namespace among them. */
+  users?: IDMappings | undefined;
   hostname: string;
   shm: string;
   files: Record<string, string>;
@@ -59,7 +63,7 @@ export async function containerSpec(options: ContainerSpecOptions): Promise<Spec
   const { user, home } = resolveUser(userRequest(security, image.User ?? ""), files);
   const cwd = config.workingDir || image.WorkingDir || "/";
   if (!cwd.startsWith("/")) throw new CRIError(Code.InvalidArgument, `working directory "${cwd}" is not absolute`);
-  if (cwd !== "/") makeDirectoryInRoot(rootfs, cwd);
+  if (cwd !== "/") makeDirectoryInRoot(rootfs, cwd, options.users && rootOf(options.users));
   const capabilities = capabilitySets(host, {
     privileged,
     capability: security?.capabilities,
@@ -98,6 +102,7 @@ export async function containerSpec(options: ContainerSpecOptions): Promise<Spec
     ),
     linux: {
       namespaces: options.namespaces,
+      ...(options.users && { uidMappings: options.users.uids, gidMappings: options.users.gids }),
       cgroupsPath: options.cgroupsPath,
       resources: { ...ociResources(options.resources, host.cgroup), devices: devices.rules },
       rootfsPropagation: mounts.rootfsPropagation,
@@ -187,6 +192,7 @@ export function containerNamespaces(options: {
   ipc: NamespaceMode;
   pid: NamespaceMode;
   netns: string | undefined;
+  users: IDMappings | undefined;
   targetPid: number | undefined;
   cgroup: "v1" | "v2";
 }): Linux["namespaces"] {
@@ -200,6 +206,7 @@ export function containerNamespaces(options: {
   if (options.pid === NamespaceMode.CONTAINER) list.push({ type: "pid" });
   if (options.pid === NamespaceMode.POD) list.push({ type: "pid", path: of(pausePid, "pid") });
   if (options.pid === NamespaceMode.TARGET && targetPid) list.push({ type: "pid", path: of(targetPid, "pid") });
+  list.push(...userNamespace(options.netns, options.users).namespaces);
   if (options.cgroup === "v2") list.push({ type: "cgroup" });
   return list;
 }

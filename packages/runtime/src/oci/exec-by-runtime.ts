@@ -1,3 +1,4 @@
+import { fchownSync } from "node:fs";
 import { readFile, unlink } from "node:fs/promises";
 import path from "node:path";
 import { closeQuietly } from "../native/libc.ts";
@@ -59,6 +60,10 @@ async function start(
     if (options.stdin) [pipes.stdin] = openPipes(streamPipeBytes);
     if (options.stdout) [pipes.stdout] = openPipes(outputBytes);
     if (options.stderr) [pipes.stderr] = openPipes(outputBytes);
+    const { stdioOwner: owner } = options.container;
+    for (const pipe of [pipes.stdin, pipes.stdout, pipes.stderr]) {
+      if (pipe && owner) fchownSync(pipe.read, owner.uid, owner.gid);
+    }
     const args = [
       ...globalArgs(oci, 4),
       ...["exec", "--process", "/proc/self/fd/3", ...group.args],

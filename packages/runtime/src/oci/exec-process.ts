@@ -4,7 +4,7 @@ import { OCIError } from "./runtime.ts";
 import type { Process } from "./types.ts";
 
 export interface ExecProcessOptions {
-  container: Pick<ContainerRecord, "id" | "init" | "process">;
+  container: Pick<ContainerRecord, "id" | "init" | "process" | "stdioOwner">;
   process: Process;
   group: ExecGroup;
   /** Which streams are to be piped; the others are /dev/null. */

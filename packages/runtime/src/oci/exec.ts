@@ -31,7 +31,7 @@ export interface ExecDependencies {
 }
 
 export interface ExecOptions {
-  container: Pick<ContainerRecord, "id" | "init" | "process" | "cgroupPath">;
+  container: Pick<ContainerRecord, "id" | "init" | "process" | "cgroupPath" | "stdioOwner">;
   command: string[];
   tty: boolean;
   stdin?: ByteSource | undefined;

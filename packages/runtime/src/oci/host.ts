@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import { Code, CRIError, type SELinuxOption } from "@hawser/cri";
 import { capabilityNames } from "./capabilities.ts";
 
 /** What this process itself may do; nobody can be granted more. */
@@ -13,15 +14,17 @@ export interface Host {
   hostname: string;
   cgroup: "v1" | "v2";
   appArmor: boolean;
+  selinux: boolean;
 }
 
 /** Reads what the kernel says of this process. */
 export async function readHost(cgroup: "v1" | "v2"): Promise<Host> {
-  const [status, oom, limits, appArmor] = await Promise.all([
+  const [status, oom, limits, appArmor, selinux] = await Promise.all([
     readFile("/proc/self/status", "utf8"),
     readFile("/proc/self/oom_score_adj", "utf8"),
     readFile("/proc/self/limits", "utf8"),
     readFile("/sys/module/apparmor/parameters/enabled", "utf8").catch(() => "N"),
+    readFile("/sys/fs/selinux/enforce", "utf8").catch(() => undefined),
   ]);
   const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`);
   return {
@@ -31,6 +34,7 @@ export async function readHost(cgroup: "v1" | "v2"): Promise<Host> {
     hostname: hostname(),
     cgroup,
     appArmor: appArmor.startsWith("Y"),
+    selinux: selinux !== undefined,
   };
 }
 
@@ -51,4 +55,18 @@ function hardLimit(line: string): [string, number][] {
 export function clampOOMScore(host: Pick<Host, "oomScoreAdj" | "capabilities">, wanted: number): number {
   const score = Math.min(1000, Math.max(-1000, wanted));
   return host.capabilities.has("CAP_SYS_RESOURCE") ? score : Math.max(host.oomScoreAdj, score);
+}
+
+/**
+ * A label without SELinux in the kernel says nothing, and is taken. With it we would have to set it, which we do not.
+ * Throws Unimplemented.
+ */
+export function refuseSELinux(
+  host: Pick<Host, "selinux">,
+  security: { selinuxOptions?: SELinuxOption | undefined; privileged: boolean } | undefined,
+): void {
+  const { user, role, type, level } = security?.selinuxOptions ?? {};
+  if (host.selinux && !security?.privileged && (user || role || type || level)) {
+    throw new CRIError(Code.Unimplemented, "SELinux is not implemented");
+  }
 }

@@ -11,6 +11,7 @@ const host: Host = {
   hostname: "node",
   cgroup: "v1",
   appArmor: false,
+  selinux: false,
 };
 const order = { host, root: "/pause", cgroupsPath: "/p/1", hostname: "pod", netns: "/run/netns/1", linux: undefined };
 const withSysctl = (name: string, value = "1", node: { ipc?: boolean; network?: boolean } = {}) => {

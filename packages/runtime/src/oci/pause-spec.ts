@@ -2,6 +2,8 @@ import { constants, copyFile, mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { LinuxPodSandboxConfig } from "@hawser/cri";
 import { Code, CRIError, NamespaceMode } from "@hawser/cri";
+import type { IDMappings } from "../native/idmap.ts";
+import { usernsFile } from "../network/userns.ts";
 import { clampOOMScore, type Host } from "./host.ts";
 import { type Linux, ociVersion, type Spec } from "./types.ts";
 
@@ -27,18 +29,22 @@ export interface PauseSpecOptions {
   cgroupsPath: string;
   hostname: string;
   netns: string | undefined;
+  /** The pod's own users; their namespace is beside its network's. */
+  users?: IDMappings | undefined;
   linux: LinuxPodSandboxConfig | undefined;
 }
 
 /** config.json of a sandbox' pause process: it holds the pod's namespaces, and reaps when it is their first process. */
 export function pauseSpec(options: PauseSpecOptions): Spec {
-  const { host, root, netns, linux, cgroupsPath, hostname } = options;
+  const { host, root, netns, users, linux, cgroupsPath, hostname } = options;
   const security = linux?.securityContext;
   const modes = security?.namespaceOptions;
   const namespaces: Linux["namespaces"] = [{ type: "mount" }];
   if (netns) namespaces.push({ type: "network", path: netns }, { type: "uts" });
   if (modes?.ipc !== NamespaceMode.NODE) namespaces.push({ type: "ipc" });
   if (modes?.pid !== NamespaceMode.NODE) namespaces.push({ type: "pid" });
+  const own = userNamespace(netns, users);
+  namespaces.push(...own.namespaces);
   const uid = Number(security?.runAsUser?.value ?? pauseUser);
   const gid = Number(security?.runAsGroup?.value ?? uid);
   return {
@@ -55,8 +61,33 @@ export function pauseSpec(options: PauseSpecOptions): Spec {
     },
     root: { path: root, readonly: true },
     ...(netns && { hostname }),
-    mounts: [{ destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] }],
-    linux: { namespaces, cgroupsPath, ...sysctls(linux, { net: !!netns, ipc: modes?.ipc !== NamespaceMode.NODE }) },
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+      // The shared root is not for a pod's own users to make devices in.
+      ...(users ? [{ destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755"] }] : []),
+    ],
+    linux: {
+      ...own,
+      namespaces,
+      cgroupsPath,
+      ...sysctls(linux, { net: !!netns, ipc: modes?.ipc !== NamespaceMode.NODE }),
+    },
+  };
+}
+
+/**
+ * The part of a spec that puts a process into its pod's user namespace. crun reads the mappings from there, runc wants
+ * them told as well.
+ */
+export function userNamespace(
+  netns: string | undefined,
+  users: IDMappings | undefined,
+): Pick<Linux, "namespaces" | "uidMappings" | "gidMappings"> {
+  if (!netns || !users) return { namespaces: [] };
+  return {
+    namespaces: [{ type: "user", path: usernsFile(netns) }],
+    uidMappings: users.uids,
+    gidMappings: users.gids,
   };
 }
 

@@ -62,7 +62,7 @@ export interface RequestedMounts {
 
 /**
  * The mounts a request asks for: host paths with their links resolved, made as directories where nothing is.
- * Throws InvalidArgument, or Unimplemented for what we do not do: id-mapped mounts, images as volumes.
+ * Throws InvalidArgument, or Unimplemented for what we do not do: images as volumes.
  */
 export async function requestedMounts(requested: CRIMount[]): Promise<RequestedMounts> {
   const mounts: Mount[] = [];
@@ -99,16 +99,7 @@ export function mergeMounts(base: Mount[], requested: Mount[]): Mount[] {
     .map(({ mount }) => mount);
 }
 
-function refuse({
-  propagation,
-  containerPath,
-  hostPath,
-  uidMappings,
-  gidMappings,
-  image,
-  recursiveReadOnly,
-  readonly,
-}: CRIMount) {
+function refuse({ propagation, containerPath, hostPath, image, recursiveReadOnly, readonly }: CRIMount) {
   if (image?.image) throw new CRIError(Code.Unimplemented, "an image as a volume is not implemented");
   if (!containerPath.startsWith("/")) {
     throw new CRIError(
@@ -118,8 +109,6 @@ function refuse({
   }
   if (!hostPath.startsWith("/"))
     throw new CRIError(Code.InvalidArgument, `mount host path "${hostPath}" is not absolute`);
-  if (uidMappings.length || gidMappings.length)
-    throw new CRIError(Code.Unimplemented, "id-mapped mounts are not implemented");
   if (recursiveReadOnly && (!readonly || propagation !== MountPropagation.PROPAGATION_PRIVATE)) {
     throw new CRIError(
       Code.InvalidArgument,

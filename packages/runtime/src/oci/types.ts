@@ -1,3 +1,5 @@
+import type { IDMapping } from "../native/idmap.ts";
+
 /**
  * The part of an OCI bundle's config.json that we write.
  *
@@ -53,6 +55,8 @@ export type NamespaceType = "pid" | "network" | "ipc" | "uts" | "mount" | "cgrou
 
 export interface Linux {
   namespaces: { type: NamespaceType; path?: string }[];
+  uidMappings?: IDMapping[] | undefined;
+  gidMappings?: IDMapping[] | undefined;
   cgroupsPath: string;
   resources?: Resources | undefined;
   sysctl?: Record<string, string> | undefined;

@@ -9,7 +9,9 @@ import type {
 import { Code, ContainerEventType, CRIError, NamespaceMode } from "@hawser/cri";
 import { moveConmon } from "../cgroup/conmon-group.ts";
 import type { Context } from "../context.ts";
+import { rootOf } from "../native/idmap.ts";
 import { identify, isAlive } from "../native/process-id.ts";
+import { usernsFile } from "../network/userns.ts";
 import { createUnderConmon } from "../oci/conmon.ts";
 import { containerNamespaces, containerSpec } from "../oci/container-spec.ts";
 import { resourceRecord } from "../oci/resources.ts";
@@ -18,6 +20,7 @@ import { requestedMounts } from "../oci/spec-mounts.ts";
 import type { Monitors } from "../store/monitors.ts";
 import type { ContainerRecord, SandboxRecord } from "../store/records.ts";
 import { containerMetadata, containerName } from "./container-name.ts";
+import { mapVolumes } from "./container-volumes.ts";
 import { discardContainer } from "./discard.ts";
 import { sandboxFiles, shmPath } from "./sandbox-files.ts";
 import { newId } from "./sandbox-name.ts";
@@ -83,12 +86,15 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
   const mounts = await requestedMounts(config.mounts);
   const logPath = sandbox.logDirectory && config.logPath ? path.join(sandbox.logDirectory, config.logPath) : "";
 
+  const stdioOwner = sandbox.users && rootOf(sandbox.users);
   const directory = await containers.prepare(id);
   try {
     const { rootfs, config: imageConfig } = await images.prepareRootfs({
       imageId: image.id,
       containerId: id,
+      users: rootfsUsers(sandbox),
     });
+    await mapVolumes(sandbox, { requested: config.mounts, mounts: mounts.mounts, directory });
     const sandboxDirectory = sandboxes.directoryOf(sandbox.id);
     const cgroupPath = path.posix.join(sandbox.cgroupParent, id);
     const spec = await containerSpec({
@@ -100,6 +106,7 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
       resources,
       mounts,
       namespaces,
+      users: sandbox.users,
       hostname: sandbox.hostname,
       shm: sandbox.namespaces.ipc === NamespaceMode.NODE ? "/dev/shm" : shmPath(sandboxDirectory),
       files: sandboxFiles(sandboxDirectory),
@@ -118,6 +125,7 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
       stdin: config.stdin,
       stdinOnce: config.stdinOnce,
       terminal: config.tty,
+      stdioOwner,
     });
     const [init, conmon] = await Promise.all([
       identify(created.pid),
@@ -152,6 +160,7 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
       logPath,
       mounts: mounts.records,
       process: spec.process,
+      stdioOwner,
       stdin: config.stdin,
       stdinOnce: config.stdinOnce,
       tty: config.tty,
@@ -169,6 +178,11 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
   }
 }
 
+/** The user namespace that the image's files are to belong to. */
+function rootfsUsers({ users, network }: SandboxRecord) {
+  return users && network && { mappings: users, file: usernsFile(network.netns) };
+}
+
 function namespacesOf({ containers, host }: Dependencies, sandbox: SandboxRecord, config: ContainerConfig) {
   const asked = config.linux?.securityContext?.namespaceOptions;
   const pid = asked?.pid ?? sandbox.namespaces.pid;
@@ -178,6 +192,7 @@ function namespacesOf({ containers, host }: Dependencies, sandbox: SandboxRecord
     ipc: sandbox.namespaces.ipc,
     pid,
     netns: sandbox.network?.netns,
+    users: sandbox.users,
     targetPid: pid === NamespaceMode.TARGET ? targetPid(containers.get(asked?.targetId ?? ""), sandbox) : undefined,
     cgroup: host.cgroup,
   });

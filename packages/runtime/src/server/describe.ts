@@ -1,4 +1,5 @@
-import { ContainerState, PodSandboxState } from "@hawser/cri";
+import { ContainerState, NamespaceMode, PodSandboxState } from "@hawser/cri";
+import type { IDMapping } from "../native/idmap.ts";
 import { criSignal } from "../oci/signals.ts";
 import type { ContainerRecord, ResourceRecord, SandboxRecord } from "../store/records.ts";
 
@@ -81,8 +82,14 @@ export function describeSandboxStatus(record: SandboxRecord) {
   return {
     ...describeSandbox(record),
     network: { ip, additionalIps: others.map((other) => ({ ip: other })) },
-    linux: { namespaces: { options: record.namespaces } },
+    linux: { namespaces: { options: { ...record.namespaces, ...describeUsers(record) } } },
   };
+}
+
+function describeUsers({ users }: SandboxRecord) {
+  const listed = (mappings: IDMapping[]) =>
+    mappings.map(({ containerID, hostID, size }) => ({ containerId: containerID, hostId: hostID, length: size }));
+  return users && { usernsOptions: { mode: NamespaceMode.POD, uids: listed(users.uids), gids: listed(users.gids) } };
 }
 
 function imageOf({ image }: ContainerRecord) {

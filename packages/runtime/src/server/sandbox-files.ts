@@ -1,6 +1,7 @@
-import { copyFile, mkdir, writeFile } from "node:fs/promises";
+import { chown, copyFile, mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { DNSConfig } from "@hawser/cri";
+import { type IDMappings, rootOf } from "../native/idmap.ts";
 import { MS, mount, unmount } from "../native/mount.ts";
 
 /** Size of a pod's /dev/shm. Source: containerd/containerd internal/cri/server/podsandbox (64 MiB as Docker's) */
@@ -22,7 +23,7 @@ export function shmPath(directory: string): string {
 /** Writes a pod's hostname, hosts and resolv.conf; without a DNS config it has the node's resolv.conf. */
 export async function writeSandboxFiles(
   directory: string,
-  { hostname, dns }: { hostname: string; dns: DNSConfig | undefined },
+  { hostname, dns, users }: { hostname: string; dns: DNSConfig | undefined; users?: IDMappings | undefined },
 ): Promise<void> {
   const files = sandboxFiles(directory);
   const resolv = files["/etc/resolv.conf"] ?? "";
@@ -31,6 +32,9 @@ export async function writeSandboxFiles(
     copyOr("/etc/hosts", files["/etc/hosts"] ?? "", "127.0.0.1\tlocalhost\n::1\tlocalhost\n"),
     dns ? writeFile(resolv, resolvConf(dns), { mode: 0o644 }) : copyOr("/etc/resolv.conf", resolv, ""),
   ]);
+  if (!users) return;
+  const { uid, gid } = rootOf(users);
+  await Promise.all(Object.values(files).map((file) => chown(file, uid, gid)));
 }
 
 async function copyOr(from: string, to: string, otherwise: string): Promise<void> {
@@ -55,8 +59,9 @@ export function resolvConf({
   ].join("\n");
 }
 
-/** Mounts the /dev/shm that a pod's containers share. */
-export async function mountShm(directory: string): Promise<void> {
+/** Mounts the /dev/shm that a pod's containers share; it belongs to the root of the pod's users. */
+export async function mountShm(directory: string, users?: IDMappings): Promise<void> {
+  const owner = users && rootOf(users);
   const target = shmPath(directory);
   await mkdir(target, { recursive: true, mode: 0o1777 });
   mount({
@@ -64,7 +69,7 @@ export async function mountShm(directory: string): Promise<void> {
     target,
     type: "tmpfs",
     flags: MS.nosuid | MS.nodev | MS.noexec,
-    data: `mode=1777,size=${shmBytes}`,
+    data: `mode=1777,size=${shmBytes}${owner ? `,uid=${owner.uid},gid=${owner.gid}` : ""}`,
   });
 }
 

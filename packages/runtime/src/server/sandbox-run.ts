@@ -13,12 +13,14 @@ import { controllerPath } from "../cgroup/paths.ts";
 import type { Context } from "../context.ts";
 import { identify, type ProcessId } from "../native/process-id.ts";
 import { type Connection, connect, openNetns } from "../network/bridge.ts";
+import { refuseSELinux } from "../oci/host.ts";
 import { pauseSpec } from "../oci/pause-spec.ts";
 import { call } from "../oci/runtime.ts";
 import type { SandboxRecord } from "../store/records.ts";
 import { discardSandbox, writeDraft } from "./discard.ts";
 import { mountShm, writeSandboxFiles } from "./sandbox-files.ts";
 import { newId, sandboxMetadata, sandboxName } from "./sandbox-name.ts";
+import { sandboxUsers } from "./sandbox-users.ts";
 
 type Dependencies = Pick<
   Context,
@@ -66,7 +68,8 @@ interface Order {
 async function make(dependencies: Dependencies, { id, config, runtimeHandler, signal }: Order): Promise<SandboxRecord> {
   const { sandboxes, network, host, paths } = dependencies;
   const modes = config.linux?.securityContext?.namespaceOptions;
-  refuse(config);
+  refuse(config, host);
+  const users = sandboxUsers(config);
   const ownNetwork = modes?.network !== NamespaceMode.NODE;
   const ownIPC = modes?.ipc !== NamespaceMode.NODE;
   const hostname = (ownNetwork && (config.hostname || hostnameOf(config.metadata?.name ?? ""))) || host.hostname;
@@ -77,10 +80,10 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
   try {
     const connection = ownNetwork ? connectionOf(id, config) : undefined;
     await writeDraft(directory, { cgroupParent, ownsCgroup, connection });
-    const netns = connection && (await openNetns(network, id));
+    const netns = connection && (await openNetns(network, id, users));
     const startPause = async (): Promise<ProcessId> => {
       const cgroupsPath = path.posix.join(cgroupParent, id);
-      const spec = pauseSpec({ host, root: paths.pauseRoot, cgroupsPath, hostname, netns, linux: config.linux });
+      const spec = pauseSpec({ host, root: paths.pauseRoot, cgroupsPath, hostname, netns, users, linux: config.linux });
       await writeFile(path.join(directory, "config.json"), JSON.stringify(spec), { mode: 0o600 });
       return await runPause(dependencies, id, directory);
     };
@@ -88,8 +91,8 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
     const [connected, pause, shm, files] = await Promise.allSettled([
       connection && netns ? connect(network, netns, connection) : undefined,
       startPause(),
-      ownIPC ? mountShm(directory) : undefined,
-      writeSandboxFiles(directory, { hostname, dns: config.dnsConfig }),
+      ownIPC ? mountShm(directory, users) : undefined,
+      writeSandboxFiles(directory, { hostname, dns: config.dnsConfig, users }),
     ]);
     for (const failed of [shm, files]) if (failed.status === "rejected") throw failed.reason;
     if (connected.status === "rejected") throw connected.reason;
@@ -113,6 +116,7 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
         pid: modes?.pid ?? NamespaceMode.POD,
         ipc: modes?.ipc ?? NamespaceMode.POD,
       },
+      users,
       pause: pause.value,
       network: connected.value,
     });
@@ -140,15 +144,8 @@ async function runPause(dependencies: Dependencies, id: string, directory: strin
 }
 
 /** What this runtime does not do is refused by name. */
-function refuse(config: PodSandboxConfig): void {
-  const security = config.linux?.securityContext;
-  const userns = security?.namespaceOptions?.usernsOptions;
-  if (userns && userns.mode !== NamespaceMode.NODE) {
-    throw new CRIError(Code.Unimplemented, "user namespaces are not implemented");
-  }
-  if (security?.selinuxOptions?.type && !security.privileged) {
-    throw new CRIError(Code.Unimplemented, "SELinux is not implemented");
-  }
+function refuse(config: PodSandboxConfig, host: Dependencies["host"]): void {
+  refuseSELinux(host, config.linux?.securityContext);
   if (config.windows) throw new CRIError(Code.Unimplemented, "Windows pods are not implemented");
 }
 

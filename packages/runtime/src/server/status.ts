@@ -2,6 +2,7 @@ import { access } from "node:fs/promises";
 import path from "node:path";
 import type { MessageInitShape, StatusRequest, StatusResponseSchema } from "@hawser/cri";
 import type { Context } from "../context.ts";
+import { hasUserNamespaces } from "../network/userns.ts";
 
 /** The CNI plugins that pods need. */
 const plugins = ["bridge", "host-local", "loopback", "portmap"];
@@ -15,6 +16,7 @@ export async function status(
   { verbose }: StatusRequest,
 ): Promise<MessageInitShape<typeof StatusResponseSchema>> {
   const { oci, host, network } = context;
+  const userNamespaces = await hasUserNamespaces();
   const missing = await missingPlugins(network.cni.binDir);
   const answer: MessageInitShape<typeof StatusResponseSchema> = {
     status: {
@@ -32,7 +34,7 @@ export async function status(
     },
     runtimeHandlers: ["", oci.name].map((name) => ({
       name,
-      features: { recursiveReadOnlyMounts: true, userNamespaces: false },
+      features: { recursiveReadOnlyMounts: true, userNamespaces },
     })),
     features: { supplementalGroupsPolicy: true },
   };
@@ -49,7 +51,8 @@ export async function status(
     },
     appArmor: host.appArmor,
     seccomp: { runtimeDefault: "built in", unset: "unconfined" },
-    idMappings: "none: containers' ids are the host's",
+    userNamespaces,
+    selinux: host.selinux,
     network: { bridge: network.name, podCIDR: network.podCIDR, cniBinDir: network.cni.binDir, hostPorts: "portmap" },
     streaming: context.config.streaming,
     root: context.paths.root,

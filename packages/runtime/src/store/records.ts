@@ -1,4 +1,5 @@
 import type { MountPropagation, NamespaceMode } from "@hawser/cri";
+import type { IDMappings } from "../native/idmap.ts";
 import type { ProcessId } from "../native/process-id.ts";
 import type { Process } from "../oci/types.ts";
 
@@ -23,6 +24,8 @@ export interface SandboxRecord {
   ownsCgroup: boolean;
   privileged: boolean;
   namespaces: { network: NamespaceMode; pid: NamespaceMode; ipc: NamespaceMode };
+  /** The ids of its own user namespace. Absent with the node's users. */
+  users?: IDMappings | undefined;
   /** The pause process. */
   pause?: ProcessId | undefined;
   network?: NetworkRecord | undefined;
@@ -60,6 +63,8 @@ export interface ContainerRecord {
   mounts: MountRecord[];
   /** What an exec starts from: user, environment, capabilities, working directory. */
   process: Process;
+  /** Whom pipes to its processes are to belong to: its own root, where its users are not the node's. */
+  stdioOwner?: { uid: number; gid: number } | undefined;
   stdin: boolean;
   stdinOnce: boolean;
   tty: boolean;

@@ -1,5 +1,5 @@
-import { mkdir, open, readdir, rmdir } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, open, readdir, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { mountMapped } from "../native/idmap.ts";
 import { unmountAll } from "./libc.ts";
 import { mountOverlay, type OverlayMount } from "./overlay.ts";
@@ -32,13 +32,30 @@ export async function mountMappedOverlay(
   }
 }
 
-/** Takes away what mountMappedOverlay has mounted for the moment; a crash may have left it. Fine when there is nothing. */
+/**
+ * Mounts a directory or file of the node on `target`, which is made, so that its owners are the same ids in the user namespace
+ * as they are on the node. Throws the system's error: EINVAL where its file system cannot do it.
+ */
+export async function mountMappedVolume(options: { source: string; target: string; usersFile: string }): Promise<void> {
+  const { source, target, usersFile } = options;
+  await mkdir(dirname(target), { recursive: true, mode: 0o711 });
+  if ((await stat(source)).isDirectory()) await mkdir(target, { mode: 0o711 });
+  else await writeFile(target, "");
+  await using users = await open(usersFile, "r");
+  mountMapped({ source, target, userns: users.fd, recursive: true });
+}
+
+/** Takes away what these two have mounted directly below `directory`. Fine when there is nothing. */
 export async function releaseMapped(directory: string): Promise<void> {
   const names = await readdir(directory).catch(absent);
   if (!names) return;
   for (const name of names) {
-    unmountAll(join(directory, name));
-    await rmdir(join(directory, name)).catch(absent);
+    const target = join(directory, name);
+    unmountAll(target);
+    // Never recursive: were it mounted still, that would empty what is mounted.
+    await rmdir(target).catch((error: NodeJS.ErrnoException) =>
+      error.code === "ENOTDIR" ? rm(target) : absent(error),
+    );
   }
   await rmdir(directory).catch(absent);
 }
