@@ -13,6 +13,7 @@ const verbs: Record<string, () => Promise<Command<FlagTable>>> = {
   run: async () => erased((await import("./commands/run.ts")).run),
   exec: async () => erased((await import("./commands/exec.ts")).exec),
   attach: async () => erased((await import("./commands/attach.ts")).attach),
+  cp: async () => erased((await import("./commands/cp.ts")).cp),
   logs: async () => erased((await import("./commands/logs.ts")).logs),
   get: async () => erased((await import("./commands/get.ts")).get),
   delete: async () => erased((await import("./commands/delete.ts")).remove),

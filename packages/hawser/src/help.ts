@@ -7,7 +7,7 @@ The cluster of this machine:
   status        what runs, where, and how it does
 
 The client, with kubectl's flags (for any cluster, by kubeconfig):
-  run exec attach logs port-forward
+  run exec attach cp logs port-forward
   get create apply delete wait config
 
 The hops, each alone:

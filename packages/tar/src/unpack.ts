@@ -12,6 +12,8 @@ import { extents, SparseReader } from "./sparse.ts";
 const maxEntries = 10_000_000;
 /** Most entries that are refused or skipped before the archive is given up. */
 const maxRefused = 100_000;
+/** Most warnings about them; the others are counted. */
+const maxWarnings = 100;
 
 export interface UnpackOptions {
   files: Files;
@@ -89,6 +91,8 @@ export class Unpacker {
   async finish(): Promise<Unpacked> {
     await this.#finishFile();
     await this.#leaveTo(1);
+    const more = this.#result.skipped - maxWarnings;
+    if (more > 0) this.#options.onWarning?.(`warning: ${more} more were skipped`);
     return this.#result;
   }
 
@@ -288,7 +292,7 @@ export class Unpacker {
 
   #skip(warning: string): void {
     if (++this.#result.skipped > maxRefused) throw new TarError(`more than ${maxRefused} entries had to be skipped`);
-    this.#options.onWarning?.(warning);
+    if (this.#result.skipped <= maxWarnings) this.#options.onWarning?.(warning);
   }
 
   #told({ name, type }: TarHeader): void {
