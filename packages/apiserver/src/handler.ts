@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { badRequest, failure, type StatusError, tooManyRequests } from "@hawser/api";
 import { refuseUpgrade } from "@hawser/streaming";
-import type { Logger, Metrics } from "@hawser/trace";
+import { expositionType, type Logger, type Metrics } from "@hawser/trace";
 import { discovery } from "./discovery/discovery.ts";
 import { openAPI } from "./discovery/openapi.ts";
 import { version } from "./discovery/version.ts";
@@ -107,7 +107,7 @@ async function plainPath({ healthy, metrics }: HandlerDeps, { info, request }: R
     case "/version":
       return jsonAnswer(version);
     case "/metrics":
-      return { ...textAnswer(metrics.expose()), contentType: "text/plain; version=0.0.4; charset=utf-8" };
+      return { ...textAnswer(metrics.expose()), contentType: expositionType };
     case "/":
       return jsonAnswer({
         paths: [

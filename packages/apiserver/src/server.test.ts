@@ -36,6 +36,31 @@ describe("API server: writing", () => {
     });
   });
 
+  it("shows its metrics to those who may get that path, and to nobody else", async () => {
+    const url = `${test.server.url}/metrics`;
+    assert.equal((await plainGet(url, test.server.ca.certPEM)).statusCode, 401);
+    const asked = async (token: string) => plainGet(url, test.server.ca.certPEM, { Authorization: `Bearer ${token}` });
+    const tokenOf = async (name: string) => {
+      await client.create({ resource: "serviceaccounts", namespace: "default" }, { metadata: { name } });
+      const path = `/api/v1/namespaces/default/serviceaccounts/${name}/token`;
+      const body = { kind: "TokenRequest", apiVersion: "authentication.k8s.io/v1", spec: {} };
+      return ((await client.request({ method: "POST", path, body })) as { status: { token: string } }).status.token;
+    };
+    const token = await tokenOf("prometheus");
+    const refused = await asked(token);
+    assert.equal(refused.statusCode, 403);
+    assert.match(refused.body, /system:serviceaccount:default:prometheus\\" cannot get path \\"\/metrics/);
+    const bindings = { apiVersion: "rbac.authorization.k8s.io/v1", resource: "clusterrolebindings" };
+    await client.create(bindings, {
+      metadata: { name: "prometheus" },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "system:monitoring" },
+      subjects: [{ kind: "ServiceAccount", name: "prometheus", namespace: "default" }],
+    });
+    const { statusCode, body, type } = await asked(token);
+    assert.deepEqual([statusCode, type], [200, "text/plain; version=0.0.4; charset=utf-8"]);
+    assert.match(body, /^hawser_apiserver_operations_total\{operation="create"\} \d+$/m);
+  });
+
   it("takes a request line as long as a long command makes it", async () => {
     const path = `/api/v1/namespaces/default/pods/web/exec?command=${"x".repeat(500_000)}`;
     assert.equal((await plainGet(`${test.server.url}${path}`, test.server.ca.certPEM)).statusCode, 401);
@@ -339,15 +364,21 @@ describe("API server: writing", () => {
   });
 });
 
-function plainGet(url: string, ca: string): Promise<{ statusCode: number | undefined; body: string }> {
+function plainGet(
+  url: string,
+  ca: string,
+  headers: Record<string, string> = {},
+): Promise<{ statusCode: number | undefined; type: string | undefined; body: string }> {
   return new Promise((resolve, reject) => {
-    httpsGet(url, { ca, agent: false }, (response) => {
+    httpsGet(url, { ca, agent: false, headers }, (response) => {
       let body = "";
       response.setEncoding("utf8");
       response.on("data", (chunk: string) => {
         body += chunk;
       });
-      response.on("end", () => resolve({ statusCode: response.statusCode, body }));
+      response.on("end", () =>
+        resolve({ statusCode: response.statusCode, type: response.headers["content-type"], body }),
+      );
     }).on("error", reject);
   });
 }

@@ -274,6 +274,25 @@ test("a command of /run ends with its caller", { timeout: 10_000 }, async () => 
   if (!signal.aborted) await once(signal, "abort");
 });
 
+test("metrics are for those who may get nodes/metrics", async () => {
+  await using served = await serve();
+  const certificate = served.tls(reader);
+  const { code, body, headers } = await served.ask("/metrics", certificate);
+  assert.deepEqual([code, headers["content-type"]], [200, "text/plain; version=0.0.4; charset=utf-8"]);
+  assert.match(body, /^# TYPE test_operations_total counter$/m);
+  assert.deepEqual(served.reviews.at(-1)?.resourceAttributes, {
+    verb: "get",
+    version: "v1",
+    resource: "nodes",
+    subresource: "metrics",
+    name: served.kubelet.context.settings.nodeName,
+  });
+  const nobody = await served.ask("/metrics", { cert: undefined, key: undefined });
+  assert.deepEqual([nobody.code, nobody.body], [401, "Unauthorized\n"]);
+  const posted = await served.ask("/metrics", { ...certificate, method: "POST" });
+  assert.equal(posted.code, 403, "who may get may not create");
+});
+
 test("run, pods, runningpods, healthz, metrics, configz", async () => {
   await using served = await serve();
   await withPod(served);

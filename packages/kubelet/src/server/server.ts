@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { refuseUpgrade } from "@hawser/streaming";
+import { expositionType } from "@hawser/trace";
 import type { KubeletContext } from "../context.ts";
 import type { PodManager } from "../pods/manager.ts";
 import { createGate } from "./auth.ts";
@@ -75,7 +76,7 @@ export async function startServer(
       case "configz":
         return json(response, configz(settings));
       case "metrics":
-        return text(response, metrics.expose());
+        return text(response, metrics.expose(), expositionType);
       case "healthz":
         return text(response, "ok");
     }
@@ -167,7 +168,7 @@ function json(response: ServerResponse, value: unknown): void {
   response.end(JSON.stringify(value));
 }
 
-function text(response: ServerResponse, value: string): void {
-  response.writeHead(200, { "Content-Type": "text/plain; charset=utf-8" });
+function text(response: ServerResponse, value: string, type = "text/plain; charset=utf-8"): void {
+  response.writeHead(200, { "Content-Type": type });
   response.end(value);
 }
