@@ -69,11 +69,6 @@ for (const [name, mount, code] of [
   ["a relative path on the node", { hostPath: "a", containerPath: "/b" }, 3],
   ["a relative path in the container", { hostPath: "/a", containerPath: "b" }, 3],
   ["an image as a volume", { containerPath: "/b", image: { image: "i" } }, 12],
-  [
-    "an id-mapped mount",
-    { hostPath: "/", containerPath: "/b", uidMappings: [{ hostId: 1, containerId: 1, length: 1 }] },
-    12,
-  ],
   ["recursive read-only that is not read-only", { hostPath: "/", containerPath: "/b", recursiveReadOnly: true }, 3],
 ] as const) {
   test(`requestedMounts: ${name} is refused`, async () => {
