@@ -17,8 +17,8 @@ The hops, each alone:
   image         a node's images: load, pull, ls, rm
 
 This node, asked of its container runtime (ours, containerd or another CRI one):
-  ps images pull inspect stats    containers and sandboxes, images, all of one, pulling, usage
-  node          these, and: pods, logs, info
+  ps images pull inspect stats
+  node          these again, and: pods, logs, info
   logs --container-id ID          a container's log from its file; "logs POD" is the client's
 
   version       print the version
