@@ -1,9 +1,10 @@
 // Bundles the program: one CommonJS file per hop in packages/hawser/dist, each loaded only when its hop is asked for.
 // CommonJS, since it starts fastest (docs/decisions/dependencies.md). koffi, node-unix-socket and bufferutil bring
 // machine code and stay real dependencies.
-import { rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, rm, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { build, type Plugin } from "esbuild";
+import { compileHelper } from "./native.ts";
 
 const root = join(import.meta.dirname, "..");
 const out = join(root, "packages/hawser/dist");
@@ -67,6 +68,13 @@ const result = await build({
 });
 if (result.errors.length > 0) process.exit(1);
 
+// The runtime looks for it beside its bundle.
+const helper = await compileHelper();
+if (helper.file) await copyFile(helper.file, join(out, basename(helper.file)));
+else console.error(`build: no hawser-exec, so execs will go through the OCI runtime: ${helper.reason}`);
+
 let bytes = 0;
 for (const name of Object.keys(entries)) bytes += (await stat(join(out, `${name}.cjs`))).size;
-console.error(`build: packages/hawser/dist, ${Object.keys(entries).length} bundles, ${(bytes / 1e6).toFixed(1)} MB`);
+console.error(
+  `build: packages/hawser/dist, ${Object.keys(entries).length} bundles, ${(bytes / 1e6).toFixed(1)} MB${helper.file ? ", hawser-exec" : ""}`,
+);

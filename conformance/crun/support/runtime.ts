@@ -11,7 +11,7 @@ import {
   PodSandboxConfigSchema,
   upload,
 } from "@hawser/cri";
-import { removeEverything, startRuntime } from "@hawser/runtime";
+import { type PartialConfig, removeEverything, startRuntime } from "@hawser/runtime";
 import { createLogger } from "@hawser/trace";
 import { type ImageOptions, makeArchive } from "./image.ts";
 
@@ -24,24 +24,27 @@ export interface TestRuntime extends AsyncDisposable {
   root: string;
   cri: CRIConnection;
   load(options: ImageOptions): Promise<void>;
-  /** Ends the runtime, and starts another on the same root. */
-  restart(): Promise<void>;
+  /** Ends the runtime, and starts another on the same root, with other settings if they are given. */
+  restart(config?: PartialConfig): Promise<void>;
 }
 
 let subnet = 0;
 
-export async function startTestRuntime(options: { ociRuntime?: OCIRuntimeName } = {}): Promise<TestRuntime> {
+export async function startTestRuntime(
+  options: { ociRuntime?: OCIRuntimeName; config?: PartialConfig } = {},
+): Promise<TestRuntime> {
   const root = await mkdtemp(path.join(tmpdir(), "hawser-crun-"));
   const socketPath = path.join(root, "run.sock");
-  const start = () =>
+  const settings = testConfig();
+  const start = (config: PartialConfig = {}) =>
     startRuntime({
       root,
       socketPath,
       ociRuntime: options.ociRuntime,
-      config: testConfig(),
+      config: { ...settings, ...config },
       log: createLogger({ name: "runtime", verbosity: Number(process.env.HAWSER_TEST_V ?? 0) }),
     });
-  let runtime = await start();
+  let runtime = await start(options.config);
   let cri = await connectCRI({ endpoint: `unix://${socketPath}` });
   const load = async (given: ImageOptions) => {
     const archive = await makeArchive(given);
@@ -54,10 +57,10 @@ export async function startTestRuntime(options: { ociRuntime?: OCIRuntimeName } 
       return cri;
     },
     load,
-    async restart() {
+    async restart(config) {
       cri.close();
       await runtime[Symbol.asyncDispose]();
-      runtime = await start();
+      runtime = await start(config ?? options.config);
       cri = await connectCRI({ endpoint: `unix://${socketPath}` });
     },
     async [Symbol.asyncDispose]() {

@@ -315,7 +315,7 @@ static void open_terminal(const struct request *request) {
   if (fcntl(master, F_SETFL, O_RDWR) < 0) fail(errno, "open /dev/ptmx");
   int locked = 0;
   if (ioctl(master, TIOCSPTLCK, &locked) < 0) fail(errno, "unlockpt");
-  int terminal = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  int terminal = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY);
   if (terminal < 0) fail(errno, "open the terminal");
   if (request->uid != 0 && fchown(terminal, request->uid, (gid_t)-1) < 0) fail(errno, "chown the terminal");
   if ((request->size.ws_col != 0 || request->size.ws_row != 0) && ioctl(master, TIOCSWINSZ, &request->size) < 0)
@@ -356,7 +356,7 @@ static const char *path_variable(char **env) {
 /* Writes the path of `name` into `found`. False with errno: ENOENT, or what a candidate failed with. */
 static bool find_executable(const struct request *request, char found[PATH_MAX]) {
   const char *name = request->args[0];
-  if (strchr(name, '/') != NULL) {
+  if (name[0] == '.' || strchr(name, '/') != NULL) {
     int length = name[0] == '/' ? snprintf(found, PATH_MAX, "%s", name)
                                 : snprintf(found, PATH_MAX, "%s/%s", request->cwd, name);
     if (length >= PATH_MAX) {
@@ -367,12 +367,16 @@ static bool find_executable(const struct request *request, char found[PATH_MAX])
   }
   int reason = ENOENT;
   const char *path = path_variable(request->env);
-  while (path != NULL && name[0] != '\0') {
+  while (path != NULL) {
     const char *end = strchrnul(path, ':');
-    int length = (int)(end - path);
-    if (length < PATH_MAX && snprintf(found, PATH_MAX, "%.*s/%s", length == 0 ? 1 : length, length == 0 ? "." : path, name) < PATH_MAX) {
+    size_t length = (size_t)(end - path);
+    const char *directory = length == 0 ? "." : path;
+    if (length == 0) length = 1;
+    if (length < PATH_MAX && snprintf(found, PATH_MAX, "%.*s/%s", (int)length, directory, name) < PATH_MAX) {
       if (check_executable(found) == 0) return true;
       if (errno != ENOENT) reason = errno;
+    } else {
+      reason = ENAMETOOLONG;
     }
     path = *end == ':' ? end + 1 : NULL;
   }
