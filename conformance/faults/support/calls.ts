@@ -28,30 +28,35 @@ const linux = { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAI
 /** A host port that this machine does not use otherwise. */
 const hostPort = 20_000 + (process.pid % 10_000);
 
-async function nothing(): Promise<Subject> {
+/** A sandbox to be: with an address and a host port. */
+export async function nothing(): Promise<Subject> {
   const config = sandboxConfig({ linux, portMappings: [{ hostPort, containerPort: 80 }] });
   return { config, podSandboxId: "", containerId: "" };
 }
 
-async function pod(cri: CRIConnection): Promise<Subject> {
+/** A sandbox. */
+export async function pod(cri: CRIConnection): Promise<Subject> {
   const subject = await nothing();
   const { podSandboxId } = await cri.runtime.runPodSandbox({ config: subject.config });
   return { ...subject, podSandboxId };
 }
 
-async function create(cri: CRIConnection, { config, podSandboxId }: Subject): Promise<string> {
+/** CreateContainer, in the subject's sandbox, of one that ends with 9 on SIGTERM. */
+export async function create(cri: CRIConnection, { config, podSandboxId }: Subject): Promise<string> {
   const command = ["sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.02; done"];
   const container = { metadata: { name: "main", attempt: 0 }, image: { image }, command, linux };
   const { containerId } = await cri.runtime.createContainer({ podSandboxId, config: container, sandboxConfig: config });
   return containerId;
 }
 
-async function created(cri: CRIConnection): Promise<Subject> {
+/** A sandbox and a created container. */
+export async function created(cri: CRIConnection): Promise<Subject> {
   const subject = await pod(cri);
   return { ...subject, containerId: await create(cri, subject) };
 }
 
-async function running(cri: CRIConnection): Promise<Subject> {
+/** A sandbox and a running container. */
+export async function running(cri: CRIConnection): Promise<Subject> {
   const subject = await created(cri);
   await cri.runtime.startContainer({ containerId: subject.containerId });
   await until(cri, subject.containerId); // until the trap stands
@@ -79,7 +84,7 @@ async function containers(cri: CRIConnection, { podSandboxId }: Subject) {
 }
 
 /** The sandbox is there and ready, and takes a container that runs; then it is removed. */
-async function useAndRemove(cri: CRIConnection, subject: Subject): Promise<void> {
+export async function useAndRemove(cri: CRIConnection, subject: Subject): Promise<void> {
   const [found] = await sandboxes(cri, subject);
   assert.ok(found, "lost");
   const { status } = await cri.runtime.podSandboxStatus({ podSandboxId: found.id });
@@ -95,7 +100,7 @@ async function useAndRemove(cri: CRIConnection, subject: Subject): Promise<void>
 }
 
 /** As the kubelet does: both calls again, however far they had come. */
-async function remove(cri: CRIConnection, { podSandboxId }: Subject): Promise<void> {
+export async function remove(cri: CRIConnection, { podSandboxId }: Subject): Promise<void> {
   await cri.runtime.stopPodSandbox({ podSandboxId });
   await cri.runtime.removePodSandbox({ podSandboxId });
   await assert.rejects(cri.runtime.podSandboxStatus({ podSandboxId }), { code: 5 });

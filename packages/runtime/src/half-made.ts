@@ -46,16 +46,20 @@ async function workersOf(id: string): Promise<number[]> {
   return found.flat();
 }
 
-/** Kills what is in a cgroup and below it, and removes it. Idempotent. Throws when processes do not go within 5 s. */
-export async function endCgroup(mode: CgroupMode, cgroup: string): Promise<void> {
+/**
+ * Kills what is in a cgroup and below it, after `graceMs` for what ends by itself, and removes it. Idempotent.
+ * Throws when processes do not go within 5 s.
+ */
+export async function endCgroup(mode: CgroupMode, cgroup: string, graceMs = 0): Promise<void> {
   if (!cgroup.startsWith("/") || cgroup === "/") return;
   const directories = (await hierarchies(mode)).map((hierarchy) => path.join(hierarchy, cgroup));
-  const deadline = performance.now() + killPatience;
+  const started = performance.now();
   for (;;) {
     const pids = (await Promise.all(directories.map(pidsBelow))).flat();
     if (pids.length === 0) break;
-    if (performance.now() > deadline) throw new Error(`processes ${pids.join(", ")} do not end`);
-    for (const pid of new Set(pids)) killQuietly(pid, "SIGKILL");
+    const waited = performance.now() - started;
+    if (waited > graceMs + killPatience) throw new Error(`processes ${pids.join(", ")} do not end`);
+    if (waited >= graceMs) for (const pid of new Set(pids)) killQuietly(pid, "SIGKILL");
     await new Promise((resolve) => setTimeout(resolve, lookInterval));
   }
   await removeCgroup(mode, cgroup);

@@ -22,10 +22,10 @@ export async function recover(dependencies: Dependencies): Promise<void> {
   const { sandboxes, containers, exits, log } = dependencies;
   const pods = await sandboxes.load();
   await removeContainers(dependencies, await containers.load());
-  await removeSandboxes(dependencies, pods);
 
   await exits.start();
   for (const { id } of containers.list()) await recoverContainer(dependencies, id);
+  await removeSandboxes(dependencies, pods); // those of lost sandboxes have been ended
   for (const { id } of sandboxes.list()) await dependencies.pauses.look(id);
   const [podCount, count] = [sandboxes.list().length, containers.list().length];
   if (podCount + count > 0) log.info("found what was left", { sandboxes: podCount, containers: count });

@@ -77,7 +77,15 @@ export async function plugin(
     throw new CNIError(
       `CNI plugin ${config.type}, ${command}: ${words(stdout) ?? (stderr.trim() || `exit status ${code}`)}`,
     );
-  return stdout.trim() ? (JSON.parse(stdout) as CNIResult) : {};
+  return stdout.trim() ? parseResult(stdout, `CNI plugin ${config.type}, ${command}`) : {};
+}
+
+function parseResult(stdout: string, who: string): CNIResult {
+  try {
+    return JSON.parse(stdout) as CNIResult;
+  } catch (cause) {
+    throw new CNIError(`${who}: its answer is no JSON: ${stdout.trim().slice(0, 200)}`, { cause });
+  }
 }
 
 function words(stdout: string): string | undefined {

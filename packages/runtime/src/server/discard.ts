@@ -3,7 +3,6 @@ import path from "node:path";
 import type { Logger } from "@hawser/trace";
 import { moveAside } from "../aside.ts";
 import { removeConmonGroup } from "../cgroup/conmon-group.ts";
-import { removeCgroup } from "../cgroup/paths.ts";
 import type { Context } from "../context.ts";
 import { endCgroup, endWorkers } from "../half-made.ts";
 import { unmount } from "../native/mount.ts";
@@ -40,7 +39,7 @@ export async function discardSandbox(
     () => endWorkers(id),
     () => deleteIfAny(dependencies, id),
     draft && (() => endCgroup(cgroupMode, path.posix.join(draft.cgroupParent, id))),
-    draft?.ownsCgroup && (() => removeCgroup(cgroupMode, draft.cgroupParent)),
+    draft?.ownsCgroup && (() => endCgroup(cgroupMode, draft.cgroupParent)),
     draft?.connection && connectionEnds(network, id, draft.connection),
     () => unmountShm(directory),
   ];

@@ -4,12 +4,15 @@ import {
   type RemovePodSandboxRequest,
   type RemovePodSandboxResponseSchema,
 } from "@hawser/cri";
-import { removeCgroup } from "../cgroup/paths.ts";
 import type { Context } from "../context.ts";
+import { endCgroup } from "../half-made.ts";
 import { type RemoveDependencies, removeContainer } from "./container-remove.ts";
 import { type StopDependencies, stopPodSandbox } from "./sandbox-stop.ts";
 
 type Dependencies = StopDependencies & RemoveDependencies & Pick<Context, "cgroupMode">;
+
+/** How long a conmon may take to end after its container, milliseconds: it is in the pod's cgroup. */
+const conmonPatience = 2000;
 
 /** CRI RemovePodSandbox: stops it if need be, and removes it with its containers. Idempotent. */
 export async function removePodSandbox(
@@ -25,7 +28,7 @@ export async function removePodSandbox(
   await Promise.all(inside.map((container) => removeContainer(dependencies, { containerId: container.id })));
   await sandboxes.lock.run(id, async () => {
     if (!sandboxes.find(id)) return; // another call was first
-    if (sandbox.ownsCgroup) await removeCgroup(cgroupMode, sandbox.cgroupParent);
+    if (sandbox.ownsCgroup) await endCgroup(cgroupMode, sandbox.cgroupParent, conmonPatience);
     events.emit(id, ContainerEventType.CONTAINER_DELETED_EVENT);
     await sandboxes.remove(id);
   });
