@@ -4,7 +4,8 @@ import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
 import { create, ExecRequestSchema } from "@hawser/cri";
-import { checkout, eventually, must, run, startRegistry } from "@hawser/testing";
+import { removeEverything } from "@hawser/runtime";
+import { checkout, eventually, must, onTerminal, run, startRegistry } from "@hawser/testing";
 import { DgramSocket } from "node-unix-socket";
 import { readCommandLine } from "../../packages/runtime/src/flags.ts";
 import { pushArchive } from "../../scripts/push-image.ts";
@@ -70,7 +71,7 @@ test("the service manager is told when it is ready and when it stops; a reload d
   const manager = new DgramSocket();
   const states: string[] = [];
   manager.on("data", (bytes: Buffer) => states.push(bytes.toString().trim()));
-  const folder = await must(["mktemp", "-d", "--tmpdir", "hawser-notify-XXXXXX"]).then((text) => text.trim());
+  const folder = (await must(["mktemp", "-d", "--tmpdir", "hawser-notify-XXXXXX"])).trim();
   try {
     manager.bind(path.join(folder, "notify"));
     {
@@ -83,6 +84,34 @@ test("the service manager is told when it is ready and when it stops; a reload d
     await eventually("STOPPING", () => states.includes("STOPPING=1"));
   } finally {
     manager.close();
+    await must(["rm", "-r", folder]);
+  }
+});
+
+test("without a configuration file a SIGHUP changes nothing; when the terminal has gone, the runtime ends", {
+  skip,
+}, async () => {
+  const folder = (await must(["mktemp", "-d", "--tmpdir", "hawser-terminal-XXXXXX"])).trim();
+  const [root, socket] = [path.join(folder, "r"), path.join(folder, "s")];
+  let stray = 0;
+  try {
+    await using terminal = onTerminal(hawser("runtime", "--root", root, "--socket", socket, "-v", "2"), {
+      env: fromSources,
+    });
+    await terminal.saw("hawser-runtime ready", { timeoutMs: 30_000 });
+    const [, pid = ""] = /^I\d{4} \S+ +(\d+) runtime\] hawser-runtime ready/m.exec(terminal.output()) ?? [];
+    stray = Number(pid);
+    process.kill(stray, "SIGHUP");
+    await terminal.saw("no --config, so there is nothing to read again");
+    terminal.child.kill("SIGKILL"); // the terminal's other end: the kernel sends SIGHUP
+    await eventually("the runtime has ended", async () => {
+      const state = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "gone");
+      return state === "gone" || / Z /.test(state);
+    });
+    stray = 0;
+  } finally {
+    if (stray > 0) process.kill(stray, "SIGKILL");
+    await removeEverything(root);
     await must(["rm", "-r", folder]);
   }
 });
