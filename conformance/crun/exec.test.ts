@@ -12,12 +12,19 @@ async function pidsWith(mark: string): Promise<number[]> {
   return pids.filter((_, index) => lines[index]?.split("\0").includes(mark)).map(Number);
 }
 
-for (const ociRuntime of ["crun", "runc"] as const) {
-  describe(`exec over ${ociRuntime}`, { timeout: 60_000 }, () => {
+const ways = [
+  { ociRuntime: "crun", helper: true, way: "by hawser-exec over crun" },
+  { ociRuntime: "runc", helper: true, way: "by hawser-exec over runc" },
+  { ociRuntime: "crun", helper: false, way: "by crun exec" },
+  { ociRuntime: "runc", helper: false, way: "by runc exec" },
+] as const;
+
+for (const { ociRuntime, helper, way } of ways) {
+  describe(`exec ${way}`, { timeout: 60_000 }, () => {
     let runtime: TestRuntime;
     let containerId: string;
     before(async () => {
-      runtime = await startTestRuntime({ ociRuntime });
+      runtime = await startTestRuntime({ ociRuntime, config: { exec: { helper } } });
       ({ containerId } = await startContainer(runtime.cri));
     });
     after(() => runtime[Symbol.asyncDispose]());
@@ -149,6 +156,17 @@ for (const ociRuntime of ["crun", "runc"] as const) {
         await eventually(async () => (await pidsWith(mark)).length === 0);
       });
     }
+
+    it("leaves nothing of a command whose client is gone before it has begun", async () => {
+      const mark = `${6_000_000 + (process.pid % 1000)}`;
+      for (let n = 0; n < 10; n++) {
+        const session = await openExec(runtime.cri, { containerId, cmd: ["sleep", mark], stdin: true });
+        session.status.catch(() => undefined);
+        await new Promise((resolve) => setTimeout(resolve, n / 2));
+        await session[Symbol.asyncDispose]();
+      }
+      await eventually(async () => (await pidsWith(mark)).length === 0);
+    });
 
     it("hangs up first, so that a shell can say good-bye", async () => {
       const cmd = ["sh", "-c", "trap 'echo bye >/tmp/bye; exit' HUP; while :; do sleep 0.05; done"];

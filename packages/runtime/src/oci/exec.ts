@@ -16,6 +16,8 @@ import type { Process } from "./types.ts";
 
 /** How long a terminal's command waits for the client's first size, milliseconds. */
 const firstSizePatience = 100;
+/** How long a command that had not begun when its client went is waited for, to be killed, milliseconds. */
+const lastKill = 2000;
 
 export interface ExecDependencies {
   reaper: Reaper;
@@ -74,13 +76,7 @@ async function execOnPipes(dependencies: ExecDependencies, options: ExecOptions,
     outputBytes: streamPipeBytes,
   });
   const input = started.stdin === undefined ? undefined : writable(started.stdin);
-  using ender = endOnAbort({
-    signal,
-    group,
-    pid: started.pid,
-    graceMs: options.graceMs ?? dependencies.graceMs,
-    input,
-  });
+  using ender = endOnAbort({ signal, group, started, graceMs: options.graceMs ?? dependencies.graceMs, input });
   if (stdin && input) feed(stdin, input);
   const exited = started.exited.finally(() => input?.destroy());
   const pumped = [
@@ -112,7 +108,7 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
     },
   });
   const { exited } = started;
-  using ender = endOnAbort({ signal, group, pid: started.pid, graceMs: options.graceMs ?? dependencies.graceMs });
+  using ender = endOnAbort({ signal, group, started, graceMs: options.graceMs ?? dependencies.graceMs });
   const master = await started.master?.();
   if (master === undefined) {
     const { code, failure } = await exited;
@@ -197,11 +193,12 @@ interface Ender extends Disposable {
 function endOnAbort(options: {
   signal: AbortSignal;
   group: ExecGroup;
-  pid: number;
+  started: ExecProcess;
   graceMs: number;
   input?: Socket | undefined;
 }): Ender {
-  const { signal, group, pid, graceMs, input } = options;
+  const { signal, group, graceMs, input } = options;
+  const { pid, exited } = options.started;
   const lost = new AbortController();
   let ending: Promise<void> | undefined;
   const end = async () => {
@@ -210,10 +207,20 @@ function endOnAbort(options: {
       await group.signal("SIGHUP", pid);
       const deadline = performance.now() + graceMs;
       while (performance.now() < deadline && (await group.count(pid)) > 0) {
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await pause(20);
       }
     }
-    await group.kill(pid);
+    // Who goes that early finds nobody in the group yet: a command that is still on its way is killed as it comes.
+    let over = false;
+    const settled = () => {
+      over = true;
+    };
+    exited.then(settled, settled);
+    const deadline = performance.now() + lastKill;
+    do {
+      await group.kill(pid);
+      await pause(5);
+    } while (!over && performance.now() < deadline);
   };
   const start = () => {
     ending ??= end();
@@ -239,10 +246,14 @@ function endOnAbort(options: {
   };
 }
 
-/** The promise's value if it comes in time. */
+/** The promise's value if it comes in time; what has come while this process was kept from looking is in time. */
 function within<T>(promise: Promise<T> | undefined, milliseconds: number): Promise<T | undefined> {
   if (!promise) return Promise.resolve(undefined);
   const { promise: late, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), milliseconds);
+  const timer = setTimeout(() => setImmediate(() => setImmediate(() => resolve(undefined))), milliseconds);
   return Promise.race([promise.catch(() => undefined), late]).finally(() => clearTimeout(timer));
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
