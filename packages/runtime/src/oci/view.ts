@@ -91,11 +91,10 @@ let home: { fd: number; directory: string } | undefined;
  * nothing it would do from then on would be where it should.
  */
 function elsewhere<T>(enter: () => void, body: () => T): T {
-  if (!home) {
-    // A namespace can be joined only by a thread that shares root and working directory with no other.
-    if (libc.unshare(CLONE_FS) < 0) throw lastError("unshare", "of the working directory");
-    home = { fd: openSync("/proc/thread-self/ns/mnt", "r"), directory: process.cwd() };
-  }
+  // A namespace can be joined only by a thread that shares root and working directory with no other. Those that it has
+  // started since the last time share them: a worker, an inspector.
+  if (libc.unshare(CLONE_FS) < 0) throw lastError("unshare", "of the working directory");
+  home ??= { fd: openSync("/proc/thread-self/ns/mnt", "r"), directory: process.cwd() };
   const { fd, directory } = home;
   try {
     enter();
