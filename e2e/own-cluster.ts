@@ -25,18 +25,21 @@ export interface OwnCluster extends Cluster {
 }
 
 /** Where a runtime finds Docker Hub's images instead: a configuration file for it. */
-export async function mirrorConfig(folder: string, registry: Registry): Promise<string> {
+export async function mirrorConfig(folder: string, registry: Registry, more: object = {}): Promise<string> {
   const path = join(folder, "runtime.yaml");
-  await writeFile(path, JSON.stringify({ images: { mirrors: { "docker.io": [`http://${registry.host}`] } } }));
+  await writeFile(path, JSON.stringify({ ...more, images: { mirrors: { "docker.io": [`http://${registry.host}`] } } }));
   return path;
 }
 
-export async function startOwnCluster(options: ClusterOptions = {}): Promise<OwnCluster> {
+/** `runtimeSettings`: further settings for the runtime's configuration file. */
+export async function startOwnCluster(options: ClusterOptions = {}, runtimeSettings: object = {}): Promise<OwnCluster> {
   await using cleanup = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "hawser-own-"));
   cleanup.defer(() => rm(folder, { recursive: true, force: true }));
   const registry = cleanup.use(await registryWithImages());
-  const cluster = cleanup.use(await startCluster({ ...options, runtimeConfig: await mirrorConfig(folder, registry) }));
+  const cluster = cleanup.use(
+    await startCluster({ ...options, runtimeConfig: await mirrorConfig(folder, registry, runtimeSettings) }),
+  );
   const kubectl: OwnCluster["kubectl"] = async (args, { kubectl: chosen, ...rest } = {}) =>
     runKubectl(chosen ?? (await newestKubectl()), args, { ...rest, kubeconfig: cluster.kubeconfig });
   const mustKubectl: OwnCluster["mustKubectl"] = async (args, rest) => {

@@ -28,9 +28,13 @@ export interface StreamCluster extends OwnCluster {
 }
 
 /** A cluster with a pod `box` (busybox) that does nothing. */
-export async function startStreamCluster(options: ClusterOptions = {}, container: object = {}): Promise<StreamCluster> {
+export async function startStreamCluster(
+  options: ClusterOptions = {},
+  container: object = {},
+  runtimeSettings: object = {},
+): Promise<StreamCluster> {
   await using cleanup = new AsyncDisposableStack();
-  const cluster = cleanup.use(await startOwnCluster(options));
+  const cluster = cleanup.use(await startOwnCluster(options, runtimeSettings));
   await createPod(cluster, "box", { command: ["sleep", "1000000"], ...container });
   const env = { HOME: cluster.dataDir, KUBECONFIG: "" };
   const genuine = (await kubectls()).map((kubectl) => ({
@@ -87,9 +91,9 @@ export async function openInBox(
   return openRemoteCommand({ url, headers: await config.headers({}), tls: config.tls }, { ...streams, ...rest });
 }
 
-/** Host pids of processes with this word in their command line. */
-export async function pidsWith(word: string): Promise<number[]> {
-  return (await processes()).filter(({ args }) => args.split(" ").includes(word)).map(({ pid }) => pid);
+/** Host pids of the processes `sleep WORD`. */
+export async function sleepers(word: string): Promise<number[]> {
+  return (await processes()).filter(({ args }) => args === `sleep ${word}`).map(({ pid }) => pid);
 }
 
 /** A word no other process has, for `sleep`. */

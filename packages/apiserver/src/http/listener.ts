@@ -8,6 +8,8 @@ import type { Handler } from "../handler.ts";
 const maxConnections = 10_000;
 /** For node:http, which node:http2 hands them on to. Bytes of a request's line and headers, as in Go: an exec's command comes in its URL. */
 const http1 = { maxHeaderSize: 1024 * 1024 };
+/** The kernel asks after idle clients, so that those that vanished without a word hold nothing. Milliseconds. */
+const keepAlive = { keepAlive: true, keepAliveInitialDelay: 15_000 };
 /** Sessions that are resumed without a full handshake last this long, seconds. */
 const sessionTimeout = 3600;
 /** How long requests under way may go on once the server stops, milliseconds. */
@@ -37,6 +39,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const { serving, clientCA, handler } = options;
   const server = createSecureServer({
     allowHTTP1: true,
+    ...keepAlive,
     ...http1,
     cert: serving.certPEM,
     key: serving.keyPEM,

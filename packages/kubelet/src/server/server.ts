@@ -97,6 +97,9 @@ export async function startServer(
     ...(certificate.clientCA && { ca: certificate.clientCA, requestCert: true, rejectUnauthorized: false }),
     minVersion: "TLSv1.2",
     maxHeaderSize,
+    // The kernel asks after idle callers, so that those that vanished without a word hold nothing.
+    keepAlive: true,
+    keepAliveInitialDelay: 15_000,
   });
   server.maxConnections = maxConnections;
   server.on("request", (request, response) => {

@@ -21,7 +21,7 @@ export const webSocketOptions = {
 
 /** Milliseconds the peer may take for its close once it has all we sent. */
 const closeMs = 5000;
-/** Milliseconds that one who broke the protocol gets to read our close. */
+/** Milliseconds that one who broke the protocol, or has said close first, gets to read our close and to hang up. */
 const failMs = 1000;
 
 export interface WebSocketHandler {
@@ -63,6 +63,8 @@ export class WebSocketConnection {
   #ended: { error: StreamError | undefined } | undefined;
   #failure: Error | undefined;
   #paused = false;
+  /** Somebody has said close. */
+  #closing = false;
   #pong: Buffer | undefined;
   #pongUnderWay = false;
   #silentTicks = 0;
@@ -144,6 +146,7 @@ export class WebSocketConnection {
   /** The orderly end: our close frame behind all that was sent, then up to 5 s for the peer's once it has left. */
   close(code: number, reason = ""): void {
     if (this.#ws.readyState !== this.#ws.OPEN) return;
+    this.#closing = true;
     this.resume(); // the peer's close is behind what it sent before
     this.#ws.close(code, reason);
     const linger = () => {
@@ -176,6 +179,11 @@ export class WebSocketConnection {
   }
 
   #received(bytes: number) {
+    // The peer has said close, and ws has answered: it need not take long to hang up.
+    if (this.#ws.readyState === this.#ws.CLOSING && !this.#closing) {
+      this.#closing = true;
+      this.#terminateSoon();
+    }
     if (this.#ended || this.#unfinished.add(bytes)) return;
     this.fail(new ProtocolError("too many unfinished messages are held", 1009));
   }
@@ -196,8 +204,7 @@ export class WebSocketConnection {
 
   /** One pong is under way at a time; of several pings waiting for it only the last is answered, as the RFC allows. */
   #pinged(data: Buffer) {
-    this.#silentTicks = 0;
-    this.#heartbeat.used();
+    this.#heard(); // a sign of life and no use, as in the real server: clients ping every 5 s for as long as they live
     this.#pong = Buffer.from(data);
     this.#sendPong();
   }

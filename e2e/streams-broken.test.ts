@@ -1,0 +1,316 @@
+// Sessions that break: by a relay that cuts, by kill -9 of each hop, by clients that vanish. Nothing of it is a success, and
+// nothing of it stays.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { connect, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { dialUpgrade } from "@hawser/streaming";
+import { background, eventually, freePort, must, processes } from "@hawser/testing";
+import { type Hop, type Launcher, up } from "hawser";
+import { mark, type StreamCluster, sleepers, startStreamCluster } from "./stream-cluster.ts";
+
+/** Of the API server and the kubelet of these tests. */
+const peerTimeoutMs = 2000;
+
+describe("streams that break", () => {
+  let cluster: StreamCluster;
+  const launcher: Launcher = (hop, command) =>
+    hop === "runtime" ? command : [...command, "--stream-peer-timeout", `${peerTimeoutMs / 1000}s`];
+  before(async () => {
+    cluster = await startStreamCluster(
+      { launcher },
+      {},
+      { streaming: { creationTimeoutSeconds: 1 }, exec: { graceSeconds: 0.5 } },
+    );
+  });
+  after(() => cluster?.[Symbol.asyncDispose]());
+
+  const pidOf = async (hop: Hop): Promise<number> =>
+    JSON.parse(await readFile(join(cluster.paths.run, `${hop}.pid`), "utf8")).pid;
+  const gone = (word: string, timeoutMs = 10_000) =>
+    eventually(`${word} goes`, async () => (await sleepers(word)).length === 0, { timeoutMs });
+
+  /** The cluster's kubeconfig with another address in it. */
+  async function kubeconfigFor(server: string): Promise<string> {
+    const text = await readFile(cluster.kubeconfig, "utf8");
+    const path = join(cluster.dataDir, `kubeconfig-${randomBytes(4).toString("hex")}`);
+    await writeFile(path, text.replace(/server: \S+/, `server: ${server}`));
+    return path;
+  }
+
+  describe("a relay before the API server cuts", () => {
+    const moments = {
+      "when the session is open": { script: "echo ready; sleep 1000", after: 0 },
+      "in the middle of the output": { script: "echo ready; exec cat /dev/zero", after: 3_000_000 },
+      "when all output has come, and no Status": { script: "echo ready; exec >&- 2>&-; sleep 1000", after: 0 },
+    };
+    for (const [moment, { script, after: bytes }] of Object.entries(moments)) {
+      for (const how of ["FIN", "RST"] as const) {
+        it(`${moment}, by ${how}: no client of ours ends with success, and each says why`, async () => {
+          for (const transport of ["true", "false"]) {
+            await using relay = await startRelay(cluster.apiPort);
+            const kubeconfig = await kubeconfigFor(`https://127.0.0.1:${relay.port}`);
+            const word = mark();
+            const line = cluster.hawser.command(
+              ["exec", "box", "--", "sh", "-c", script.replace("1000", word)],
+              kubeconfig,
+            );
+            await using session = background(line, {
+              env: { ...cluster.hawser.env, KUBECTL_REMOTE_COMMAND_WEBSOCKETS: transport },
+            });
+            await session.saw("ready");
+            await eventually("enough has come", () => relay.bytes() >= bytes);
+            relay.cut(how);
+            const { code } = await session.exit;
+            assert.equal(code, 255, session.stderr());
+            assert.match(session.stderr(), /^error: the session broke off: \S.*\n\S/, moment);
+            await gone(word);
+          }
+        });
+      }
+    }
+  });
+
+  for (const hop of ["runtime", "kubelet", "apiserver"] as const) {
+    it(`kill -9 of the ${hop} in the middle of sessions: a failure of its own code that names the hop, and nothing stays`, async () => {
+      const word = mark();
+      const sessions = await Promise.all(
+        ["true", "false"].map(async (webSockets) => {
+          const env = { ...cluster.hawser.env, KUBECTL_REMOTE_COMMAND_WEBSOCKETS: webSockets };
+          const line = cluster.hawser.command(["exec", "-i", "box", "--", "sh", "-c", `echo ready; sleep ${word}`]);
+          const session = background(line, { env });
+          await session.saw("ready");
+          return session;
+        }),
+      );
+      try {
+        process.kill(await pidOf(hop), "SIGKILL");
+        const named = {
+          apiserver: /\nThe API server https:\S+ does not answer: /,
+          kubelet: /\nThe API server answers, and the kubelet of node node-1 does not: /,
+          runtime: /\nThe API server and the kubelet of node node-1 answer: .* at the container runtime/,
+        }[hop];
+        for (const session of sessions) {
+          assert.equal((await session.exit).code, 255, session.stderr());
+          assert.match(session.stderr(), named);
+        }
+        if (hop !== "runtime") await gone(word);
+      } finally {
+        for (const session of sessions) await session[Symbol.asyncDispose]();
+        await up({ dataDir: cluster.dataDir, launcher });
+      }
+      await gone(word); // what a killed runtime was running ends when it is back
+      assert.equal(await eventually("the pod serves again", () => cluster.inBox("echo again")), "again");
+    });
+  }
+
+  it("clients killed by -9: the processes go, and no descriptor, zombie or cgroup of theirs stays", async () => {
+    const hops = await Promise.all((["apiserver", "kubelet", "runtime"] as const).map(pidOf));
+    /** Descriptors of each hop. */
+    const state = () => Promise.all(hops.map(async (pid) => (await readdir(`/proc/${pid}/fd`)).length));
+    await cluster.inBox("true"); // what is opened once is open then
+    const idle = await state();
+    for (const { name, command, env } of cluster.clients) {
+      const word = mark();
+      let groups: string[] = [];
+      const sessions = Array.from({ length: 4 }, () =>
+        background(command(["exec", "-i", "box", "--", "sh", "-c", `echo ready; trap '' HUP; sleep ${word}`]), { env }),
+      );
+      try {
+        await Promise.all(sessions.map((session) => session.saw("ready")));
+        await eventually("all sleep", async () => (await sleepers(word)).length === 4);
+        groups = (
+          await Promise.all((await sleepers(word)).map(async (pid) => groupOf(pid, await pidOf("runtime"))))
+        ).flat();
+        assert.equal(new Set(groups).size, 4, "a cgroup for each");
+        const begin = performance.now();
+        for (const session of sessions) session.child.kill("SIGKILL");
+        await gone(word);
+        assert.ok(performance.now() - begin < 5000, `${name}: ${performance.now() - begin} ms`);
+      } finally {
+        for (const session of sessions) await session[Symbol.asyncDispose]();
+      }
+      await eventually("the cgroups go", () => groups.every((group) => !existsSync(group)));
+      let now = idle;
+      const back = async () => {
+        now = await state();
+        return now.every((count, index) => count <= (idle[index] ?? 0));
+      };
+      await eventually("all is as before", back).catch((cause) => {
+        throw new Error(`after ${name} there are ${now}, before there were ${idle}`, { cause });
+      });
+    }
+    assert.deepEqual(await zombiesOf(hops), []);
+  });
+
+  it("the network goes without a FIN: the process gets a hang-up and is gone within the time that is set", async () => {
+    await using network = await makeNetwork();
+    const kubeconfig = await kubeconfigFor(`https://${network.here}:${cluster.apiPort}`);
+    // The API server's certificate names 127.0.0.1.
+    const text = await readFile(kubeconfig, "utf8");
+    await writeFile(kubeconfig, text.replace(/^( *)(server: \S+)/m, "$1$2\n$1tls-server-name: 127.0.0.1"));
+    const cases = cluster.clients.flatMap((client) => [
+      { client, script: (word: string) => `echo ready; sleep ${word}`, timeoutMs: 11_000 },
+      {
+        // Bytes are under way: TCP's keepalive is silent then.
+        client,
+        script: (word: string) => `echo ready; sleep ${word} & while sleep 0.3; do echo more; done`,
+        timeoutMs: 8_000,
+      },
+    ]);
+    const started = await Promise.all(
+      cases.map(async ({ client, script, timeoutMs }) => {
+        const word = mark();
+        const hungUp = `/tmp/hup-${word}`;
+        const remote = `trap 'touch ${hungUp}; exit' HUP; ${script(word)} & wait`;
+        const line = client.command(["exec", "-i", "box", "--", "sh", "-c", remote], kubeconfig);
+        const session = background(network.inside(line), { env: client.env });
+        await session.saw("ready");
+        return { name: client.name, word, hungUp, timeoutMs, session };
+      }),
+    );
+    try {
+      const begin = performance.now();
+      await network.cut();
+      await Promise.all(
+        started.map(async ({ name, word, timeoutMs }) => {
+          // The time that is set, looks in between, the grace after the hang-up, and the machine's own.
+          await gone(word, timeoutMs + peerTimeoutMs + 5000).catch((error) => {
+            throw new Error(`${name}, ${timeoutMs}: ${error.message}`, { cause: error });
+          });
+          assert.ok(performance.now() - begin < timeoutMs + peerTimeoutMs + 5000, name);
+        }),
+      );
+      for (const { name, hungUp } of started) assert.equal(await cluster.inBox(`ls ${hungUp}`), hungUp, name);
+      assert.match(await cluster.log("apiserver"), /session broke off.*has acknowledged nothing for 2 s/);
+    } finally {
+      for (const { session } of started) await session[Symbol.asyncDispose]();
+    }
+  });
+
+  it("a session that nobody uses ends after the idle time with a word, and its process with it", async () => {
+    const { runtimeConfig } = JSON.parse(await readFile(cluster.paths.settings, "utf8"));
+    const settings = JSON.parse(await readFile(runtimeConfig, "utf8"));
+    settings.streaming.idleTimeoutSeconds = 3;
+    await writeFile(runtimeConfig, JSON.stringify(settings));
+    process.kill(await pidOf("runtime"), "SIGHUP");
+    await eventually("the setting is read", async () => /idleTimeoutSeconds/.test(await cluster.log("runtime")));
+    const word = mark();
+    const line = cluster.hawser.command(["exec", "-i", "box", "--", "sleep", word]);
+    await using session = background(line, { env: cluster.hawser.env });
+    await eventually("it sleeps", async () => (await sleepers(word)).length > 0);
+    const { code } = await session.exit;
+    assert.equal(code, 1);
+    assert.match(session.stderr(), /the session was ended: nothing was sent or received for 3 s/);
+    await gone(word);
+  });
+
+  it("a client that opens no streams is dropped after the creation time", async () => {
+    const { config } = cluster.client;
+    const url = new URL("/api/v1/namespaces/default/pods/box/exec?command=true&stdout=true", config.server);
+    const begin = performance.now();
+    const { socket } = await dialUpgrade({
+      url,
+      method: "POST",
+      tls: config.tls,
+      headers: {
+        ...(await config.headers({})),
+        Connection: "Upgrade",
+        Upgrade: "SPDY/3.1",
+        "X-Stream-Protocol-Version": "v4.channel.k8s.io",
+      },
+    });
+    for await (const _ of socket); // to its end
+    const milliseconds = performance.now() - begin;
+    assert.ok(milliseconds > 900 && milliseconds < 5000, `${milliseconds} ms`);
+  });
+});
+
+/** A relay to a port of this machine, which cuts all it carries. */
+async function startRelay(to: number) {
+  const sockets = new Set<Socket>();
+  let carried = 0;
+  const server = createServer((client) => {
+    const backend = connect(to, "127.0.0.1");
+    for (const socket of [client, backend]) {
+      sockets.add(socket);
+      socket.on("error", () => {}).on("close", () => sockets.delete(socket));
+    }
+    client.pipe(backend);
+    backend.pipe(client);
+    backend.on("data", (chunk) => {
+      carried += chunk.length;
+    });
+  });
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  return {
+    port,
+    bytes: () => carried,
+    cut(how: "FIN" | "RST") {
+      server.close();
+      for (const socket of sockets) how === "RST" ? socket.resetAndDestroy() : socket.destroy();
+    },
+    async [Symbol.asyncDispose]() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+/** A network namespace that reaches this machine over a veth pair, until it is cut: no FIN goes through then. */
+async function makeNetwork() {
+  const id = randomBytes(3).toString("hex");
+  const [name, end] = [`hawser-gone-${id}`, `hwt${id}`];
+  const [here, there] = ["192.168.213.1", "192.168.213.2"];
+  const remove = async () => {
+    await must(["ip", "netns", "delete", name]).catch(() => {});
+    await must(["ip", "link", "delete", end]).catch(() => {}); // it goes with its other end
+  };
+  try {
+    await must(["ip", "netns", "add", name]);
+    await must(["ip", "link", "add", end, "type", "veth", "peer", "name", "eth0", "netns", name]);
+    await must(["ip", "address", "add", `${here}/24`, "dev", end]);
+    await must(["ip", "link", "set", end, "up"]);
+    await must(["ip", "-n", name, "address", "add", `${there}/24`, "dev", "eth0"]);
+    for (const link of ["eth0", "lo"]) await must(["ip", "-n", name, "link", "set", link, "up"]);
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  return {
+    here,
+    inside: (command: string[]) => ["nsenter", `--net=/run/netns/${name}`, "--", ...command],
+    /** The far end goes down: what is sent from here goes nowhere. */
+    cut: () => must(["ip", "-n", name, "link", "set", "eth0", "down"]),
+    [Symbol.asyncDispose]: remove,
+  };
+}
+
+async function zombiesOf(parents: number[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const { pid, ppid } of await processes()) {
+    if (!parents.includes(ppid)) continue;
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+    if (stat.slice(stat.lastIndexOf(")") + 2).startsWith("Z")) found.push(stat);
+  }
+  return found;
+}
+
+/** The directory of the cgroup that a process of an exec is in, as the runtime sees it. */
+async function groupOf(pid: number, runtime: number): Promise<string[]> {
+  const [groups, mounts] = await Promise.all([
+    readFile(`/proc/${pid}/cgroup`, "utf8"),
+    readFile(`/proc/${runtime}/mountinfo`, "utf8"),
+  ]);
+  const [, controller = "", path = ""] = /^\d+:([^:]*):(.*\/exec-.*)$/m.exec(groups) ?? [];
+  const mount = mounts.split("\n").find((line) => {
+    const [, type = ""] = line.split(" - ");
+    return controller === "" ? type.startsWith("cgroup2 ") : type.startsWith("cgroup ") && type.includes(controller);
+  });
+  const directory = `/proc/${runtime}/root${mount?.split(" ")[4]}${path}`;
+  return path && existsSync(directory) ? [directory] : [];
+}
