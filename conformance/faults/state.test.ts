@@ -11,6 +11,7 @@ import { testConfig } from "../crun/support/runtime.ts";
 import { eventually } from "../crun/support/session.ts";
 import { bystander, created, remove, running, type Subject } from "./support/calls.ts";
 import { difference, inventory } from "./support/inventory.ts";
+import { thorough } from "./support/length.ts";
 import { type FaultyRuntime, startFaulty } from "./support/runtime-process.ts";
 
 const { CONTAINER_EXITED, CONTAINER_RUNNING } = ContainerState;
@@ -54,7 +55,7 @@ describe("a runtime", { timeout: 300_000 }, () => {
     { name: "full of zeros", spoil: (file) => writeFile(file, Buffer.alloc(4096)) },
     { name: "of the wrong form", spoil: (file) => writeFile(file, '{"id": 5, "state": []}') },
   ];
-  for (const { name, spoil } of spoilings) {
+  for (const { name, spoil } of thorough ? spoilings : spoilings.slice(0, 1)) {
     it(`sets a container aside whose state is ${name}, says so, and goes on with the rest`, async () => {
       const subject = await running(runtime.cri);
       const { containerId } = subject;
@@ -87,7 +88,7 @@ describe("a runtime", { timeout: 300_000 }, () => {
     await remove(runtime.cri, subject);
   });
 
-  for (const text of ["", "1x7", "\0\0", "garbage"]) {
+  for (const text of thorough ? ["", "1x7", "\0\0", "garbage"] : ["1x7"]) {
     it(`takes ${JSON.stringify(text)} in an exit file for an end whose code is lost`, async () => {
       const subject = await running(runtime.cri);
       const { containerId } = subject;
@@ -122,7 +123,8 @@ describe("a runtime", { timeout: 300_000 }, () => {
     });
   }
 
-  it("notices a conmon that was killed while no runtime was there, and one that is not its child", async () => {
+  const whileAway = "notices a conmon that was killed while no runtime was there, and one that is not its child";
+  it(whileAway, { skip: !thorough && "make test-faults" }, async () => {
     const [first, second] = [await running(runtime.cri), await running(runtime.cri)];
     await restart(async () => process.kill(await conmonOf(first.containerId), "SIGKILL"));
     assert.equal((await statusOf(runtime.cri, first))?.state, CONTAINER_EXITED);
@@ -140,9 +142,7 @@ describe("a runtime", { timeout: 300_000 }, () => {
       config: testConfig(),
       log: silentLogger,
     });
-    const message = new RegExp(
-      `runtime root ${root} is in use by process ${pid} \\(.*runtime-main\\.ts --root ${root}`,
-    );
+    const message = `runtime root ${root} is in use by process ${pid} (hawser-runtime)`;
     await assert.rejects(second, { message });
     await other.stands(runtime.cri);
   });

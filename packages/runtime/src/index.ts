@@ -28,7 +28,7 @@ import { type ContainerEvent, Events } from "./server/events.ts";
 import { sandboxName } from "./server/sandbox-name.ts";
 import { runtimeService } from "./service.ts";
 import { Exits } from "./store/exits.ts";
-import { writeJSON } from "./store/json-file.ts";
+import { keepJSON } from "./store/json-file.ts";
 import { Monitors } from "./store/monitors.ts";
 import { Pauses } from "./store/pauses.ts";
 import type { ContainerRecord, SandboxRecord } from "./store/records.ts";
@@ -81,7 +81,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   ]);
   const bridge = `hawser${paths.hash}`;
   const rules = { hash: paths.hash, bridge, podCIDR: config.podCIDR };
-  await writeJSON(paths.places, {
+  await keepJSON(paths.places, {
     stateDir: paths.stateDir,
     bridge,
     podCIDR: config.podCIDR,

@@ -64,14 +64,15 @@ export async function createUnderConmon(
           "--no-sync-log",
           ...["-c", id, "-n", id, "-u", id, "-r", runtimePath, "-b", bundle],
           ...["-p", path.join(bundle, "pid"), "-l", options.logPath ? `k8s-file:${options.logPath}` : "none"],
-          ...["--persist-dir", bundle, "--exit-dir", options.exitDir, "--socket-dir-path", options.socketDir],
+          // No --persist-dir: it would write the exit code there first, and give up when that disk is full.
+          ...["--exit-dir", options.exitDir, "--socket-dir-path", options.socketDir],
           ...[...prefix, `--root=${oci.root}`].map((argument) => `--runtime-arg=${argument}`),
           ...(options.terminal ? ["-t"] : []),
           ...(options.stdin ? ["-i"] : []),
           ...(options.stdin && !options.stdinOnce ? ["--leave-stdin-open"] : []),
         ],
         env: { _OCI_SYNCPIPE: "3" },
-        cwd: bundle, // where the kernel's OOM killer strikes, conmon leaves a file `oom` in its folder as well
+        cwd: bundle, // where the kernel's OOM killer strikes, conmon leaves a file `oom` in its folder
         stdio: [-1, -1, -1, sync.write],
       },
     );

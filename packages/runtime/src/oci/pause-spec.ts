@@ -1,4 +1,4 @@
-import { constants, copyFile, mkdir } from "node:fs/promises";
+import { constants, copyFile, mkdir, rename, stat } from "node:fs/promises";
 import path from "node:path";
 import type { LinuxPodSandboxConfig } from "@hawser/cri";
 import { Code, CRIError, NamespaceMode } from "@hawser/cri";
@@ -15,11 +15,12 @@ const pauseOOMScore = -998;
 /** Makes the one small root filesystem that all pause processes share: the static program and mount points. */
 export async function makePauseRoot(directory: string, program: string): Promise<string> {
   for (const name of ["proc", "sys", "dev"]) await mkdir(path.join(directory, name), { recursive: true, mode: 0o755 });
-  await copyFile(program, path.join(directory, "pause"), constants.COPYFILE_FICLONE).catch(
-    (error: NodeJS.ErrnoException) => {
-      if (error.code !== "ETXTBSY") throw error; // a pod of a former run is using it
-    },
-  );
+  const target = path.join(directory, "pause");
+  const [wanted, there] = await Promise.all([stat(program), stat(target).catch(() => undefined)]);
+  if (there?.size === wanted.size && there.mtimeMs >= wanted.mtimeMs) return directory; // also on a disk that is full
+  const fresh = `${target}.new`; // pods of a former run go on with the one they have
+  await copyFile(program, fresh, constants.COPYFILE_FICLONE);
+  await rename(fresh, target);
   return directory;
 }
 

@@ -18,6 +18,12 @@ export async function writeJSON(file: string, value: unknown): Promise<void> {
   }
 }
 
+/** writeJSON(), unless the file says just that: so nothing has to be written on a disk that is full. */
+export async function keepJSON(file: string, value: unknown): Promise<void> {
+  const there = await readFile(file, "utf8").catch(() => undefined);
+  if (there !== JSON.stringify(value)) await writeJSON(file, value);
+}
+
 /** Undefined when the file is not there or was cut short. */
 export async function readJSON<T>(file: string): Promise<T | undefined> {
   try {
