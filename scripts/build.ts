@@ -17,6 +17,7 @@ const entries: Record<string, string> = {
   kubelet: "packages/kubelet/src/main.ts",
   runtime: "packages/runtime/src/main.ts",
   image: "packages/runtime/src/images/main.ts",
+  archive: "packages/runtime/src/archive/child.ts",
   node: "packages/hawser/src/node/main.ts",
   "remove-containers": "packages/hawser/src/commands/remove-containers.ts",
   cli: "packages/cli/src/main.ts",

@@ -9,7 +9,7 @@ const programs = [
   ..."bash sh true false sleep cat echo ls ps id head tail dd wc tee stty kill env readlink mount umount touch mkdir".split(
     " ",
   ),
-  ..."chmod grep seq tr yes printf hostname nproc sort stat pwd date nohup setsid mkfifo timeout rm tty sha256sum".split(
+  ..."chmod chown ln grep seq tr yes printf hostname nproc sort stat pwd date nohup setsid mkfifo timeout rm tty sha256sum".split(
     " ",
   ),
 ];

@@ -3,6 +3,8 @@ import { connect as dial } from "node:net";
 import path from "node:path";
 import type { AttachRequest, ExecRequest, StreamingRuntime } from "@hawser/cri";
 import { duplexOf, type ServerSession } from "@hawser/streaming";
+import { archiveCommand } from "@hawser/tar";
+import { runArchiveSession } from "./archive/session.ts";
 import type { Context } from "./context.ts";
 import { connectInNetns } from "./network/forward.ts";
 import { attachToConmon } from "./oci/attach.ts";
@@ -28,6 +30,10 @@ export function streamingRuntime(dependencies: Dependencies): StreamingRuntime {
 
 async function exec(dependencies: Dependencies, request: ExecRequest, session: ServerSession): Promise<number> {
   const container = runningContainer(dependencies, request.containerId);
+  const [program, ...args] = request.cmd;
+  if (program === archiveCommand && !request.tty) {
+    return await runArchiveSession(execDependencies(dependencies), container, { args, session });
+  }
   return await execInContainer(execDependencies(dependencies), {
     container,
     command: request.cmd,

@@ -1,3 +1,5 @@
+import { posix } from "node:path";
+
 /**
  * The command name that Hawser's runtime answers itself: it makes or reads an archive of the container's files, so that a container
  * needs no tar. It holds a slash, and so is never looked for in PATH; any other runtime says that it is not there.
@@ -34,4 +36,21 @@ export function parseArchiveArguments(argv: readonly string[]): ArchiveRequest |
   const [path = "", name = "", ...more] = preserve ? rest : rest.slice(1);
   if (path === "" || name === "" || name === ".." || name.includes("/") || more.length > 0) return undefined;
   return { verb, path, name, preserve };
+}
+
+/** Where tar is to go, and what it is to take there. */
+export interface RemotePath {
+  /** For `tar -C`; undefined where tar is already. */
+  directory: string | undefined;
+  /** The last part: a name, or "." or "..". */
+  base: string;
+}
+
+/** A path in a container, taken apart so that an archive's names begin with its last part. */
+export function remotePath(path: string): RemotePath {
+  const whole = posix.normalize(path).replace(/(?<=.)\/+$/, "");
+  if (whole === "/") return { directory: "/", base: "." };
+  if (/^(\.\.\/)*\.\.$/.test(whole)) return { directory: whole, base: "." };
+  const directory = posix.dirname(whole);
+  return { directory: directory === "." ? undefined : directory, base: posix.basename(whole) };
 }

@@ -1,4 +1,11 @@
-export { type ArchiveRequest, archiveCommand, archiveCommandLine, parseArchiveArguments } from "./archive-command.ts";
+export {
+  type ArchiveRequest,
+  archiveCommand,
+  archiveCommandLine,
+  parseArchiveArguments,
+  type RemotePath,
+  remotePath,
+} from "./archive-command.ts";
 export { maxExtendedHeader, TarDecoder, type TarEntry, type TarEvent } from "./decoder.ts";
 export { at, byteString, type Directory, type Files, hasCode, type OpenFile, shown } from "./files.ts";
 export { blockSize, buildHeader, hasContent, patchHeader, TarError, type TarHeader } from "./header.ts";

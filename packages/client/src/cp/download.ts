@@ -1,8 +1,8 @@
 import { posix } from "node:path";
-import { archiveCommandLine, TarError } from "@hawser/tar";
+import { archiveCommandLine, type RemotePath, remotePath, TarError } from "@hawser/tar";
 import type { KubeClient } from "../client.ts";
 import { type Destination, openDestination, RootLink } from "./destination.ts";
-import { type RemotePath, remotePath, sourceArguments } from "./paths.ts";
+import { sourceArguments } from "./paths.ts";
 import { Reception } from "./reception.ts";
 import { exitError, noTar, type RemoteResult, Retries, runRemote } from "./remote.ts";
 import { CopyError, type CopyFromOptions, type CopyResult } from "./types.ts";

@@ -1,21 +1,4 @@
-import { posix } from "node:path";
-
-/** Where tar is to go, and what it is to take there. */
-export interface RemotePath {
-  /** For `tar -C`; undefined where tar is already. */
-  directory: string | undefined;
-  /** The last part: a name, or "." or "..". */
-  base: string;
-}
-
-/** A path in a container, taken apart so that an archive's names begin with its last part. */
-export function remotePath(path: string): RemotePath {
-  const whole = posix.normalize(path).replace(/(?<=.)\/+$/, "");
-  if (whole === "/") return { directory: "/", base: "." };
-  if (/^(\.\.\/)*\.\.$/.test(whole)) return { directory: whole, base: "." };
-  const directory = posix.dirname(whole);
-  return { directory: directory === "." ? undefined : directory, base: posix.basename(whole) };
-}
+import type { RemotePath } from "@hawser/tar";
 
 /** As an argument of tar that cannot be taken for an option. */
 export function argument(path: string): string {

@@ -56,12 +56,17 @@ function openInRoot(root: string, path: string, flags: number): number | undefin
   const rootFd = libc.open(root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
   if (rootFd < 0) throw lastError("open", root);
   try {
-    const how = new BigUint64Array([BigInt(flags), 0n, BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)]);
-    const fd = libc.openat2(SYS_openat2, rootFd, path, new Uint8Array(how.buffer), how.byteLength);
-    if (fd >= 0) return fd;
-    if (errno() === ENOENT) return undefined;
-    throw lastError("openat2", path);
+    return openBelow(rootFd, path, flags);
   } finally {
     closeQuietly(rootFd);
   }
+}
+
+/** The same below a root that is open: its descriptor stays open. */
+export function openBelow(rootFd: number, path: string, flags: number): number | undefined {
+  const how = new BigUint64Array([BigInt(flags), 0n, BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)]);
+  const fd = libc.openat2(SYS_openat2, rootFd, path, new Uint8Array(how.buffer), how.byteLength);
+  if (fd >= 0) return fd;
+  if (errno() === ENOENT) return undefined;
+  throw lastError("openat2", path);
 }

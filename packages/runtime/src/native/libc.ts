@@ -142,6 +142,10 @@ export const libc = {
   openat2: library.func(
     "long syscall(long number, int directory, const char *path, void *how, unsigned long size)",
   ) as (number: number, directory: number, path: string, how: Opaque, size: number) => number,
+  // These two, and capset, are of the calling thread alone.
+  setfsuid: library.func("int setfsuid(unsigned int uid)") as (uid: number) => number,
+  setfsgid: library.func("int setfsgid(unsigned int gid)") as (gid: number) => number,
+  capset: library.func("int capset(void *header, void *data)") as (header: Opaque, data: Opaque) => number,
   mkdirat: library.func("int mkdirat(int directory, const char *path, unsigned int mode)") as (
     directory: number,
     path: string,
