@@ -7,6 +7,7 @@ import { integer, toggle } from "../flags/flag.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { progressBar } from "../progress-bar.ts";
 import { containerFlag, isCompleted } from "./stream-flags.ts";
+import { transportsOf } from "./transports.ts";
 
 const flags = {
   container: containerFlag,
@@ -83,6 +84,7 @@ async function runCopy(context: Context, { args, flags: given }: Parsed<typeof f
     preserve: !given["no-preserve"],
     retries: given.retries,
     signal,
+    ...transportsOf(io.env, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS"),
     onWarning: say,
     onRetry: ({ offset, attempt, retries }) => say(`Resuming copy at ${offset} bytes, retry ${attempt}/${retries}`),
     ...(io.stderr.isTTY && { onProgress: bar.show }),
