@@ -39,7 +39,7 @@ async function join(session: ServerSession, backend: ClientSession): Promise<Sta
   const onGone = () => void backend[Symbol.asyncDispose]();
   session.signal.addEventListener("abort", onGone, { once: true });
   const inputs = [carry(session.stdin, backend.stdin), carrySizes(session, backend)];
-  const outputs = [carry(backend.stdout, session.stdout), carry(backend.stderr, session.stderr)];
+  const outputs = [carryOut(backend.stdout, session.stdout), carryOut(backend.stderr, session.stderr)];
   try {
     const [status] = await Promise.all([backend.status, ...outputs]);
     return remade(status);
@@ -51,6 +51,11 @@ async function join(session: ServerSession, backend: ClientSession): Promise<Sta
 
 async function carry(from: ByteSource | undefined, to: ByteSink | undefined): Promise<void> {
   if (from && to) await copy(from, to);
+}
+
+/** An output that breaks off breaks off the session, but not its connection: the client is to be told by a Status. */
+async function carryOut(from: ByteSource | undefined, to: ByteSink | undefined): Promise<void> {
+  if (from && to) await copy(from, { ...to, abort: async () => {} });
 }
 
 async function carrySizes(session: ServerSession, backend: ClientSession): Promise<void> {

@@ -63,6 +63,7 @@ export class SpdyConnection {
   #overfull = false;
   #goingAway = false;
   #left = false;
+  #goodbye: NodeJS.Timeout | undefined;
 
   constructor(transport: Transport, options: SpdyConnectionOptions) {
     this.#transport = transport;
@@ -218,7 +219,8 @@ export class SpdyConnection {
       case "goAway":
         // Peers say it when all is over. What still comes is read, but nobody needs to wait for it.
         this.#goingAway = true;
-        return this.#gone.abort(new StreamError("lost", "the peer said goodbye"));
+        this.#gone.abort(new StreamError("lost", "the peer said goodbye"));
+        return this.#endSoon();
       case "ignored":
         return;
     }
@@ -245,6 +247,16 @@ export class SpdyConnection {
     this.#transport.end(withinMs);
   }
 
+  /** Who has said goodbye gets a little time for what was under way. */
+  #endSoon() {
+    if (this.#goodbye) return;
+    this.#goodbye = setTimeout(() => {
+      this.#left = true;
+      this.#transport.destroy();
+      this.#finish(new StreamError("lost", "the peer said goodbye"));
+    }, goneMs);
+  }
+
   #end(error: Error | undefined) {
     this.#left = true;
     if (!error) this.#transport.end(goneMs); // nobody is there to take what still waits
@@ -253,6 +265,7 @@ export class SpdyConnection {
 
   #finish(error: Error) {
     this.#heartbeat[Symbol.dispose]();
+    clearTimeout(this.#goodbye);
     this.#goingAway = false;
     for (const stream of [...this.#streams.values()]) stream.fail(error);
     this.#gone.abort(error);

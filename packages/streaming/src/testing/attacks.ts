@@ -171,13 +171,18 @@ export interface Ended {
 }
 
 /**
- * Upgrades on a fresh connection, sends the attack, and never closes by itself: resolves when the server has, or when the signal is
- * aborted, which destroys the connection.
+ * Upgrades on a fresh connection, sends the attack, and waits until the server closes. Closes by itself only when the signal is aborted,
+ * or, after an attack that may be borne, `stayMs` (100) milliseconds after it was sent.
  */
 export async function launch(
   socket: Duplex,
   attack: Attack,
-  { path, headers = {}, signal }: { path: string; headers?: Record<string, string>; signal?: AbortSignal },
+  {
+    path,
+    headers = {},
+    signal,
+    stayMs = 100,
+  }: { path: string; headers?: Record<string, string>; signal?: AbortSignal; stayMs?: number },
 ): Promise<Ended> {
   const received: Buffer[] = [];
   let sent = false;
@@ -191,6 +196,7 @@ export async function launch(
     if (sent || !Buffer.concat(received).includes("\r\n\r\n")) return;
     sent = true;
     for (const bytes of attack.bytes()) if (socket.writable) socket.write(bytes);
+    if (attack.ending === "borne") setTimeout(() => socket.destroy(), stayMs);
   });
   socket.write(handshake(attack, path, headers));
   await closed.promise;
