@@ -30,13 +30,18 @@ function plain(chunks: Iterable<Uint8Array>): { source: ByteSource; stop(): void
 }
 
 function fromIterable(input: AsyncIterable<Uint8Array | string> | Iterable<Uint8Array>) {
-  const stopped = Promise.withResolvers<undefined>();
+  let stopped = false;
+  let wake = () => {};
   async function* source(): AsyncGenerator<Uint8Array> {
     const iterator = Symbol.asyncIterator in input ? input[Symbol.asyncIterator]() : input[Symbol.iterator]();
     let ended = false;
     try {
-      for (;;) {
-        const result = await Promise.race([iterator.next(), stopped.promise]);
+      while (!stopped) {
+        // No Promise.race with one promise for all: that would keep every chunk until the end.
+        const result = await new Promise<IteratorResult<Uint8Array | string> | undefined>((resolve, reject) => {
+          wake = () => resolve(undefined);
+          Promise.resolve(iterator.next()).then(resolve, reject);
+        });
         ended = result?.done === true;
         if (!result || result.done) return;
         yield typeof result.value === "string" ? Buffer.from(result.value, "utf8") : result.value;
@@ -46,7 +51,13 @@ function fromIterable(input: AsyncIterable<Uint8Array | string> | Iterable<Uint8
       if (!ended) Promise.resolve(iterator.return?.()).catch(() => {});
     }
   }
-  return { source: source(), stop: () => stopped.resolve(undefined) };
+  return {
+    source: source(),
+    stop() {
+      stopped = true;
+      wake();
+    },
+  };
 }
 
 function fromNode(stream: Readable): { source: ByteSource; stop(): void } {
