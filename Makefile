@@ -7,7 +7,7 @@ DIST := packages/hawser/dist/main.cjs
 SOURCES := $(shell find packages/*/src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) \
   packages/runtime/native/hawser-exec.c scripts/build.ts scripts/native.ts package-lock.json
 
-.PHONY: help build test test-unit demo bench package check format generate clean npm
+.PHONY: help build test test-unit demo bench interop package check format generate clean npm
 
 help:
 	@printf '%s\n' \
@@ -16,6 +16,7 @@ help:
 	  'make test-unit the tests that need neither root nor peers' \
 	  'make build     bundle the program: then node_modules/.bin/hawser runs from dist' \
 	  'make bench     the table of docs/benchmarks.md (root)' \
+	  'make interop   the tables of docs/interop.md: every client, verb and runtime (root)' \
 	  'make package   hawser-VERSION.tgz, for npm install -g' \
 	  'make check     formatter, linter, types, layers' \
 	  'make generate  regenerate the CRI types' \
@@ -48,6 +49,10 @@ bench:
 	@scripts/install.sh
 	@$(MAKE) build
 	@node bench/main.ts
+
+interop: build
+	@scripts/install.sh test peers
+	@node conformance/interop/main.ts
 
 package: build
 	@node scripts/package.ts $(PACKAGE_DIR)

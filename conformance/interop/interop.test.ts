@@ -1,9 +1,12 @@
 // A short form of the matrix: the clients that are not kubectl, and the newest kubectl, against what docs/interop.md says.
+// Then, on the same clusters, `hawser logs` beside kubectl's, and the examples of the client library's README.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { checkout, newestKubectl } from "@hawser/testing";
+import { readmeSuite } from "../client/readme.ts";
+import { logsSuite } from "../logs/suite.ts";
 import { allClients } from "./clients.ts";
 import { runCell } from "./run.ts";
 import { parseTables, renderTables } from "./table.ts";
@@ -13,10 +16,16 @@ import { verbs } from "./verbs.ts";
 const text = await readFile(join(checkout, "docs/interop.md"), "utf8");
 const written = parseTables(text);
 const { version } = await newestKubectl();
-const clients = (await allClients()).filter(({ name }) => /^(client-node|hawser)/.test(name) || name.includes(version));
+const all = await allClients();
 
 for (const runtime of runtimes) {
-  describe(`interop over ${runtime}`, { skip: (await whyNotRun(runtime)) ?? false }, () => {
+  const ours = runtime === "hawser with crun";
+  // A client of each kind; the rest are in the whole matrix.
+  const some = ours
+    ? ["client-node", "hawser SPDY", "hawser WebSocket", `kubectl ${version} WebSocket`]
+    : ["hawser SPDY", "hawser WebSocket"];
+  const clients = all.filter(({ name }) => some.includes(name));
+  describe(`over ${runtime}`, { skip: (await whyNotRun(runtime)) ?? false }, () => {
     let target: Target;
     before(async () => {
       target = await startTarget(runtime);
@@ -38,6 +47,8 @@ for (const runtime of runtimes) {
         }
       });
     }
+    logsSuite(() => target, { whole: ours });
+    if (ours) readmeSuite(() => target);
   });
 }
 

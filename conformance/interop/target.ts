@@ -2,12 +2,14 @@
 import type { Container, Pod } from "@hawser/api";
 import { type Cluster, eventually, startCluster } from "@hawser/testing";
 import { loadTestImage } from "../../bench/peers.ts";
-import { startContainerd, whyNoContainerd } from "../containerd/containerd.ts";
+import { type Containerd, startContainerd, whyNoContainerd } from "../containerd/containerd.ts";
 import { testImage } from "../containerd/image.ts";
 
 export interface Target extends AsyncDisposable {
   name: string;
   cluster: Cluster;
+  /** The runtime's CRI endpoint. */
+  endpoint: string;
 }
 
 export const runtimes = ["hawser with crun", "containerd with runc"] as const;
@@ -28,10 +30,12 @@ export async function whyNotRun(name: RuntimeName): Promise<string | undefined> 
 export async function startTarget(name: RuntimeName): Promise<Target> {
   await using stack = new AsyncDisposableStack();
   // At 8 the API server tells of each session's headers, which is how we see what was spoken.
-  const cluster = stack.use(await (name === "hawser with crun" ? ours() : overContainerd(stack)));
+  const containerd = name === "hawser with crun" ? undefined : stack.use(await peer());
+  const cluster = stack.use(await (containerd ? over(containerd) : ours()));
   await createPods(cluster);
   const held = stack.move();
-  return { name, cluster, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  const endpoint = containerd?.endpoint ?? `unix://${cluster.paths.runtimeSocket}`;
+  return { name, cluster, endpoint, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
 
 async function ours(): Promise<Cluster> {
@@ -40,11 +44,14 @@ async function ours(): Promise<Cluster> {
   return cluster;
 }
 
-async function overContainerd(stack: AsyncDisposableStack): Promise<Cluster> {
+async function peer(): Promise<Containerd> {
   const why = await whyNoContainerd();
   if (why) throw new Error(why);
-  const containerd = stack.use(await startContainerd());
-  return await startCluster({ runtimeEndpoint: containerd.endpoint, verbosity: 8 });
+  return await startContainerd();
+}
+
+function over({ endpoint }: Containerd): Promise<Cluster> {
+  return startCluster({ runtimeEndpoint: endpoint, verbosity: 8 });
 }
 
 async function createPods({ client }: Cluster): Promise<void> {
