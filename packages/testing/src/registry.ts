@@ -17,10 +17,12 @@ export interface RegistryOptions {
   /** Put before its command line: a network namespace, for instance. */
   launcher?: ((command: string[]) => string[]) | undefined;
   port?: number | undefined;
+  /** Its own `auth` section. Source: distribution docs/configuration.md */
+  auth?: Record<string, Record<string, string>>;
 }
 
 /** Starts an empty registry. Its storage goes when it is disposed. */
-export async function startRegistry({ launcher = (c) => c, port }: RegistryOptions = {}): Promise<Registry> {
+export async function startRegistry({ launcher = (c) => c, port, auth }: RegistryOptions = {}): Promise<Registry> {
   const folder = await mkdtemp(join(tmpdir(), "hawser-registry-"));
   const host = `127.0.0.1:${port ?? (await freePort())}`;
   const config = {
@@ -28,6 +30,7 @@ export async function startRegistry({ launcher = (c) => c, port }: RegistryOptio
     log: { level: "info", fields: { service: "registry" } },
     storage: { filesystem: { rootdirectory: join(folder, "data") }, delete: { enabled: true } },
     http: { addr: host },
+    ...(auth && { auth }),
   };
   const path = join(folder, "config.yml");
   await writeFile(path, JSON.stringify(config));

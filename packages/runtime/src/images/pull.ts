@@ -1,8 +1,7 @@
 import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { maxConfigSize } from "./config.ts";
-import { temporaryDirectory } from "./disk.ts";
+import type { Downloads } from "./downloads.ts";
 import { type Installer, installImage } from "./install.ts";
 import {
   choosePlatform,
@@ -24,7 +23,7 @@ const maxDownloads = 3;
 const maxIndexDepth = 4;
 
 export interface Puller extends Installer {
-  temporary: string;
+  downloads: Downloads;
   platform: Platform;
 }
 
@@ -45,29 +44,26 @@ export async function pullImage(
   if (known) return await rename(deps, known, repoTags, repoDigests);
 
   const { manifest, size } = await findManifest(deps, repository, resolved, signal);
-  await using work = await temporaryDirectory(deps.temporary);
+  await using blobs = new AsyncDisposableStack();
   const abort = new AbortController();
   const both = AbortSignal.any([signal, abort.signal]);
-  const place = (digest: string) => join(work.path, digest.replace(":", "-"));
-
-  const configPath = place("config");
-  if (manifest.config.size > maxConfigSize) throw new Error(`image config is larger than ${maxConfigSize} bytes`);
-  await copying(both, downloadBlob({ repository, path: configPath, kind: "config" }, manifest.config, both));
-  const config = await readFile(configPath);
-
-  const downloads = new Map<number, Promise<void>>();
-  const download = async (index: number, layer: Descriptor) => {
-    const path = place(`${index}-${layer.digest}`);
-    await copying(both, downloadBlob({ repository, path, kind: "layer" }, layer, both));
+  const fetched = async (kind: "config" | "layer", descriptor: Descriptor): Promise<string> => {
+    const fetch = (path: string, alone: AbortSignal) => downloadBlob({ repository, path, kind }, descriptor, alone);
+    return blobs.use(await copying(both, deps.downloads.get(descriptor.digest, fetch, both))).path;
   };
+
+  if (manifest.config.size > maxConfigSize) throw new Error(`image config is larger than ${maxConfigSize} bytes`);
+  const config = await readFile(await fetched("config", manifest.config));
+
+  const downloads = new Map<number, Promise<string>>();
   try {
     return await installImage(deps, {
       config,
       layers: manifest.layers.map((layer, index) => ({
         async blob(inner) {
-          await (downloads.get(index) ?? download(index, layer));
+          const path = await (downloads.get(index) ?? fetched("layer", layer));
           inner.throwIfAborted();
-          return createReadStream(place(`${index}-${layer.digest}`));
+          return createReadStream(path);
         },
       })),
       onMissing(indexes) {
@@ -75,7 +71,7 @@ export async function pullImage(
         for (const index of indexes) {
           const layer = manifest.layers[index];
           if (!layer) continue;
-          const started = slots(() => download(index, layer));
+          const started = slots(() => fetched("layer", layer));
           started.catch((error: unknown) => abort.abort(error)); // the pull ends at once, whichever layer it waits for
           downloads.set(index, started);
         }
@@ -87,7 +83,7 @@ export async function pullImage(
     });
   } finally {
     abort.abort(new Error("the pull is over"));
-    await Promise.allSettled(downloads.values()); // they write into the directory that goes now
+    await Promise.allSettled(downloads.values()); // what they have fetched goes now, unless another pull needs it
   }
 }
 
@@ -122,9 +118,9 @@ async function findManifest(
 }
 
 /** A failed transfer in containerd's words; content of another digest has words of its own. */
-async function copying(signal: AbortSignal, transfer: Promise<void>): Promise<void> {
+async function copying<T>(signal: AbortSignal, transfer: Promise<T>): Promise<T> {
   try {
-    await transfer;
+    return await transfer;
   } catch (cause) {
     signal.throwIfAborted();
     if (cause instanceof CorruptContentError) throw cause;

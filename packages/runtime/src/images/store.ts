@@ -4,6 +4,7 @@ import { Code, CRIError } from "@hawser/cri";
 import type { ByteSource } from "@hawser/streaming";
 import type { Logger } from "@hawser/trace";
 import type { OCIImageConfig } from "./config.ts";
+import { Downloads } from "./downloads.ts";
 import type { Installer } from "./install.ts";
 import { LayerStore } from "./layers.ts";
 import { trimMemory } from "./libc.ts";
@@ -124,7 +125,7 @@ export async function openImageStore({
 
   const timeouts = { ...defaultTimeouts, ...config.timeouts };
   const transport = createTransport(timeouts);
-  const puller = { ...installer, temporary, platform: thisPlatform() };
+  const puller = { ...installer, downloads: new Downloads(temporary), platform: thisPlatform() };
   const repositoryFor = (reference: Reference, given: AuthConfig | undefined) => {
     const credentialsFor = async ({ name, mirrorOf }: RegistryHost) => {
       const own = mirrorOf === undefined ? credentialsOf(given, name) : undefined;

@@ -5,8 +5,10 @@ import type { Descriptor } from "../manifest.ts";
 import { commitError, NotFoundError, type Repository } from "./client.ts";
 import { AuthorizationError, CorruptContentError, StatusCodeError } from "./errors.ts";
 
-/** How often a download is tried before it fails. */
+/** How often a download is tried in a row without getting further before it fails. */
 const maxAttempts = 4;
+/** What counts as getting further, bytes. Source: containerd's httpReadSeeker, which takes any progress for some. */
+const leastProgress = 4096;
 /** Pauses between the attempts, milliseconds. */
 const pauses = [250, 1000, 3000];
 
@@ -23,6 +25,7 @@ export async function downloadBlob(
   try {
     let digester = new Digester();
     for (let attempt = 1; ; attempt++) {
+      const before = digester.size;
       try {
         const response = await repository.blob(descriptor, digester.size, signal);
         if (digester.size > 0 && !resumes(response.headers["content-range"], response.status, digester.size)) {
@@ -33,6 +36,7 @@ export async function downloadBlob(
         break;
       } catch (error) {
         signal.throwIfAborted();
+        if (digester.size - before >= leastProgress) attempt = 1;
         if (attempt === maxAttempts || !mayPass(error)) throw error;
         await pause(pauses[attempt - 1] ?? 1000, undefined, { signal });
       }

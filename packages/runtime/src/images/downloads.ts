@@ -1,0 +1,84 @@
+import { randomBytes } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+
+/** A blob on disk, for as long as somebody needs it. */
+export interface Blob extends AsyncDisposable {
+  path: string;
+}
+
+interface Transfer {
+  path: string;
+  done: Promise<void>;
+  abort: AbortController;
+  users: number;
+}
+
+/**
+ * Blobs on their way: whoever needs one that another is fetching waits for that transfer. It goes on as long as one of them
+ * waits, and its file goes with the last one.
+ */
+export class Downloads {
+  readonly #directory: string;
+  readonly #transfers = new Map<string, Transfer>();
+
+  /** `directory` is for the files. */
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  /**
+   * The blob of this digest. `fetch` brings it into a new file; it is called unless another's does so already, and again when
+   * that one fails: another's registry, or credentials, may be at fault. Throws what `fetch` does, or the signal's reason.
+   */
+  async get(digest: string, fetch: (path: string, signal: AbortSignal) => Promise<void>, signal: AbortSignal) {
+    for (;;) {
+      signal.throwIfAborted();
+      const known = this.#transfers.get(digest);
+      const transfer = known ?? this.#start(digest, fetch);
+      transfer.users++;
+      try {
+        await doneOrAborted(transfer.done, signal);
+        return { path: transfer.path, [Symbol.asyncDispose]: () => this.#release(digest, transfer) } satisfies Blob;
+      } catch (error) {
+        await this.#release(digest, transfer);
+        signal.throwIfAborted();
+        if (!known) throw error;
+      }
+    }
+  }
+
+  #start(digest: string, fetch: (path: string, signal: AbortSignal) => Promise<void>): Transfer {
+    const path = join(this.#directory, `blob-${randomBytes(8).toString("hex")}`);
+    const abort = new AbortController();
+    const transfer: Transfer = { path, abort, users: 0, done: fetch(path, abort.signal) };
+    this.#transfers.set(digest, transfer);
+    transfer.done.catch(() => this.#forget(digest, transfer)); // nobody is to join it any more
+    return transfer;
+  }
+
+  async #release(digest: string, transfer: Transfer): Promise<void> {
+    transfer.users--;
+    if (transfer.users > 0) return;
+    this.#forget(digest, transfer);
+    transfer.abort.abort(new Error("nobody waits for the download any more"));
+    await transfer.done.catch(() => undefined); // it writes into the file that goes now
+    await rm(transfer.path, { force: true });
+  }
+
+  #forget(digest: string, transfer: Transfer): void {
+    if (this.#transfers.get(digest) === transfer) this.#transfers.delete(digest);
+  }
+}
+
+async function doneOrAborted(done: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>();
+  aborted.promise.catch(() => undefined);
+  const listener = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", listener, { once: true });
+  try {
+    await Promise.race([done, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", listener);
+  }
+}
