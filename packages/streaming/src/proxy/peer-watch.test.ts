@@ -20,8 +20,12 @@ describe("parseTCPTable", () => {
     assert.deepEqual(
       [...parseTCPTable(`${head}${rows.join("\n")}\n`)],
       [
+        ["8080 0.0.0.0 0", 0],
         ["6443 192.168.0.2 50000", 6],
+        ["6443 192.168.0.2 50001", 0],
         ["6443 192.168.0.2 50002", 3],
+        ["6443 192.168.0.2 50003", 0],
+        ["6443 192.168.0.2 50004", 0],
       ],
     );
   });
@@ -60,6 +64,29 @@ describe("watchPeer", () => {
       await later;
       assert.equal(socket.destroyed, false);
       socket.destroy();
+    } finally {
+      client.destroy();
+      server.close();
+    }
+  });
+
+  it("tells of a reset that nobody would have read", async () => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    assert.ok(address && typeof address === "object");
+    const client = connect(address.port, "127.0.0.1");
+    try {
+      const [socket] = (await once(server, "connection")) as [Socket];
+      socket.pause();
+      using _watch = watchPeer(socket, 400);
+      const { promise: seen, resolve } = Promise.withResolvers<void>();
+      setTimeout(resolve, 300);
+      await seen;
+      client.resetAndDestroy();
+      const [error] = await once(socket, "error");
+      assert.match(error.message, /has reset the connection|ECONNRESET/);
     } finally {
       client.destroy();
       server.close();

@@ -7,15 +7,12 @@ import { StreamError } from "../errors.ts";
 /** Milliseconds of a peer's silence where we have something for it, where nothing else is said. */
 export const defaultPeerTimeoutMs = 30_000;
 /** The longest time between two looks, milliseconds. */
-const longestLookMs = 5000;
+const longestLookMs = 2000;
 /** Milliseconds for which the kernel asks an idle peer, ten times, before it gives up: libuv's figures. */
 const keepAliveProbesMs = 10_000;
 
 /** One or two may be lost, or left unanswered by a peer that is there (kernels answer probes of a closed window by ration). */
 const mostLost = { retransmits: 2, probes: 1 };
-
-/** What the kernel says about a connection's unanswered segments: 0 where the peer has acknowledged something since. */
-export type Unanswered = (connection: string) => number;
 
 interface Watched {
   key: string;
@@ -23,6 +20,8 @@ interface Watched {
   bytesRead: number;
   /** When the kernel was first seen asking in vain, milliseconds. */
   since: number | undefined;
+  /** It stood in the kernel's table: should it not any more, the peer has reset it. */
+  seen: boolean;
 }
 
 const watched = new Map<Socket, Watched>();
@@ -31,6 +30,8 @@ let looking = false;
 
 /**
  * Gives a TCP or TLS connection up, by destroying it with a StreamError, when its peer has acknowledged nothing for `timeoutMs`.
+ *
+ * So it does with one that its peer has reset: who does not read, because the other side does not, is told by nobody.
  *
  * TCP's own patience is a quarter of an hour when bytes are under way, and its keepalive is silent then. A peer that is there and
  * does not read (a window of 0) acknowledges each probe and is never given up: that is what tells this from TCP_USER_TIMEOUT.
@@ -43,7 +44,7 @@ export function watchPeer(stream: Duplex, timeoutMs: number): Disposable {
   const key = timeoutMs > 0 ? keyOf(socket) : undefined;
   if (key === undefined) return { [Symbol.dispose]: () => {} };
   socket.setKeepAlive(true, Math.max(1000, timeoutMs - keepAliveProbesMs));
-  watched.set(socket, { key, timeoutMs, bytesRead: socket.bytesRead, since: undefined });
+  watched.set(socket, { key, timeoutMs, bytesRead: socket.bytesRead, since: undefined, seen: false });
   schedule();
   return {
     [Symbol.dispose]() {
@@ -73,7 +74,7 @@ async function look(): Promise<void> {
       if (heard) state.since = undefined;
       return !heard;
     });
-    if (silent.length > 0) judge(silent, await readUnanswered());
+    if (silent.length > 0) judge(silent, await readTables());
   } catch {
     // No /proc: TCP's own patience is what is left.
   } finally {
@@ -81,15 +82,19 @@ async function look(): Promise<void> {
   }
 }
 
-function judge(silent: [Socket, Watched][], unanswered: Unanswered) {
+function judge(silent: [Socket, Watched][], unanswered: Map<string, number>) {
   const now = performance.now();
   for (const [socket, state] of silent) {
-    if (unanswered(state.key) === 0) state.since = undefined;
+    const count = unanswered.get(state.key);
+    if (!count) state.since = undefined;
     else state.since ??= now;
-    if (state.since === undefined || now - state.since < state.timeoutMs) continue;
+    const isReset = count === undefined && state.seen;
+    state.seen ||= count !== undefined;
+    const isSilent = state.since !== undefined && now - state.since >= state.timeoutMs;
+    if (!isReset && !isSilent) continue;
     watched.delete(socket);
-    const text = `the peer at ${socket.remoteAddress} has acknowledged nothing for ${state.timeoutMs / 1000} s`;
-    socket.destroy(new StreamError("lost", text));
+    const how = isReset ? "has reset the connection" : `has acknowledged nothing for ${state.timeoutMs / 1000} s`;
+    socket.destroy(new StreamError("lost", `the peer at ${socket.remoteAddress} ${how}`));
   }
 }
 
@@ -99,15 +104,15 @@ function keyOf({ localPort, remoteAddress, remotePort }: Socket): string | undef
   return `${localPort} ${remoteAddress.replace(/^::ffff:/, "")} ${remotePort}`;
 }
 
-async function readUnanswered(): Promise<Unanswered> {
+async function readTables(): Promise<Map<string, number>> {
   const tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
   const texts = await Promise.all(tables.map((path) => readFile(path, "latin1").catch(() => "")));
-  const rows = new Map(texts.flatMap((text) => [...parseTCPTable(text)]));
-  return (connection) => rows.get(connection) ?? 0;
+  return new Map(texts.flatMap((text) => [...parseTCPTable(text)]));
 }
 
 /**
- * Reads /proc/net/tcp or tcp6: connections and their unanswered segments, where they are more than may happen. What is retransmitted counts, and probes of a closed window.
+ * Reads /proc/net/tcp or tcp6: connections and their unanswered segments, 0 where they are no more than may happen. What is retransmitted
+ * counts, and probes of a closed window.
  *
  * Source: torvalds/linux Documentation/networking/proc_net_tcp.rst
  */
@@ -115,10 +120,11 @@ export function* parseTCPTable(text: string): Generator<[connection: string, una
   for (const line of text.split("\n").slice(1)) {
     const [, local = "", remote = "", , , clock = "", retransmits = "", , probes = ""] = line.trim().split(/\s+/);
     const kind = clock.slice(0, 2);
-    const [unanswered, lost] =
-      kind === "01" ? [Number.parseInt(retransmits, 16), mostLost.retransmits] : [Number(probes), mostLost.probes];
-    if ((kind !== "01" && kind !== "04") || !(unanswered > lost)) continue;
     const [address = "", port = ""] = remote.split(":");
+    if (port === "") continue; // the last line's end
+    const sent = kind === "01" ? Number.parseInt(retransmits, 16) : 0;
+    const probed = kind === "04" ? Number(probes) : 0;
+    const unanswered = sent > mostLost.retransmits || probed > mostLost.probes ? sent + probed : 0;
     yield [`${portOf(local)} ${addressOf(address)} ${Number.parseInt(port, 16)}`, unanswered];
   }
 }
