@@ -1,18 +1,25 @@
 /*
- * hawser-exec: enters a running container and runs one command there, as `crun exec` does, without an OCI runtime's
- * start-up. Started by oci/exec-helper.ts of the runtime, one process per exec, from a sealed memfd.
+ * hawser-exec: enters running containers and runs commands there, as `crun exec` does, without an OCI runtime's start-up.
  *
- *   hawser-exec CONTAINER-ID     0, 1, 2: the command's own stdio (unless it gets a terminal); 3: the control socket
- *   hawser-exec --protocol       prints the number of the request's form
+ * Started once by the runtime (oci/exec-helper.ts), from a sealed memfd, with a SEQPACKET socket as descriptor 3. It says
+ * "hawser-exec" and the number of the protocol there, and then forks for each message that comes, with the message's
+ * descriptors: the command's stdin, stdout and stderr, a control socket, and for a terminal one more socket. The
+ * runtime itself never waits for a fork or an exec: under load either may take longer than its event loop may stand.
  *
- * Two processes take part. The waiter stays outside of the container's PID namespace and cgroups, gives the command
- * its cgroups, and ends with its exit code: the command's, or 128 + n after signal n, or 255 when it could not be
- * run. The command is forked by the waiter when that has joined the container's namespaces, so that nobody in
- * the container sees a process of the container's that still has a root directory of the host's.
+ * Three processes take part in an exec:
+ *
+ *   the porter   the one that was started; ends when the runtime does
+ *   the waiter   forked by the porter; joins the container's namespaces but stays out of its PID namespace and cgroups, forks
+ *                the command, gives it its cgroups, and tells the runtime its end. Outlives the porter.
+ *   the command  is born when the waiter has the container's root directory, so that nobody in the container ever sees
+ *                a process with the host's; waits for its cgroups; becomes what was asked for
  *
  * On the control socket comes the request: four bytes of length, then fields "name=value", each ended by a NUL, so that no
- * value can pose as another field. Back go "T" with a terminal's master (SCM_RIGHTS) and, when something failed,
- * "F" and the words for it, which are crun's own.
+ * value can pose as another field. Back go, as it happens:
+ *
+ *   'T'                     the terminal's master is on the other socket (SCM_RIGHTS)
+ *   'F', words, NUL         there is no command, and why, in crun's words
+ *   'X', one byte           its exit code: its own, or 128 + n after signal n
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -56,7 +63,10 @@
 #endif
 
 enum {
-  CONTROL = 3,
+  PORTER = 3,   /* the porter's socket to the runtime */
+  CONTROL = 3,  /* in a waiter and a command: the exec's own */
+  TERMINAL = 4, /* where a terminal's master goes */
+  DESCRIPTORS = 5, /* of one exec at most */
   MAX_REQUEST = 8 * 1024 * 1024, /* more than the kernel takes for arguments and environment together */
   MAX_FILTER = BPF_MAXINSNS * sizeof(struct sock_filter),
   MAX_CGROUPS = 64,
@@ -123,8 +133,9 @@ static void __attribute__((noreturn, format(printf, 2, 3))) fail(int error, cons
   if (count > MAX_WORDS - 2) count = MAX_WORDS - 2;
   if (error != 0) count += snprintf(words + count, (size_t)(MAX_WORDS - 1 - count), ": %s", strerror(error));
   if (count > MAX_WORDS - 2) count = MAX_WORDS - 2;
+  words[count] = '\0';
   signal(SIGPIPE, SIG_IGN);
-  write_all(CONTROL, words, (size_t)count);
+  write_all(CONTROL, words, (size_t)count + 1);
   if (tell_stderr) {
     words[count] = '\n';
     write_all(STDERR_FILENO, words + 1, (size_t)count);
@@ -329,11 +340,11 @@ static void open_terminal(const struct request *request) {
     char bytes[CMSG_SPACE(sizeof(int))];
   } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
   memcpy(CMSG_DATA(&control.header), &master, sizeof master);
-  char kind = 'T';
-  struct iovec data = {.iov_base = &kind, .iov_len = 1};
+  struct iovec data = {.iov_base = "T", .iov_len = 1};
   struct msghdr message = {
       .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.bytes};
-  if (sendmsg(CONTROL, &message, MSG_NOSIGNAL) < 0) fail(errno, "send the terminal");
+  if (sendmsg(TERMINAL, &message, MSG_NOSIGNAL) < 0) fail(errno, "send the terminal");
+  write_all(CONTROL, "T", 1);
   close(master);
   close(terminal);
 }
@@ -544,16 +555,8 @@ static int wait_for(pid_t pid) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-int main(int count, char **arguments) {
-  if (count == 2 && strcmp(arguments[1], "--protocol") == 0) {
-    write_all(STDOUT_FILENO, PROTOCOL "\n", sizeof PROTOCOL);
-    return 0;
-  }
-  /* From here to the command's own execve, nobody without CAP_SYS_PTRACE can look into these processes. */
-  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) fail(errno, "prctl (PR_SET_DUMPABLE)");
-  prctl(PR_SET_NAME, "hawser-exec"); /* for ps: the memfd's number says nothing */
-  setsid(); /* no terminal's Ctrl-C at the runtime reaches a waiter */
-
+/* One exec, in a process of its own. Returns the exit code. */
+static int enter(void) {
   struct request request = read_request();
   int pidfd = pin_init(&request);
   refuse_paused(&request);
@@ -583,11 +586,67 @@ int main(int count, char **arguments) {
   }
   /* Whoever reads or writes the command's streams must see the command's end of them close, not ours. */
   for (int fd = 0; fd <= 2; fd++) close(fd);
+  if (request.terminal) close(TERMINAL);
   close(go[0]);
   settle(&request, &places, pid);
   write_all(go[1], "", 1);
   close(go[1]);
   close_places(&places);
-  close(CONTROL);
   return wait_for(pid);
+}
+
+/* ---- the porter --------------------------------------------------------------------------------------------------- */
+
+/* Takes one message's descriptors. Returns how many; 0 for none; -1 when the runtime has gone. */
+static int receive(int descriptors[DESCRIPTORS]) {
+  char byte;
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
+  } control;
+  struct iovec data = {.iov_base = &byte, .iov_len = 1};
+  struct msghdr message = {
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.bytes};
+  ssize_t got;
+  do got = recvmsg(PORTER, &message, MSG_CMSG_CLOEXEC);
+  while (got < 0 && errno == EINTR);
+  if (got <= 0) return -1;
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) return 0;
+  size_t bytes = header->cmsg_len - CMSG_LEN(0);
+  memcpy(descriptors, CMSG_DATA(header), bytes);
+  return (int)(bytes / sizeof(int));
+}
+
+/* In the fork: what was received becomes 0, 1, 2, ..., which are all lower than what it was received as. */
+static void __attribute__((noreturn)) serve(const int descriptors[DESCRIPTORS], int count) {
+  signal(SIGCHLD, SIG_DFL);
+  for (int fd = 0; fd < count; fd++)
+    if (dup2(descriptors[fd], fd) < 0) _exit(FAILED);
+  syscall(SYS_close_range, count, ~0U, 0);
+  char end[2] = {'X', (char)enter()};
+  send(CONTROL, end, sizeof end, MSG_NOSIGNAL);
+  _exit(0);
+}
+
+int main(void) {
+  const char hello[] = "hawser-exec " PROTOCOL;
+  /* From here to the command's own execve, nobody without CAP_SYS_PTRACE can look into these processes. */
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return FAILED;
+  prctl(PR_SET_NAME, "hawser-exec"); /* for ps: the memfd's number says nothing */
+  setsid();                          /* no terminal's Ctrl-C at the runtime ends an exec */
+  signal(SIGCHLD, SIG_IGN);          /* nobody waits for waiters */
+  if (send(PORTER, hello, sizeof hello - 1, MSG_NOSIGNAL) < 0) return FAILED;
+  int descriptors[DESCRIPTORS], count;
+  while ((count = receive(descriptors)) >= 0) {
+    pid_t pid = count > CONTROL ? fork() : 0;
+    if (pid == 0 && count > CONTROL) serve(descriptors, count);
+    if (pid < 0) {
+      char words[128];
+      int length = snprintf(words, sizeof words, "Ffork: %s", strerror(errno));
+      send(descriptors[CONTROL], words, (size_t)length + 1, MSG_NOSIGNAL);
+    }
+    for (int n = 0; n < count; n++) close(descriptors[n]);
+  }
+  return 0;
 }

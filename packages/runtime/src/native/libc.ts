@@ -120,6 +120,11 @@ export const libc = {
     count: number,
     timeout: number,
   ) => number,
+  sendmsg: library.func("long sendmsg(int fd, void *message, int flags)") as (
+    fd: number,
+    message: Opaque,
+    flags: number,
+  ) => number,
   recvmsg: library.func("long recvmsg(int fd, void *message, int flags)") as (
     fd: number,
     message: Opaque,

@@ -1,21 +1,59 @@
 import { addressOf, errno, lastError, libc } from "./libc.ts";
 
 const AF_UNIX = 1;
-const SOCK_STREAM = 1;
+const types = { stream: 1, seqpacket: 5 } as const;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const EAGAIN = 11;
+const EPIPE = 32;
+const ECONNRESET = 104;
 /** Read at once, bytes. */
 const messageBytes = 4096;
+/** Offset of a control message's data: after its length, level and type. */
+const cmsgData = 16;
 
-/** Two ends of a stream socket, both closed on exec. Whoever takes an end closes it. */
-export function openSocketPair(): { ours: number; theirs: number } {
+/** Two ends of a socket, both closed on exec. Whoever takes an end closes it. */
+export function openSocketPair(type: keyof typeof types): { ours: number; theirs: number } {
   const ends: [number, number] = [-1, -1];
-  if (libc.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) throw lastError("socketpair", "");
+  if (libc.socketpair(AF_UNIX, types[type] | SOCK_CLOEXEC, 0, ends) < 0) throw lastError("socketpair", "");
   return { ours: ends[0], theirs: ends[1] };
+}
+
+/** struct msghdr of 64-bit Linux, with one vector. What it points to must be kept by the caller. */
+function messageHeader(data: Buffer, control: Buffer): { header: Buffer; vector: Buffer } {
+  const vector = Buffer.alloc(16);
+  vector.writeBigUInt64LE(addressOf(data), 0);
+  vector.writeBigUInt64LE(BigInt(data.length), 8);
+  const header = Buffer.alloc(56);
+  header.writeBigUInt64LE(addressOf(vector), 16);
+  header.writeBigUInt64LE(1n, 24);
+  header.writeBigUInt64LE(addressOf(control), 32);
+  header.writeBigUInt64LE(BigInt(control.length), 40);
+  return { header, vector };
+}
+
+/** sendmsg(2) of one byte and copies of descriptors, without waiting: "full" when it would have to, "gone" without a peer. */
+export function sendDescriptors(socket: number, descriptors: readonly number[]): "sent" | "full" | "gone" {
+  const length = cmsgData + 4 * descriptors.length;
+  const control = Buffer.alloc((length + 7) & ~7);
+  control.writeBigUInt64LE(BigInt(length), 0);
+  control.writeInt32LE(SOL_SOCKET, 8);
+  control.writeInt32LE(SCM_RIGHTS, 12);
+  descriptors.forEach((fd, index) => {
+    control.writeInt32LE(fd, cmsgData + 4 * index);
+  });
+  const data = Buffer.alloc(1);
+  const { header, vector } = messageHeader(data, control);
+  const sent = libc.sendmsg(socket, header, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent === 1 && vector.length > 0) return "sent"; // the vector had to be kept until here
+  const code = errno();
+  if (code === EAGAIN) return "full";
+  if (code === EPIPE || code === ECONNRESET) return "gone";
+  throw lastError("sendmsg", "");
 }
 
 export interface Message {
@@ -25,28 +63,18 @@ export interface Message {
   fd?: number;
 }
 
-/**
- * recvmsg(2), without waiting: what has come, and at most one descriptor with it; undefined when nothing has come yet.
- * struct msghdr and cmsghdr of 64-bit Linux.
- */
+/** recvmsg(2), without waiting: what has come, and at most one descriptor with it; undefined when nothing has come yet. */
 export function receiveNow(socket: number): Message | undefined {
   const data = Buffer.alloc(messageBytes);
-  const vector = Buffer.alloc(16);
-  vector.writeBigUInt64LE(addressOf(data), 0);
-  vector.writeBigUInt64LE(BigInt(data.length), 8);
-  const control = Buffer.alloc(64);
-  const message = Buffer.alloc(56);
-  message.writeBigUInt64LE(addressOf(vector), 16);
-  message.writeBigUInt64LE(1n, 24);
-  message.writeBigUInt64LE(addressOf(control), 32);
-  message.writeBigUInt64LE(BigInt(control.length), 40);
-  const received = libc.recvmsg(socket, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (received < 0) {
+  const control = Buffer.alloc(24);
+  const { header, vector } = messageHeader(data, control);
+  const received = libc.recvmsg(socket, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (received < 0 || vector.length === 0) {
     if (errno() === EAGAIN) return undefined;
     throw lastError("recvmsg", "");
   }
   const part = data.subarray(0, received);
   const [length, level, type] = [control.readBigUInt64LE(0), control.readInt32LE(8), control.readInt32LE(12)];
-  if (length < 20n || level !== SOL_SOCKET || type !== SCM_RIGHTS) return { data: part };
-  return { data: part, fd: control.readInt32LE(16) };
+  if (length < BigInt(cmsgData + 4) || level !== SOL_SOCKET || type !== SCM_RIGHTS) return { data: part };
+  return { data: part, fd: control.readInt32LE(cmsgData) };
 }

@@ -18,6 +18,8 @@ export interface Command {
   path: string;
   /** Without the program's own name. */
   args: string[];
+  /** The program's own name, if it is not its path. */
+  name?: string;
   env?: Record<string, string>;
   /** Our descriptors that become 0, 1, 2, …; -1 for /dev/null. */
   stdio: number[];
@@ -51,7 +53,7 @@ export function spawn({ reaper }: { reaper: Reaper }, command: Command): Child {
     libc.actionsCloseFrom(actions, command.stdio.length);
     if (command.cwd) libc.actionsChdir(actions, command.cwd);
     const env = Object.entries({ ...defaultEnv, ...command.env }).map(([name, value]) => `${name}=${value}`);
-    const argv = [command.path, ...command.args, null];
+    const argv = [command.name ?? command.path, ...command.args, null];
     const errno = libc.posixSpawn(pid, command.path, actions, plainSignals(), argv, [...env, null]);
     if (errno !== 0) throw systemError(errno, "posix_spawn", command.path);
   } finally {
@@ -162,7 +164,8 @@ export function writeAll(fd: number, bytes: Uint8Array): void {
 }
 
 let nullDevice: number | undefined;
-function devNull(): number {
+/** /dev/null, open for as long as this process is; nobody's to close. */
+export function devNull(): number {
   nullDevice ??= openSync("/dev/null", "r+");
   return nullDevice;
 }

@@ -19,8 +19,8 @@ export interface ExecProcessOptions {
 
 /** A command on its way in a container. The descriptors are ours to close. */
 export interface ExecProcess {
-  /** The process of the OCI runtime, or of our own helper, which waits for the command and ends with its exit code. */
-  pid: number;
+  /** The OCI runtime's own process, which waits for the command, and is in its group but no part of it. */
+  pid?: number | undefined;
   stdin?: number | undefined;
   stdout?: number | undefined;
   stderr?: number | undefined;

@@ -83,7 +83,9 @@ async function execOnPipes(dependencies: ExecDependencies, options: ExecOptions,
     pumpFrom(started.stdout, stdout, exited, dependencies.drainMs),
     pumpFrom(started.stderr, stderr, exited, dependencies.drainMs),
   ];
-  const [end] = await Promise.all([exited, ...pumped.map((output) => ender.guard(output))]);
+  exited.catch(() => undefined); // it is waited for when the last words are out
+  await Promise.all(pumped.map((output) => ender.guard(output)));
+  const end = await exited;
   await ender.ended();
   signal.throwIfAborted();
   return end.code;
@@ -145,7 +147,8 @@ async function start(
   how: ExecProcessOptions,
 ): Promise<ExecProcess> {
   const place = await dependencies.helper.placeOf(container);
-  return place ? await startByHelper(dependencies, how, place) : await startByRuntime(dependencies, how);
+  const started = place && (await startByHelper(dependencies, how, place));
+  return started ?? (await startByRuntime(dependencies, how));
 }
 
 /** What the container's own process has, with another command. */
@@ -198,7 +201,7 @@ function endOnAbort(options: {
   input?: Socket | undefined;
 }): Ender {
   const { signal, group, graceMs, input } = options;
-  const { pid, exited } = options.started;
+  const { pid = 0, exited } = options.started;
   const lost = new AbortController();
   let ending: Promise<void> | undefined;
   const end = async () => {

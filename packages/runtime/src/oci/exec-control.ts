@@ -1,0 +1,100 @@
+import { Socket } from "node:net";
+import { closeQuietly } from "../native/libc.ts";
+import { receiveNow } from "../native/socket.ts";
+import { type ExecExit, whyNotRun } from "./exec-process.ts";
+
+/** What the waiter says at most: a failure's words, and a few bytes; it keeps to 4 KiB. */
+const maxSaid = 8 * 1024;
+/** Exit code when the waiter was killed: what a process killed by SIGKILL has. */
+const killed = 137;
+
+/** Our end of an exec's control socket: the request goes there; a terminal, and how the command ended, come back. */
+export class ExecControl implements Disposable {
+  /** How the command ended. Rejects with OCIError when it could not even be tried. */
+  readonly exited: Promise<ExecExit>;
+  readonly #socket: Socket;
+  readonly #terminalSocket: number | undefined;
+  readonly #terminal = Promise.withResolvers<number | undefined>();
+  #said = Buffer.alloc(0);
+  #wanted = true;
+
+  /** Takes over both descriptors. */
+  constructor({ control, terminal }: { control: number; terminal?: number }) {
+    this.#terminalSocket = terminal;
+    this.#socket = new Socket({ fd: control });
+    const { promise, resolve, reject } = Promise.withResolvers<ExecExit>();
+    this.exited = promise;
+    promise.catch(() => undefined); // the caller has the rejection
+    let ended = false;
+    const end = () => {
+      if (ended) return;
+      ended = true;
+      this.#end();
+      try {
+        resolve(exitOf(this.#said));
+      } catch (error) {
+        reject(error);
+      }
+    };
+    this.#socket.on("data", (chunk: Buffer) => {
+      if (this.#said.length < maxSaid) this.#said = Buffer.concat([this.#said, chunk]);
+      if (this.#said[0] === code.terminal) this.#receiveTerminal();
+      if (isWhole(this.#said)) end();
+    });
+    this.#socket.on("error", () => undefined); // the waiter has gone: "close" comes
+    this.#socket.once("close", end);
+  }
+
+  ask(request: Buffer): void {
+    this.#socket.write(request);
+  }
+
+  /** The terminal's master, the caller's to close; undefined when the command has ended without one. */
+  terminal(): Promise<number | undefined> {
+    return this.#terminal.promise;
+  }
+
+  /** Without its request a waiter ends; nobody will ask for the terminal. */
+  [Symbol.dispose](): void {
+    this.#wanted = false;
+    this.#socket.destroy();
+    this.#terminal.promise.then(closeQuietly, () => undefined);
+  }
+
+  #receiveTerminal(): void {
+    if (!this.#wanted || this.#terminalSocket === undefined) return;
+    this.#wanted = false;
+    this.#terminal.resolve(receiveNow(this.#terminalSocket)?.fd);
+  }
+
+  #end(): void {
+    this.#socket.destroy();
+    this.#terminal.resolve(undefined);
+    closeQuietly(this.#terminalSocket);
+  }
+}
+
+/** What the waiter's messages begin with. */
+const code = { terminal: 0x54, failure: 0x46, exit: 0x58 } as const;
+
+/** Has the waiter said its last word? */
+function isWhole(said: Buffer): boolean {
+  return said.length >= 2 && said[said.length - 2] === code.exit && failureEnd(said) <= said.length - 2;
+}
+
+/** Where the failure's words end: 0 when there are none, beyond the end when they are not whole yet. */
+function failureEnd(said: Buffer): number {
+  const start = said[0] === code.terminal ? 1 : 0;
+  if (said[start] !== code.failure) return start;
+  const end = said.indexOf(0, start);
+  return end < 0 ? Number.POSITIVE_INFINITY : end + 1;
+}
+
+function exitOf(said: Buffer): ExecExit {
+  const start = said[0] === code.terminal ? 1 : 0;
+  if (said[start] === code.failure) {
+    const end = said.indexOf(0, start);
+    return whyNotRun(said.toString("utf8", start + 1, end < 0 ? said.length : end));
+  }
+  return { code: isWhole(said) ? (said.at(-1) ?? killed) : killed };
+}

@@ -1,0 +1,74 @@
+import { closeQuietly } from "../native/libc.ts";
+import type { Reaper } from "../native/reaper.ts";
+import { openSocketPair, receiveNow, sendDescriptors } from "../native/socket.ts";
+import { spawn } from "../native/spawn.ts";
+import { protocol } from "./exec-request.ts";
+
+/** How often the porter's socket is looked at, milliseconds: for its first word, and for room. */
+const lookInterval = 1;
+/** How long it may take to say its first word, and to make room, milliseconds. */
+const patience = 5000;
+
+/** A running hawser-exec, which forks a process for each exec. */
+export interface Porter extends AsyncDisposable {
+  /**
+   * Has a process forked with copies of these descriptors: stdin, stdout, stderr, control and, for a terminal, one more socket.
+   * False when the porter is gone, or takes nothing for 5 s.
+   */
+  enter(descriptors: readonly number[]): Promise<boolean>;
+}
+
+/** Starts hawser-exec. Throws, in words for people, when it does not run here or is of another version. */
+export async function startPorter({ reaper }: { reaper: Reaper }, program: string): Promise<Porter> {
+  const { ours, theirs } = openSocketPair("seqpacket");
+  let exited: Promise<number>;
+  try {
+    exited = start(reaper, program, theirs);
+    await greeting(ours);
+  } catch (error) {
+    closeQuietly(ours);
+    throw error;
+  }
+  let socket: number | undefined = ours;
+  return {
+    async enter(descriptors) {
+      const deadline = performance.now() + patience;
+      while (socket !== undefined && performance.now() < deadline) {
+        const done = sendDescriptors(socket, descriptors);
+        if (done !== "full") return done === "sent";
+        await pause();
+      }
+      return false;
+    },
+    async [Symbol.asyncDispose]() {
+      closeQuietly(socket); // at which it ends; execs that run go on
+      socket = undefined;
+      await exited;
+    },
+  };
+}
+
+function start(reaper: Reaper, program: string, socket: number): Promise<number> {
+  try {
+    return spawn({ reaper }, { path: program, name: "hawser-exec", args: [], stdio: [-1, -1, -1, socket] }).exited;
+  } finally {
+    closeQuietly(socket);
+  }
+}
+
+async function greeting(socket: number): Promise<void> {
+  const deadline = performance.now() + patience;
+  let message = receiveNow(socket);
+  while (!message && performance.now() < deadline) {
+    await pause();
+    message = receiveNow(socket);
+  }
+  const word = message?.data.toString() ?? "";
+  if (word === `hawser-exec ${protocol}`) return;
+  if (word.startsWith("hawser-exec ")) throw new Error("it is of another version: make build");
+  throw new Error("it ended without a word");
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, lookInterval));
+}
