@@ -324,7 +324,19 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       });
       const options = create(NamespaceOptionSchema, { usernsOptions: { mode: NamespaceMode.POD } });
       const userns = { linux: { securityContext: { namespaceOptions: options } } };
-      await assert.rejects(rpc().runPodSandbox({ config: sandboxConfig(userns) }), { code: 12 });
+      await assert.rejects(rpc().runPodSandbox({ config: sandboxConfig(userns) }), { code: 3, message: /no root/ });
+      const before = (await rpc().listPodSandbox({})).items.length;
+      await assert.rejects(startContainer(runtime.cri, { CDIDevices: [{ name: "vendor.example/gpu=0" }] }), {
+        code: 12,
+        message: /CDI/,
+      });
+      await assert.rejects(startContainer(runtime.cri, { linux: { securityContext: { privileged: true } } }), {
+        code: 3,
+        message: /privileged/,
+      });
+      for (const { id } of (await rpc().listPodSandbox({})).items.slice(before)) {
+        await rpc().removePodSandbox({ podSandboxId: id });
+      }
       await assert.rejects(rpc().runPodSandbox({ config: sandboxConfig(), runtimeHandler: "kata" }), { code: 3 });
     });
   });

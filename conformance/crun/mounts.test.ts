@@ -6,7 +6,7 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { create, LinuxContainerSecurityContextSchema, MountPropagation } from "@hawser/cri";
-import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
+import { sandboxConfig, sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
 
 const execute = promisify(execFile);
 const mount = (...args: string[]) => execute("mount", args);
@@ -33,10 +33,14 @@ for (const ociRuntime of ["crun", "runc"] as const) {
         await mount("--bind", shared, shared);
         await mount("--make-shared", shared);
         const security = create(LinuxContainerSecurityContextSchema, { privileged: true });
-        const { podSandboxId, containerId } = await startContainer(runtime.cri, {
-          linux: { securityContext: security },
-          mounts: [{ hostPath: shared, containerPath: shared, propagation }],
-        });
+        const { podSandboxId, containerId } = await startContainer(
+          runtime.cri,
+          {
+            linux: { securityContext: security },
+            mounts: [{ hostPath: shared, containerPath: shared, propagation }],
+          },
+          sandboxConfig({ linux: { securityContext: { privileged: true } } }),
+        );
         try {
           await mount("--bind", source, path.join(shared, "late"));
           const seen = await sh(runtime.cri, containerId, `ls ${shared}/late`);

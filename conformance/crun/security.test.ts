@@ -16,7 +16,7 @@ import {
   SecurityProfileSchema,
   SupplementalGroupsPolicy,
 } from "@hawser/cri";
-import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
+import { sandboxConfig, sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
 
 type Security = Exclude<MessageInitShape<typeof LinuxContainerSecurityContextSchema>, { $typeName: string }>;
 
@@ -32,7 +32,11 @@ for (const ociRuntime of ["crun", "runc"] as const) {
     async function inside(security: Security, script: string, more: Parameters<typeof startContainer>[1] = {}) {
       const namespaceOptions = create(NamespaceOptionSchema, { pid: NamespaceMode.CONTAINER });
       const securityContext = create(LinuxContainerSecurityContextSchema, { namespaceOptions, ...security });
-      const { podSandboxId, containerId } = await startContainer(runtime.cri, { linux: { securityContext }, ...more });
+      const { podSandboxId, containerId } = await startContainer(
+        runtime.cri,
+        { linux: { securityContext }, ...more },
+        sandboxConfig({ linux: { securityContext: { privileged: security.privileged ?? false } } }),
+      );
       try {
         return await sh(runtime.cri, containerId, script);
       } finally {

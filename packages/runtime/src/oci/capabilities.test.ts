@@ -26,6 +26,7 @@ for (const { name, request, has, lacks } of [
   },
   { name: "drops", request: asked([], ["CHOWN"]), has: ["CAP_KILL"], lacks: ["CAP_CHOWN"] },
   { name: "drops all but what is added", request: asked(["CHOWN"], ["ALL"]), has: ["CAP_CHOWN"], lacks: ["CAP_KILL"] },
+  { name: "drops what is added too", request: asked(["CHOWN"], ["CHOWN"]), has: ["CAP_KILL"], lacks: ["CAP_CHOWN"] },
   {
     name: "adds all but what is dropped",
     request: asked(["ALL"], ["CHOWN"]),

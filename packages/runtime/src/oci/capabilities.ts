@@ -27,7 +27,8 @@ export interface CapabilityRequest {
 }
 
 /**
- * The capability sets of a container: the default ones, or with `ALL` every one, then what is added and dropped.
+ * The capability sets of a container: the default ones, or with `ALL` every one, then what is added, less
+ * what is dropped by name.
  * What our own bounding set lacks is left out, for `ALL` and for privileged too. Inheritable is always empty (CVE-2022-24769)
  * but for ambient ones. Throws InvalidArgument for a name that does not exist.
  *
@@ -44,7 +45,7 @@ export function capabilitySets(
   const start = all ? capabilityNames : drop.includes("ALL") ? [] : defaults;
   const wanted = new Set([...start, ...add, ...ambient]);
   wanted.delete("ALL");
-  if (!privileged) for (const name of drop) if (!add.includes(name)) wanted.delete(name);
+  if (!privileged) for (const name of drop) wanted.delete(name);
   const granted = capabilityNames.filter((name) => wanted.has(name) && host.capabilities.has(name));
   const kept = granted.filter((name) => ambient.includes(name));
   return {

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { glob, readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { Code, CRIError, type SELinuxOption } from "@hawser/cri";
 import { capabilityNames } from "./capabilities.ts";
@@ -15,16 +15,19 @@ export interface Host {
   cgroup: "v1" | "v2";
   appArmor: boolean;
   selinux: boolean;
+  /** Does the kernel count and limit swap by cgroup? */
+  swapAccounting: boolean;
 }
 
 /** Reads what the kernel says of this process. */
 export async function readHost(cgroup: "v1" | "v2"): Promise<Host> {
-  const [status, oom, limits, appArmor, selinux] = await Promise.all([
+  const [status, oom, limits, appArmor, selinux, swapAccounting] = await Promise.all([
     readFile("/proc/self/status", "utf8"),
     readFile("/proc/self/oom_score_adj", "utf8"),
     readFile("/proc/self/limits", "utf8"),
     readFile("/sys/module/apparmor/parameters/enabled", "utf8").catch(() => "N"),
     readFile("/sys/fs/selinux/enforce", "utf8").catch(() => undefined),
+    hasSwapAccounting(cgroup),
   ]);
   const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`);
   return {
@@ -35,7 +38,15 @@ export async function readHost(cgroup: "v1" | "v2"): Promise<Host> {
     cgroup,
     appArmor: appArmor.startsWith("Y"),
     selinux: selinux !== undefined,
+    swapAccounting,
   };
+}
+
+async function hasSwapAccounting(cgroup: "v1" | "v2"): Promise<boolean> {
+  const places =
+    cgroup === "v1" ? "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes" : "/sys/fs/cgroup/*/memory.swap.max"; // the root has none
+  for await (const _ of glob(places)) return true;
+  return false;
 }
 
 /** /proc/self/limits' own words for the limits. */

@@ -12,6 +12,7 @@ const host: Host = {
   cgroup: "v1",
   appArmor: false,
   selinux: false,
+  swapAccounting: false,
 };
 const order = { host, root: "/pause", cgroupsPath: "/p/1", hostname: "pod", netns: "/run/netns/1", linux: undefined };
 const withSysctl = (name: string, value = "1", node: { ipc?: boolean; network?: boolean } = {}) => {

@@ -3,9 +3,11 @@ import { test } from "node:test";
 import { create, LinuxContainerResourcesSchema } from "@hawser/cri";
 import { mergeResources, ociResources, resourceRecord } from "./resources.ts";
 
+const host = { cgroup: "v2", swapAccounting: false } as const;
+
 test("resourceRecord: what is zero was not given", () => {
-  assert.deepEqual(resourceRecord(undefined), {});
-  assert.deepEqual(resourceRecord(create(LinuxContainerResourcesSchema)), {});
+  assert.deepEqual(resourceRecord(host, undefined), {});
+  assert.deepEqual(resourceRecord(host, create(LinuxContainerResourcesSchema)), {});
   const given = create(LinuxContainerResourcesSchema, {
     cpuShares: 512n,
     memoryLimitInBytes: 1n << 40n,
@@ -13,13 +15,30 @@ test("resourceRecord: what is zero was not given", () => {
     hugepageLimits: [{ pageSize: "2MB", limit: 4096n }],
     unified: { "memory.high": "1000" },
   });
-  assert.deepEqual(resourceRecord(given), {
+  assert.deepEqual(resourceRecord(host, given), {
     cpuShares: 512,
     memoryLimitInBytes: 2 ** 40,
     cpusetCpus: "0-1",
     hugepageLimits: [{ pageSize: "2MB", limit: 4096 }],
     unified: { "memory.high": "1000" },
   });
+});
+
+test("resourceRecord: a memory limit is one for swap too, where the kernel counts it and nothing else is said", () => {
+  const limited = (memorySwapLimitInBytes: bigint, swapAccounting: boolean) =>
+    resourceRecord(
+      { ...host, swapAccounting },
+      create(LinuxContainerResourcesSchema, { memoryLimitInBytes: 100n, memorySwapLimitInBytes }),
+    ).memorySwapLimitInBytes;
+  assert.equal(limited(0n, true), 100);
+  assert.equal(limited(300n, true), 300);
+  assert.equal(limited(-1n, true), -1);
+  assert.equal(limited(0n, false), undefined);
+});
+
+test("resourceRecord: cgroup v2's own files are refused on v1", () => {
+  const unified = create(LinuxContainerResourcesSchema, { unified: { "memory.high": "1000" } });
+  assert.throws(() => resourceRecord({ ...host, cgroup: "v1" }, unified), { code: 3, message: /cgroup v2/ });
 });
 
 test("ociResources: a quota of no limit is left out; unified is for v2", () => {

@@ -1,17 +1,31 @@
-import type { LinuxContainerResources } from "@hawser/cri";
+import { Code, CRIError, type LinuxContainerResources } from "@hawser/cri";
 import type { ResourceRecord } from "../store/records.ts";
+import type { Host } from "./host.ts";
 import type { Resources } from "./types.ts";
 
-/** CRI resources in numbers; what was not given is left out. */
-export function resourceRecord(resources: LinuxContainerResources | undefined): ResourceRecord {
+/**
+ * CRI resources in numbers; what was not given is left out. A memory limit is one for memory and swap together where nothing is
+ * said of swap, as containerd has it: a container does not swap unless it is told to.
+ *
+ * Throws InvalidArgument for cgroup v2's own files where cgroups are v1's.
+ */
+export function resourceRecord(
+  host: Pick<Host, "cgroup" | "swapAccounting">,
+  resources: LinuxContainerResources | undefined,
+): ResourceRecord {
   if (!resources) return {};
+  if (host.cgroup === "v1" && Object.keys(resources.unified).length > 0) {
+    throw new CRIError(Code.InvalidArgument, "unified resources need cgroup v2: this node has v1");
+  }
+  const { memoryLimitInBytes: memory } = resources;
+  const swap = resources.memorySwapLimitInBytes || (host.swapAccounting && memory > 0n ? memory : 0n);
   const number = (value: bigint) => (value === 0n ? undefined : Number(value));
   return compact({
     cpuPeriod: number(resources.cpuPeriod),
     cpuQuota: number(resources.cpuQuota),
     cpuShares: number(resources.cpuShares),
     memoryLimitInBytes: number(resources.memoryLimitInBytes),
-    memorySwapLimitInBytes: number(resources.memorySwapLimitInBytes),
+    memorySwapLimitInBytes: number(swap),
     oomScoreAdj: number(resources.oomScoreAdj),
     cpusetCpus: resources.cpusetCpus || undefined,
     cpusetMems: resources.cpusetMems || undefined,

@@ -14,6 +14,7 @@ import { identify, isAlive } from "../native/process-id.ts";
 import { usernsFile } from "../network/userns.ts";
 import { createUnderConmon } from "../oci/conmon.ts";
 import { containerNamespaces, containerSpec } from "../oci/container-spec.ts";
+import { refuseSELinux } from "../oci/host.ts";
 import { resourceRecord } from "../oci/resources.ts";
 import { stopSignal } from "../oci/signals.ts";
 import { requestedMounts } from "../oci/spec-mounts.ts";
@@ -50,7 +51,7 @@ type Dependencies = Pick<
  */
 export async function createContainer(
   dependencies: Dependencies,
-  { podSandboxId, config }: CreateContainerRequest,
+  { podSandboxId, config, sandboxConfig }: CreateContainerRequest,
 ): Promise<MessageInitShape<typeof CreateContainerResponseSchema>> {
   const { sandboxes, containers, events } = dependencies;
   if (!config) throw new CRIError(Code.InvalidArgument, "container config is missing");
@@ -58,6 +59,8 @@ export async function createContainer(
   if (sandbox.state !== "ready" || !sandbox.pause || !(await isAlive(sandbox.pause))) {
     throw new CRIError(Code.FailedPrecondition, `sandbox "${sandbox.id}" is not running`);
   }
+  const pod = sandboxConfig?.linux?.securityContext; // as it is by now: a privileged container may have come since
+  refuse(config, { host: dependencies.host, privileged: sandbox.privileged || !!pod?.privileged });
   const id = newId();
   const name = containerName({ metadata: containerMetadata(config), sandboxId: sandbox.id });
   containers.reserve(name, id);
@@ -71,6 +74,17 @@ export async function createContainer(
   return { containerId: id };
 }
 
+/** What this runtime does not do is refused by name. */
+function refuse(config: ContainerConfig, { host, privileged }: { host: Dependencies["host"]; privileged: boolean }) {
+  const security = config.linux?.securityContext;
+  if (security?.privileged && !privileged) {
+    throw new CRIError(Code.InvalidArgument, "no privileged container allowed in sandbox");
+  }
+  refuseSELinux(host, security);
+  if (config.CDIDevices.length > 0) throw new CRIError(Code.Unimplemented, "CDI devices are not implemented");
+  if (config.windows) throw new CRIError(Code.Unimplemented, "Windows containers are not implemented");
+}
+
 interface Order {
   id: string;
   config: ContainerConfig;
@@ -81,7 +95,7 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
   const { containers, sandboxes, images, host, paths, oci } = dependencies;
   const image = images.status(config.image?.image ?? "");
   if (!image) throw new CRIError(Code.NotFound, `image "${config.image?.image ?? ""}" not found`);
-  const resources = resourceRecord(config.linux?.resources);
+  const resources = resourceRecord(host, config.linux?.resources);
   const namespaces = namespacesOf(dependencies, sandbox, config);
   const mounts = await requestedMounts(config.mounts);
   const logPath = sandbox.logDirectory && config.logPath ? path.join(sandbox.logDirectory, config.logPath) : "";

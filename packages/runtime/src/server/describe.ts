@@ -25,7 +25,7 @@ export function describeContainer(record: ContainerRecord) {
     podSandboxId: record.sandboxId,
     metadata: record.metadata,
     image: imageOf(record),
-    imageRef: record.imageRef,
+    imageRef: record.imageId, // which kubelets before 1.30 tell the images in use by; a status has the digest
     imageId: record.imageId,
     state: containerState(record),
     createdAt: BigInt(record.createdAt),
