@@ -2,7 +2,7 @@
 // and the same call works afterwards. Needs root, crun, conmon and the CNI plugins.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
-import { ContainerState, type CRIConnection, type PodSandboxConfig } from "@hawser/cri";
+import { ContainerState, type CRIConnection } from "@hawser/cri";
 import { eventually } from "../crun/support/session.ts";
 import {
   bystander,
@@ -13,6 +13,7 @@ import {
   remove,
   running,
   type Subject,
+  sandboxOf,
   useAndRemove,
 } from "./support/calls.ts";
 import { difference, inventory } from "./support/inventory.ts";
@@ -167,8 +168,3 @@ describe("a program that a runtime stands on", { timeout: 600_000 }, () => {
     await remove(cri, { ...subject, podSandboxId });
   };
 });
-
-async function sandboxOf(cri: CRIConnection, config: PodSandboxConfig): Promise<Subject> {
-  const { podSandboxId } = await cri.runtime.runPodSandbox({ config });
-  return { config, podSandboxId, containerId: "" };
-}

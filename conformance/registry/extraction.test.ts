@@ -92,6 +92,47 @@ describe("a hostile layer stays in its root", () => {
       refused: /"a" twice/,
     },
     {
+      name: "an absolute name",
+      entries: (outside) => [tarEntry({ name: `${outside}/evil` }, "x")],
+      files: (outside) => [`${outside.slice(1)}/evil`],
+    },
+    {
+      name: "a name that climbs after a directory",
+      entries: () => [tarEntry({ name: "a/", type: "5" }), tarEntry({ name: "a/../../outside/evil" }, "x")],
+      refused: /leads out/,
+    },
+    {
+      name: "a name in a pax header that climbs",
+      entries: () => [tarEntry({ name: "a" }, "x", [["path", "../outside/evil"]])],
+      refused: /leads out/,
+    },
+    {
+      name: "a hard link in a pax header to a file outside",
+      entries: () => [
+        tarEntry({ name: "h", type: "1", linkname: "x" }, "", [["linkpath", "../outside/secret"]]),
+        tarEntry({ name: "h" }, "x"),
+      ],
+      refused: /leads out|tar failed|twice/,
+    },
+    {
+      name: "a chain of links that ends outside",
+      entries: (outside) => [link("c", outside), link("b", "c"), link("a", "b"), tarEntry({ name: "a/evil" }, "x")],
+      files: (outside) => [`${outside.slice(1)}/evil`],
+    },
+    { name: "a whiteout of what climbs", entries: () => [tarEntry({ name: "a/.wh..." })], refused: /./ },
+    { name: "a whiteout of the directory above", entries: () => [tarEntry({ name: ".wh..." })], refused: /./ },
+    { name: "a whiteout of the root", entries: () => [tarEntry({ name: ".wh.." })], refused: /./ },
+    {
+      name: "a device below a link",
+      entries: (outside) => [link("a", outside), tarEntry({ name: "a/disk", type: "4", devmajor: 8, devminor: 0 })],
+      files: (outside) => [`${outside.slice(1)}/disk`],
+    },
+    {
+      name: "a fifo in place of what a link leads to",
+      entries: (outside) => [link("a", outside), tarEntry({ name: "a/secret", type: "6" })],
+      files: (outside) => [`${outside.slice(1)}/secret`],
+    },
+    {
       name: "a name with a new line and a dash",
       entries: () => [tarEntry({ name: "-C\n../outside" }, "x")],
       files: () => ["-C\n../outside"],
@@ -108,6 +149,21 @@ describe("a hostile layer stays in its root", () => {
       await where.untouched();
     });
   }
+
+  it("a file and a whiteout below what is a link out in the layer underneath", async () => {
+    await using where = await place();
+    await using lower = await place();
+    const [under, over] = [
+      [link("a", where.outside)],
+      [tarEntry({ name: "a/evil" }, "x"), tarEntry({ name: "a/.wh.secret" })],
+    ].map((entries) => inPieces(tarArchive(entries)));
+    assert.ok(under && over);
+    await extractLayer({ source: under, directory: lower.root, lowers: [], signal });
+    await extractLayer({ source: over, directory: where.root, lowers: [lower.root], signal });
+    assert.ok((await stat(join(where.root, "a"))).isDirectory());
+    assert.deepEqual((await readdir(join(where.root, "a"))).sort(), ["evil", "secret"]);
+    await where.untouched();
+  });
 
   it("a layer whose tar is cut short", async () => {
     await using where = await place();
@@ -171,7 +227,7 @@ describe("layers of an image", () => {
     const layers = () => readdir(join(fixture.root, "images/layers"));
     assert.equal((await layers()).length, 2);
     const used = store.fsInfo();
-    assert.ok(used.usedBytes >= 8192 && used.inodesUsed === 4, JSON.stringify(used));
+    assert.ok(used.usedBytes >= 8192 && used.inodesUsed === 6, JSON.stringify(used));
 
     await store.prepareRootfs({ imageId: "both:1", containerId: "c1" });
     await store.remove("both:1");

@@ -228,3 +228,9 @@ export async function bystander(cri: CRIConnection) {
     },
   };
 }
+
+/** A sandbox of this config. */
+export async function sandboxOf(cri: CRIConnection, config: PodSandboxConfig): Promise<Subject> {
+  const { podSandboxId } = await cri.runtime.runPodSandbox({ config });
+  return { config, podSandboxId, containerId: "" };
+}

@@ -25,8 +25,6 @@ export class LayerFilter {
   readonly whiteouts = new Set<string>();
   /** Directories that hide all of the lower layers' content. */
   readonly opaques = new Set<string>();
-  /** Entries that take an inode of their own. */
-  inodes = 0;
 
   readonly #decoder = new TarDecoder();
   #forwarding = false;
@@ -79,7 +77,6 @@ export class LayerFilter {
     out.push(...entryHead({ ...header, name, linkname }, records(entry.pax, name), raw));
     this.#forwarding = true;
     this.#size = header.size;
-    if (header.type !== "1") this.inodes++;
   }
 
   #note(path: string, type: string, linkname: string): boolean {

@@ -25,7 +25,7 @@ export interface ExtractOptions {
 
 /**
  * Extracts a layer, keeping owners, modes, times, links, devices and xattrs; whiteouts become overlayfs' own.
- * Resolves with the digest of the uncompressed tar (the layer's diffID) and the number of its inodes.
+ * Resolves with the digest of the uncompressed tar (the layer's diffID).
  * On an error `directory` is left half full: extract into a temporary one, and rename.
  * Throws LayerError, TarError, the source's or the decompressor's error, or the signal's reason.
  *
@@ -33,7 +33,7 @@ export interface ExtractOptions {
  * lead out of `directory`: not by "..", not by an absolute name, not through a symbolic or hard link. (A chroot would need
  * tar and its libraries inside, and a process that blocks in our place.)
  */
-export async function extractLayer(options: ExtractOptions): Promise<{ diffID: string; inodes: number }> {
+export async function extractLayer(options: ExtractOptions): Promise<{ diffID: string }> {
   const { source, directory, signal } = options;
   signal.throwIfAborted();
   const digester = new Digester();
@@ -53,7 +53,7 @@ export async function extractLayer(options: ExtractOptions): Promise<{ diffID: s
   }
   await finishDirectories(filter, options);
   await placeMarks(filter, options);
-  return { diffID: digester.digest(), inodes: filter.inodes + filter.paths.implied.length };
+  return { diffID: digester.digest() };
 }
 
 async function* filtered(source: ByteSource, filter: LayerFilter): AsyncGenerator<Buffer> {

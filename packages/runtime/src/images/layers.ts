@@ -142,8 +142,8 @@ export class LayerStore {
     if (extracted.diffID !== diffID) {
       throw new LayerError(`wrong diff id calculated on extraction "${extracted.diffID}", expected "${diffID}"`);
     }
-    const bytes = await diskUsage(root, signal);
-    const description = { chainID, diffID, bytes, inodes: extracted.inodes };
+    const { bytes, inodes } = await diskUsage(root, signal);
+    const description = { chainID, diffID, bytes, inodes };
     await writeFileDurably(join(fresh, "layer.json"), JSON.stringify(description));
     await this.#sync();
     signal.throwIfAborted();
@@ -153,14 +153,20 @@ export class LayerStore {
     const layer = { ...description, directory };
     this.#layers.set(chainID, layer);
     const milliseconds = Math.round(performance.now() - started);
-    this.#options.log.at(2, "layer extracted", { diffID, bytes, inodes: extracted.inodes, milliseconds });
+    this.#options.log.at(2, "layer extracted", { diffID, bytes, inodes, milliseconds });
     return layer;
   }
 }
 
-async function diskUsage(directory: string, signal: AbortSignal): Promise<number> {
-  const { stdout } = await run("du", ["--summarize", "--block-size=1", directory], { signal });
-  return Number.parseInt(stdout, 10);
+/** What a directory takes on disk, what is linked twice counted once. */
+async function diskUsage(directory: string, signal: AbortSignal): Promise<{ bytes: number; inodes: number }> {
+  const [bytes = 0, inodes = 0] = await Promise.all(
+    ["--block-size=1", "--inodes"].map(async (what) => {
+      const { stdout } = await run("du", ["--summarize", what, directory], { signal });
+      return Number.parseInt(stdout, 10);
+    }),
+  );
+  return { bytes, inodes };
 }
 
 async function settledOrAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
