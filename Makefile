@@ -7,13 +7,14 @@ DIST := packages/hawser/dist/main.cjs
 SOURCES := $(shell find packages/*/src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) \
   packages/runtime/native/hawser-exec.c scripts/build.ts scripts/native.ts package-lock.json
 
-.PHONY: help build test test-unit demo bench interop package check format generate clean npm
+.PHONY: help build test test-unit fuzz demo bench interop package check format generate clean npm
 
 help:
 	@printf '%s\n' \
 	  'make demo      start a cluster, run the post'"'"'s pod, exec into it, take it down (root)' \
 	  'make test      every test: units, against real peers, the whole path (root)' \
 	  'make test-unit the tests that need neither root nor peers' \
+	  'make fuzz      fuzz the stream codecs for TIME seconds, 60 by default' \
 	  'make build     bundle the program: then node_modules/.bin/hawser runs from dist' \
 	  'make bench     the table of docs/benchmarks.md (root)' \
 	  'make interop   the tables of docs/interop.md: every client, verb and runtime (root)' \
@@ -39,6 +40,9 @@ test: build
 
 test-unit: npm
 	@node --test "packages/*/src/**/*.test.ts"
+
+fuzz: npm
+	@node packages/streaming/src/fuzz/run.ts $(or $(TIME),60)
 
 demo:
 	@scripts/install.sh npm system

@@ -27,8 +27,8 @@ export const portForward = command({
   short: "Forward one or more local ports to a pod",
   long: `Forward one or more local ports to a pod.
 
-Use resource type/name such as deployment/web to select a pod. A connection that the pod refuses fails alone: the
-others, and the listener, go on. Ends when the pod does, and with Ctrl-C.`,
+Use resource type/name such as deployment/web to select a pod. A connection that the pod refuses fails alone, with
+its reason on stderr: the others, and the listener, go on. Ends when the pod does, and with Ctrl-C.`,
   examples: `# Listen on 5000 and 6000, forwarding to the same ports of the pod
 hawser port-forward pod/mypod 5000 6000
 

@@ -134,13 +134,13 @@ function program(input: Buffer): Buffer[] {
     const fin = (kind & 0x40) !== 0;
     const streamId = Math.max(1, id);
     const headers: [string, string][] = [
-      ["streamtype", types[more % types.length] ?? ""],
-      ["port", String(more * 7)],
+      ["streamtype", types[(kind >> 3) % types.length] ?? ""],
+      ["port", String(more & 7)],
       ["requestid", String(more >> 4)],
     ];
     switch (kind % 8) {
       case 0:
-        frames.push(encodeSynStream(streamId, encoder.encode(headers.slice(0, 1 + (kind >> 7) * 2)), fin));
+        frames.push(encodeSynStream(streamId, encoder.encode(headers.slice(0, more === 255 ? 1 : 3)), fin));
         break;
       case 1:
         frames.push(encodeSynReply(streamId, encoder.encode([]), fin));
