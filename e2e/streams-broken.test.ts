@@ -10,7 +10,7 @@ import { after, before, describe, it } from "node:test";
 import { dialUpgrade } from "@hawser/streaming";
 import { background, eventually, freePort, must, processes } from "@hawser/testing";
 import { type Hop, type Launcher, up } from "hawser";
-import { mark, type StreamCluster, sleepers, startStreamCluster } from "./stream-cluster.ts";
+import { long, mark, type StreamCluster, sleepers, startStreamCluster } from "./stream-cluster.ts";
 
 /** Of the API server and the kubelet of these tests. */
 const peerTimeoutMs = 2000;
@@ -144,6 +144,29 @@ describe("streams that break", () => {
       });
     }
     assert.deepEqual(await zombiesOf(hops), []);
+  });
+
+  // At each hop in its turn: none of them reads, since the process does not, and what is written to a dead peer tells of it.
+  it("a client killed by -9 whose input nobody reads: the process goes all the same", {
+    skip: !long && "make test-long",
+  }, async () => {
+    for (const { name, command, env } of cluster.clients) {
+      const word = mark();
+      await using session = background(command(["exec", "-i", "box", "--", "sleep", word]), { env });
+      await eventually("it sleeps", async () => (await sleepers(word)).length === 1);
+      session.write("x".repeat(8 * 1024 * 1024));
+      let before = -1;
+      const full = () => {
+        const same = session.child.stdin.writableLength === before;
+        before = session.child.stdin.writableLength;
+        return same && before > 0;
+      };
+      await eventually("nothing is taken any more", full, { everyMs: 500 });
+      session.child.kill("SIGKILL");
+      await gone(word, 40_000).catch((cause) => {
+        throw new Error(name, { cause });
+      });
+    }
   });
 
   it("the network goes without a FIN: the process gets a hang-up and is gone within the time that is set", async () => {

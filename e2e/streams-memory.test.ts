@@ -1,0 +1,128 @@
+// A client that does not read stops the process that writes, and costs each hop no more than 1 MiB meanwhile.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { background, eventually, processes } from "@hawser/testing";
+import type { Hop } from "hawser";
+import { heldBy, measurably } from "./memory.ts";
+import { type Client, long, mark, type StreamCluster, startStreamCluster } from "./stream-cluster.ts";
+
+const MiB = 1024 * 1024;
+const sessions = long ? 16 : 8;
+const hops = ["apiserver", "kubelet", "runtime"] as const;
+
+describe("streams: back-pressure", () => {
+  let cluster: StreamCluster;
+  before(async () => {
+    cluster = await measurably(() => startStreamCluster());
+  });
+  after(() => cluster?.[Symbol.asyncDispose]());
+
+  const pidOf = async (hop: Hop): Promise<number> =>
+    JSON.parse(await readFile(join(cluster.paths.run, `${hop}.pid`), "utf8")).pid;
+  const measure = async () =>
+    Object.fromEntries(
+      await Promise.all(hops.map(async (hop) => [hop, await heldBy(cluster, hop, await pidOf(hop))] as const)),
+    );
+
+  /** Starts clients that read nothing, of a process that writes without end (out), or that write to one that reads nothing (in). */
+  async function stalled({ command, env }: Client, direction: "out" | "in") {
+    const word = mark();
+    const remote = direction === "out" ? ["tail", "-c", `+${word}`, "/dev/zero"] : ["sleep", word];
+    const pids = async () => {
+      const all = await processes();
+      return all.filter(({ args }) => args === remote.join(" ")).map(({ pid }) => pid);
+    };
+    const [program = "", ...args] = command(["exec", ...(direction === "in" ? ["-i"] : []), "box", "--", ...remote]);
+    const clients = Array.from({ length: sessions }, () => {
+      const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["pipe", "pipe", "ignore"] });
+      child.stdin.on("error", () => {});
+      if (direction === "in") for (let n = 0; n < 8; n++) child.stdin.write(Buffer.alloc(MiB));
+      return child;
+    });
+    const settled = async () => {
+      let last = "";
+      await eventually(
+        "nothing moves any more",
+        async () => {
+          const found = await pids();
+          const moved = await Promise.all([
+            ...found.map((pid) => readFile(`/proc/${pid}/io`, "utf8")),
+            ...clients.map(({ pid }) => readFile(`/proc/${pid}/io`, "utf8")),
+          ]);
+          const now = moved.map((text) => /wchar: (\d+)/.exec(text)?.[1]).join();
+          const still = found.length === sessions && now === last;
+          last = now;
+          return still;
+        },
+        { everyMs: 400, timeoutMs: 60_000 },
+      );
+    };
+    return {
+      settled,
+      pids,
+      async [Symbol.asyncDispose]() {
+        const ends = clients.map(
+          (child) => child.exitCode === null && child.signalCode === null && once(child, "close"),
+        );
+        for (const pid of await pids()) process.kill(pid, "SIGKILL");
+        for (const child of clients) {
+          child.stdout.destroy();
+          if (direction === "out") child.kill("SIGKILL");
+        }
+        await Promise.all(ends);
+        await eventually("their processes go", async () => (await pids()).length === 0);
+      },
+    };
+  }
+
+  for (const direction of ["out", "in"] as const) {
+    const what = direction === "out" ? "a client that does not read" : "a process that does not read";
+    it(`${what}: the writer blocks, and each hop holds at most 1 MiB for it`, { timeout: 200_000 }, async (t) => {
+      for (const client of long ? cluster.clients : cluster.clients.slice(0, 2)) {
+        {
+          // Once, unmeasured: a heap that has been as large before grows no further by it.
+          await using warm = await stalled(client, direction);
+          await warm.settled();
+        }
+        const idle = await measure();
+        await using busy = await stalled(client, direction);
+        await busy.settled();
+        if (direction === "out") {
+          for (const pid of await busy.pids()) {
+            assert.match(await readFile(`/proc/${pid}/stat`, "utf8"), /\) S /, "it sleeps in its write");
+          }
+        }
+        const full = await measure();
+        for (const hop of hops) {
+          const [before, now] = [idle[hop], full[hop]];
+          assert.ok(before && now);
+          const [pss, reachable] = [now.pss - before.pss, now.reachable - before.reachable].map(
+            (n) => n / sessions / MiB,
+          );
+          t.diagnostic(
+            `${client.name}, ${hop}: ${reachable?.toFixed(3)} MiB held, Pss ${pss?.toFixed(3)} MiB a session`,
+          );
+          assert.ok(Number(reachable) <= 1, `${client.name}: ${hop} holds ${reachable} MiB a session`);
+          assert.ok(Number(pss) <= 1, `${client.name}: ${hop} grew by ${pss} MiB a session`);
+        }
+      }
+    });
+  }
+
+  it("sessions that stand still are alive: they go on when they are read, and end as they should", async () => {
+    for (const { name, command, env } of cluster.clients) {
+      await using session = background(
+        ["sh", "-c", `"$@" | { read line; echo $line; head -c 20000000 | wc -c; }`, "sh"].concat(
+          command(["exec", "box", "--", "sh", "-c", "echo first; head -c 20000000 /dev/zero"]),
+        ),
+        { env },
+      );
+      await session.exit;
+      assert.equal(session.stdout(), "first\n20000000\n", name);
+    }
+  });
+});
