@@ -2,7 +2,7 @@ import { closeQuietly } from "../native/libc.ts";
 import { openPipe, streamPipeBytes } from "../native/pipe.ts";
 import { openSocketPair } from "../native/socket.ts";
 import { devNull } from "../native/spawn.ts";
-import { ExecControl } from "./exec-control.ts";
+import { ExecControl, LostExecError } from "./exec-control.ts";
 import type { ExecHelper } from "./exec-helper.ts";
 import type { ExecProcess, ExecProcessOptions } from "./exec-process.ts";
 import { encodeRequest, type Place } from "./exec-request.ts";
@@ -55,7 +55,11 @@ export async function startByHelper(
   }
   const { stdin, stdout, stderr } = ours;
   const master = ours.terminal === undefined ? undefined : () => control.terminal();
-  return { stdin, stdout, stderr, exited: control.exited, master };
+  const exited = control.exited.catch(async (error: unknown) => {
+    if (error instanceof LostExecError) await options.group.kill(0); // what nobody watches does not go on
+    throw error;
+  });
+  return { stdin, stdout, stderr, exited, master };
 }
 
 /** Opens it all, or nothing. */

@@ -2,15 +2,21 @@ import { Socket } from "node:net";
 import { closeQuietly } from "../native/libc.ts";
 import { receiveNow } from "../native/socket.ts";
 import { type ExecExit, whyNotRun } from "./exec-process.ts";
+import { OCIError } from "./runtime.ts";
 
 /** What the waiter says at most: a failure's words, and a few bytes; it keeps to 4 KiB. */
 const maxSaid = 8 * 1024;
-/** Exit code when the waiter was killed: what a process killed by SIGKILL has. */
-const killed = 137;
+
+/** The waiter was killed: nobody can tell how the command ended, or whether it ever began. */
+export class LostExecError extends OCIError {
+  constructor() {
+    super("exec", "hawser-exec was killed before it could tell how the command ended");
+  }
+}
 
 /** Our end of an exec's control socket: the request goes there; a terminal, and how the command ended, come back. */
 export class ExecControl implements Disposable {
-  /** How the command ended. Rejects with OCIError when it could not even be tried. */
+  /** How the command ended. Rejects with OCIError when it could not even be tried, or nobody knows. */
   readonly exited: Promise<ExecExit>;
   readonly #socket: Socket;
   readonly #terminalSocket: number | undefined;
@@ -96,5 +102,7 @@ function exitOf(said: Buffer): ExecExit {
     const end = said.indexOf(0, start);
     return whyNotRun(said.toString("utf8", start + 1, end < 0 ? said.length : end));
   }
-  return { code: isWhole(said) ? (said.at(-1) ?? killed) : killed };
+  const last = said.at(-1);
+  if (last === undefined || !isWhole(said)) throw new LostExecError();
+  return { code: last };
 }

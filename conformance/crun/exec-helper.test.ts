@@ -1,0 +1,266 @@
+// hawser-exec itself: what it refuses, and what holds while it runs.
+import assert from "node:assert/strict";
+import {
+  type FileHandle,
+  glob,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
+import { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { exitCode } from "@hawser/api";
+import { closeQuietly, libc } from "../../packages/runtime/src/native/libc.ts";
+import { openPipe, readable } from "../../packages/runtime/src/native/pipe.ts";
+import { identify } from "../../packages/runtime/src/native/process-id.ts";
+import { Reaper } from "../../packages/runtime/src/native/reaper.ts";
+import { type SealedProgram, sealProgram } from "../../packages/runtime/src/native/sealed.ts";
+import { openSocketPair } from "../../packages/runtime/src/native/socket.ts";
+import { type Porter, startPorter } from "../../packages/runtime/src/oci/exec-porter.ts";
+import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
+import { eventually, openExec, readUntil, textOf } from "./support/session.ts";
+
+const program = path.resolve(import.meta.dirname, `../../packages/runtime/dist/hawser-exec-${process.arch}`);
+const F_GET_SEALS = 1034;
+
+/** Asks a porter by hand. Resolves with what the waiter said, and the command's stdout. */
+async function ask(porter: Porter, request: Buffer, stdin: number): Promise<{ said: string; stdout: string }> {
+  const { ours, theirs } = openSocketPair("stream");
+  const { read, write } = openPipe();
+  try {
+    assert.ok(await porter.enter([stdin, write, write, theirs]));
+  } finally {
+    closeQuietly(theirs, write);
+  }
+  const control = new Socket({ fd: ours });
+  control.end(request);
+  const [said, stdout] = await Promise.all([control.toArray(), textOf(readable(read))]);
+  return { said: Buffer.concat(said).toString("latin1"), stdout };
+}
+
+function framed(text: string, length = Buffer.byteLength(text)): Buffer {
+  const request = Buffer.alloc(4 + Buffer.byteLength(text));
+  request.writeUInt32LE(length, 0);
+  request.write(text, 4);
+  return request;
+}
+
+const fields = (...lines: string[]) => framed(lines.map((line) => `${line}\0`).join(""));
+
+describe("hawser-exec, asked by hand", { timeout: 60_000 }, () => {
+  let folder: string;
+  let reaper: Reaper;
+  let sealed: SealedProgram;
+  let porter: Porter;
+  let nothing: FileHandle;
+  let us: string[];
+  before(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), "hawser-helper-"));
+    nothing = await open("/dev/null");
+    reaper = new Reaper();
+    sealed = await sealProgram(program, "hawser-exec");
+    porter = await startPorter({ reaper }, sealed.path);
+    us = ["id=it", `init=${process.pid}`, `start=${(await identify(process.pid))?.startTime}`, "arg=true"];
+  });
+  after(async () => {
+    await porter[Symbol.asyncDispose]();
+    sealed[Symbol.dispose]();
+    reaper[Symbol.dispose]();
+    await nothing.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  const words = async (request: Buffer) => (await ask(porter, request, nothing.fd)).said;
+
+  it("refuses a request it does not understand to the last letter", async () => {
+    assert.equal(await words(framed("")), "Frequest of 0 bytes: Argument list too long\0");
+    assert.match(await words(framed("", 9 * 1024 * 1024)), /^Frequest of 9437184 bytes/);
+    assert.equal(await words(framed("arg=true")), "Frequest: Invalid argument\0");
+    assert.equal(await words(framed("arg=true\0", 100)), "", "one that breaks off");
+    assert.match(await words(fields(...us, "uidd=0")), /^Ffield `uidd=0`/);
+    assert.match(await words(fields(...us, "uid=0x")), /^Fnumber `0x`/);
+    assert.match(await words(fields(...us, "uid=")), /^Fnumber ``/);
+    assert.match(await words(fields("id=it", "arg=true")), /^Frequest: Invalid/);
+  });
+
+  it("enters no process but the recorded one", async () => {
+    const [id = "", init = "", , arg = ""] = us;
+    const gone = "Fthe container `it` is not running\0";
+    assert.equal(await words(fields(id, init, "start=1", arg)), gone, "its number is another's by now");
+    assert.equal(await words(fields(id, "init=4194303", "start=1", arg)), gone, "nobody has its number");
+  });
+
+  it("takes no filter that is cut short, and no place that is none", async () => {
+    const filter = path.join(folder, "filter");
+    await writeFile(filter, Buffer.alloc(15));
+    assert.equal(await words(fields(...us, `seccomp=${filter}`)), "Fseccomp filter: Invalid argument\0");
+    await writeFile(filter, "");
+    assert.equal(await words(fields(...us, `seccomp=${filter}`)), "Fseccomp filter: Invalid argument\0");
+    assert.match(await words(fields(...us, `seccomp=${filter}.none`)), /No such file/);
+    assert.equal(await words(fields(...us, "cgroup=/no/such")), "Fcould not join cgroup\0");
+    assert.match(await words(fields(...us, `group=${folder}/none`)), /No such file/);
+  });
+});
+
+describe("hawser-exec in containers", { timeout: 90_000 }, () => {
+  let runtime: TestRuntime;
+  let containerId: string;
+  before(async () => {
+    runtime = await startTestRuntime({ ociRuntime: "crun" });
+    ({ containerId } = await startContainer(runtime.cri));
+  });
+  after(() => runtime[Symbol.asyncDispose]());
+
+  const cgroup = async (controller: string, file: string) => {
+    for await (const found of glob(`/sys/fs/cgroup/${controller}/hawser*/**/${containerId}/${file}`)) return found;
+    throw new Error(`the container has no ${controller} cgroup`);
+  };
+  /** Processes of the helper below this one, by their parents. */
+  const helpers = async (parent: number) => {
+    const found: number[] = [];
+    for (const name of await readdir("/proc")) {
+      const line = await readFile(`/proc/${name}/stat`, "utf8").catch(() => "");
+      const [, state, ppid] = /\(hawser-exec\) (\S) (\d+)/.exec(line) ?? [];
+      if (state !== "Z" && ppid === String(parent)) found.push(Number(name));
+    }
+    return found;
+  };
+  const porterPid = async () => {
+    const [pid] = await helpers(process.pid);
+    assert.ok(pid);
+    return pid;
+  };
+
+  it("cannot be overwritten, nor looked into, and holds nothing of the command's", async () => {
+    await using session = await openExec(runtime.cri, { containerId, cmd: ["cat"], stdin: true });
+    const porter = await porterPid();
+    const [waiter] = await eventually(async () => (await helpers(porter)).length > 0 && helpers(porter));
+    assert.equal(await readlink(`/proc/${waiter}/exe`), "/memfd:hawser-exec (deleted)");
+    const exe = await open(`/proc/${waiter}/exe`, "r");
+    assert.equal(libc.fcntl(exe.fd, F_GET_SEALS, 0), 0xf, "sealed for good (CVE-2019-5736)");
+    await exe.close();
+    assert.equal((await stat(`/proc/${waiter}/fd`)).uid, 0);
+    // When the command runs, its waiter has the control socket left, and what pins the container.
+    await eventually(async () => {
+      const fds = await readdir(`/proc/${waiter}/fd`);
+      const targets = await Promise.all(fds.map((fd) => readlink(`/proc/${waiter}/fd/${fd}`).catch(() => "")));
+      return targets.every((target) => /^socket:|^anon_inode:\[pidfd\]|^pidfd:/.test(target));
+    });
+    const outputs = Promise.all([textOf(session.stdout), textOf(session.stderr)]);
+    await session.stdin?.close();
+    assert.equal(exitCode(await session.status), 0);
+    await outputs;
+  });
+
+  it("does not start in a directory outside of the container (CVE-2024-21626)", async () => {
+    const reaper = new Reaper();
+    const sealed = await sealProgram(program, "hawser-exec");
+    const porter = await startPorter({ reaper }, sealed.path);
+    const host = await open(tmpdir(), "r");
+    try {
+      const pid = Number((await readFile(await cgroup("pids", "cgroup.procs"), "utf8")).split("\n")[0]);
+      const enter = (cwd: string) =>
+        ask(
+          porter,
+          fields(
+            ...["id=it", `init=${pid}`, `cwd=${cwd}`, "arg=pwd", "env=PATH=/bin:/usr/bin"],
+            ...[`start=${start}`, `cgroup=${procs}`],
+          ),
+          host.fd, // a descriptor of the host's, leaked
+        );
+      const start = (await identify(pid))?.startTime;
+      const procs = await cgroup("pids", "cgroup.procs");
+      assert.deepEqual(await enter("/tmp"), { said: "X\0", stdout: "/tmp\n" });
+      const outside = "chdir `/proc/self/fd/0`: outside of the container";
+      assert.deepEqual(await enter("/proc/self/fd/0"), { said: `F${outside}\0X\xff`, stdout: `${outside}\n` });
+      for (let fd = 1; fd < 12; fd++) {
+        assert.match((await enter(`/proc/self/fd/${fd}`)).said, /^Fchdir.*(Not a directory|No such file)/);
+      }
+    } finally {
+      await host.close();
+      await porter[Symbol.asyncDispose]();
+      sealed[Symbol.dispose]();
+      reaper[Symbol.dispose]();
+    }
+  });
+
+  it("goes on when its porter is killed: what runs, runs; what comes, comes in", async () => {
+    const cmd = ["sh", "-c", "echo ready; read answer; exit $answer"];
+    await using session = await openExec(runtime.cri, { containerId, cmd, stdin: true });
+    assert.ok(session.stdout);
+    const reader = session.stdout[Symbol.asyncIterator]();
+    await readUntil(reader, "ready");
+    const porter = await porterPid();
+    process.kill(porter, "SIGKILL");
+    await eventually(async () => (await identify(porter)) === undefined);
+    assert.deepEqual(await sh(runtime.cri, containerId, "echo in"), { stdout: "in\n", stderr: "", exitCode: 0 });
+    assert.notEqual(await porterPid(), porter);
+    const rest = Promise.all([textOf(session.stderr), reader.next()]);
+    await session.stdin?.write(Buffer.from("42\n"));
+    assert.equal(exitCode(await session.status), 42);
+    await rest;
+  });
+
+  it("ends a command whose waiter is killed, and says that nobody knows", async () => {
+    const mark = `${7_000_000 + (process.pid % 1000)}`;
+    const running = runtime.cri.runtime.execSync({ containerId, cmd: ["sleep", mark], timeout: 20n });
+    const refused = assert.rejects(running, /hawser-exec was killed before it could tell how the command ended/);
+    const [waiter] = await eventually(async () => {
+      const found = await helpers(await porterPid());
+      return found.length > 0 && found;
+    });
+    const commands = `/proc/${waiter}/task/${waiter}/children`;
+    const [command = ""] = await eventually(async () => {
+      const children = (await readFile(commands, "utf8")).split(" ").filter(Boolean);
+      return children.length > 0 && children;
+    });
+    process.kill(Number(waiter), "SIGKILL");
+    await refused;
+    await eventually(async () => (await identify(Number(command))) === undefined);
+  });
+
+  it("takes half a megabyte of arguments, and says when it is too much for the kernel", async () => {
+    const args = Array.from({ length: 5 }, () => "x".repeat(100_000));
+    const { stdout } = await runtime.cri.runtime.execSync({
+      containerId,
+      cmd: ["sh", "-c", 'echo "$# $1" | wc -c', "sh", ...args],
+      timeout: 20n,
+    });
+    assert.equal(Buffer.from(stdout).toString().trim(), String("5 ".length + 100_000 + 1));
+    const tooLong = { containerId, cmd: ["echo", "x".repeat(200_000)], timeout: 20n };
+    await assert.rejects(runtime.cri.runtime.execSync(tooLong), /exec: Argument list too long/);
+  });
+
+  it("takes no NUL for more than a character", async () => {
+    const cmd = ["echo", "a\0uid=0"];
+    await assert.rejects(
+      runtime.cri.runtime.execSync({ containerId, cmd, timeout: 20n }),
+      /a NUL in the command's arg/,
+    );
+  });
+
+  it("says as crun does that a container is paused, and what it may still do at its limit of processes", async () => {
+    const [freezer, pids] = [await cgroup("freezer", "freezer.state"), await cgroup("pids", "pids.max")];
+    const answers: unknown[] = [];
+    for (const config of [{}, { exec: { helper: false } }]) {
+      await runtime.restart(config);
+      await writeFile(freezer, "FROZEN");
+      const paused = await sh(runtime.cri, containerId, "true").catch(String);
+      await writeFile(freezer, "THAWED");
+      await writeFile(pids, "1");
+      const plain = await sh(runtime.cri, containerId, "echo alone");
+      const forking = await sh(runtime.cri, containerId, "cat /dev/null; echo $?");
+      await writeFile(pids, "max");
+      answers.push([paused, plain, forking]);
+    }
+    await runtime.restart({});
+    assert.deepEqual(answers[0], answers[1]);
+    assert.match(String(answers[0]), /is paused/);
+  });
+});
