@@ -41,6 +41,7 @@ describe("the package", () => {
       const { stdout } = await runKubectl(await newestKubectl(), ["get", "nodes"], { kubeconfig });
       assert.match(stdout, / Ready /);
       assert.equal((await run([hawser, "--kubeconfig", kubeconfig, "get", "pods"])).code, 0);
+      assert.match(await readFile(join(dataDir, "log/runtime.log"), "utf8"), /execs go through hawser-exec\n/);
     } finally {
       await must([hawser, "down", "--data-dir", dataDir]);
     }
