@@ -74,6 +74,8 @@ describe("streams through the whole path", () => {
       const pages = await Promise.all(Array.from({ length: 5 }, () => page(port(80))));
       for (const text of pages) assert.match(text, /Welcome to nginx/, name);
       assert.equal(await page(port(81)), "", name);
+      const why = name === "hawser" ? /error forwarding port 81: failed to connect to localhost:81/ : /stream reset/i;
+      await forward.saw(why);
       // One connection's failure is not the others': upstream's kubelet has kubectl give up all of them.
       assert.match(await page(port(80)), /Welcome to nginx/, name);
     }
