@@ -114,21 +114,22 @@ describe("archives by the runtime", { timeout: 90_000 }, () => {
 
   it("reads an archive: modes, times, owners, links, set-id bits, and into a directory that is there", async () => {
     const bytes = tarArchive([
-      tarEntry({ name: "tree/", type: "5", mode: 0o750, uid: 1000, gid: 1000, mtime: 1_500_000_000 }),
-      tarEntry({ name: "tree/run", mode: 0o4755, uid: 1000, gid: 2000, mtime: 1_600_000_000 }, "#!/bin/sh\n"),
-      tarEntry({ name: "tree/again", type: "1", linkname: "tree/run" }),
-      tarEntry({ name: "tree/abs", type: "2", linkname: "/etc/passwd" }),
+      tarEntry({ name: "new/", type: "5", mode: 0o750, uid: 1000, gid: 1000, mtime: 1_500_000_000 }),
+      tarEntry({ name: "new/run", mode: 0o4755, uid: 1000, gid: 2000, mtime: 1_600_000_000 }, "#!/bin/sh\n"),
+      tarEntry({ name: "new/again", type: "1", linkname: "new/run" }),
+      tarEntry({ name: "new/abs", type: "2", linkname: "/etc/passwd" }),
     ]);
-    assert.deepEqual(await extract("/tmp/new", bytes), { stderr: "", code: 0 });
+    assert.deepEqual(await extract("/tmp", bytes, { name: "new" }), { stderr: "", code: 0 });
     const look = "cd /tmp/new && stat -c '%n %a %u %g %Y %h' . run && readlink abs";
     const { stdout } = await sh(runtime.cri, containerId, look);
     assert.equal(
       Buffer.from(stdout).toString(),
       ". 750 1000 1000 1500000000 2\nrun 4755 1000 2000 1600000000 2\n/etc/passwd\n",
     );
-    assert.equal((await extract("/tmp/new", bytes)).code, 0);
-    assert.equal((await sh(runtime.cri, containerId, "cat /tmp/new/tree/run")).exitCode, 0);
-    const missing = await extract("/no/such/place", bytes);
+    const into = tarArchive([tarEntry({ name: "./", type: "5", mode: 0o755 }), tarEntry({ name: "./in" }, "x")]);
+    assert.equal((await extract("/tmp/new", into, { name: "." })).code, 0);
+    assert.equal((await sh(runtime.cri, containerId, "cat /tmp/new/in")).exitCode, 0);
+    const missing = await extract("/no/such", bytes, { name: "new" });
     assert.deepEqual(missing, { stderr: "archive: /no/such: no such directory\n", code: 2 });
   });
 
@@ -163,9 +164,9 @@ describe("archives by the runtime", { timeout: 90_000 }, () => {
     const user = await startContainer(runtime.cri, { linux: { securityContext } });
     const id = user.containerId;
     const file = tarArchive([tarEntry({ name: "tree", uid: 0, gid: 0, mode: 0o644 }, "mine")]);
-    assert.match((await extract("/etc/x", file, { id })).stderr, /^archive: EACCES: permission denied/);
-    assert.equal((await extract("/tmp/x", file, { id })).code, 0);
-    const { stdout } = await sh(runtime.cri, id, "stat -c '%u %g' /tmp/x; ls /etc/x");
+    assert.match((await extract("/etc", file, { id })).stderr, /^archive: EACCES: permission denied/);
+    assert.equal((await extract("/tmp", file, { id })).code, 0);
+    const { stdout } = await sh(runtime.cri, id, "stat -c '%u %g' /tmp/tree; ls /etc/tree");
     assert.equal(Buffer.from(stdout).toString(), "1000 1000\n");
     // Root without its capability to override permissions is stopped by them.
     const capabilities = create(CapabilitySchema, { dropCapabilities: ["DAC_OVERRIDE"] });
@@ -192,18 +193,18 @@ describe("archives by the runtime", { timeout: 90_000 }, () => {
       const { containerId: id } = await startContainer(runtime.cri, { mounts });
       assert.ok((await archive("/ro", { id })).bytes.includes("from the node"));
       const file = tarArchive([tarEntry({ name: "tree" }, "x")]);
-      assert.match((await extract("/ro/x", file, { id })).stderr, /EROFS: read-only file system/);
-      assert.equal((await extract("/rw/x", file, { id })).code, 0);
-      assert.equal(await readFile(join(volume, "x"), "utf8"), "x");
+      assert.match((await extract("/ro", file, { id })).stderr, /EROFS: read-only file system/);
+      assert.equal((await extract("/rw", file, { id })).code, 0);
+      assert.equal(await readFile(join(volume, "tree"), "utf8"), "x");
     } finally {
       await rm(volume, { recursive: true, force: true });
     }
   });
 
   it("leaves nothing half, and no process, when its client goes", async () => {
-    const cmd = archiveCommandLine({ verb: "extract", path: "/tmp/gone", name: "tree", preserve: true });
+    const cmd = archiveCommandLine({ verb: "extract", path: "/tmp", name: "gone", preserve: true });
     const session = await openExec(runtime.cri, { containerId, cmd, stdin: true });
-    await session.stdin?.write(tarEntry({ name: "tree" }, Buffer.alloc(1_000_000, 1)).subarray(0, 500_000));
+    await session.stdin?.write(tarEntry({ name: "gone" }, Buffer.alloc(1_000_000, 1)).subarray(0, 500_000));
     const part = async () => {
       const { stdout } = await sh(runtime.cri, containerId, "ls -A /tmp | grep '^\\.hawser'; true");
       return Buffer.from(stdout).toString();
@@ -211,7 +212,7 @@ describe("archives by the runtime", { timeout: 90_000 }, () => {
     await eventually(async () => (await part()) !== "");
     await session[Symbol.asyncDispose]();
     await eventually(async () => (await part()) === "");
-    await eventually(async () => !(await run("ps", ["-e", "-o", "args"])).stdout.includes('"/tmp/gone"'));
+    await eventually(async () => !(await run("ps", ["-e", "-o", "args"])).stdout.includes('"gone"'));
     assert.notEqual((await sh(runtime.cri, containerId, "test -e /tmp/gone")).exitCode, 0);
   });
 

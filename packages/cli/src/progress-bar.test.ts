@@ -8,7 +8,7 @@ const MiB = 1024 * 1024;
 
 it("shows bytes, percent, rate and the time left where the size is known", () => {
   const line = progressLine({ bytes: 25 * MiB, total: 100 * MiB, name: "dir/file" }, { rate: 5 * MiB, columns: 100 });
-  assert.equal(line, "dir/file  [#####               ]   25%  25.0 MiB of 100.0 MiB  5.0 MiB/s  0:15 left");
+  assert.equal(line, "dir/file  [###         ]   25%  25.0 MiB of 100.0 MiB  5.0 MiB/s  0:15 left");
 });
 
 it("shows bytes and rate where it is not", () => {

@@ -5,8 +5,10 @@ import { visible } from "./printers/visible.ts";
 const interval = 100;
 /** Milliseconds over which the rate is taken. */
 const rateSpan = 3_000;
+/** Columns that a name should have at least, or the bar goes. */
+const nameWidth = 12;
 /** Columns of the bar itself. */
-const barWidth = 20;
+const barWidth = 12;
 
 export interface Progress {
   bytes: number;
@@ -40,7 +42,7 @@ export function progressBar(stream: OutputStream, { now = () => performance.now(
       samples = [...samples.filter((sample) => at - sample.at <= rateSpan), { at, bytes: progress.bytes }];
       const first = samples[0] ?? { at, bytes: progress.bytes };
       const rate = at > first.at ? ((progress.bytes - first.bytes) / (at - first.at)) * 1000 : 0;
-      stream.write(`\r${progressLine(progress, { rate, columns: stream.columns ?? 80 })}\x1b[K`);
+      stream.write(`\r${progressLine(progress, { rate, columns: stream.columns || 80 })}\x1b[K`);
       onScreen = true;
     },
     clear,
@@ -64,8 +66,10 @@ export function progressLine(
           pace,
           ...(rate > 0 && bytes < total ? [`${clock((total - bytes) / rate)} left`] : []),
         ];
-  const text = parts.join("  ");
-  const room = columns - 1 - text.length - 2;
+  const roomBeside = (text: string) => columns - 1 - text.length - 2;
+  let text = parts.join("  ");
+  if (total && roomBeside(text) < nameWidth) text = parts.slice(1).join("  ");
+  const room = roomBeside(text);
   const label = visible(name).replaceAll(/[\n\t]/g, "?");
   if (room < 8) return text.slice(0, columns - 1);
   return `${label.length > room ? `…${label.slice(1 - room)}` : label}  ${text}`;

@@ -10,14 +10,14 @@ export const archiveCommand = "hawser.dev/archive";
 export type ArchiveRequest =
   /** An archive of `path` on stdout, without its first `offset` bytes. Its names begin with the last part of `path`. */
   | { verb: "create"; path: string; offset: number }
-  /**
-   * The archive on stdin becomes `path`, or `name` in it where `path` is a directory. Its tree has the name `name`; "." for what
-   * goes into the directory `path` itself.
-   */
-  | { verb: "extract"; path: string; name: string; preserve: boolean };
+  /** The archive on stdin, whose tree has the name `name`, becomes `name` in the directory `path`; "." for the directory itself. */
+  | { verb: "extract"; path: string; name: string; preserve: boolean }
+  /** Exit code 0 where `path` is a directory, 1 where it is none. */
+  | { verb: "is-directory"; path: string };
 
 /** The command and arguments of a request. */
 export function archiveCommandLine(request: ArchiveRequest): string[] {
+  if (request.verb === "is-directory") return [archiveCommand, request.verb, request.path];
   if (request.verb === "create") return [archiveCommand, "create", `--offset=${request.offset}`, request.path];
   const { preserve, path, name } = request;
   return [archiveCommand, "extract", ...(preserve ? [] : ["--no-preserve"]), path, name];
@@ -31,6 +31,7 @@ export function parseArchiveArguments(argv: readonly string[]): ArchiveRequest |
     const offset = Number(/^--offset=(\d{1,15})$/.exec(option)?.[1]);
     return Number.isNaN(offset) || path === "" ? undefined : { verb, path, offset };
   }
+  if (verb === "is-directory" && rest.length === 1) return { verb, path: rest[0] ?? "" };
   if (verb !== "extract") return undefined;
   const preserve = rest[0] !== "--no-preserve";
   const [path = "", name = "", ...more] = preserve ? rest : rest.slice(1);

@@ -21,6 +21,11 @@ export interface PackOptions {
   as: string;
   /** Holes are left out, in GNU's way, which only GNU's tar and our own reader know. */
   sparse?: boolean;
+  /**
+   * Names a directory once more after what is in it: busybox's tar sets a directory's time when it makes it, and what is then
+   * put into it changes that.
+   */
+  directoriesTwice?: boolean;
   /** Leaves the tree's own entry out: what is in it goes into a directory that is there. */
   contentsOnly?: boolean;
   /** Entries to leave out at the beginning, directories excepted: an earlier archive had them, and did not come to its end. */
@@ -40,6 +45,8 @@ export interface PackedEntry {
   /** Tar's: "0" file, "1" hard link, "2" link, "5" directory. */
   type: string;
   size: number;
+  /** A directory that was named before. */
+  again: boolean;
 }
 
 /**
@@ -73,8 +80,10 @@ async function* entry(
   const { files, onWarning } = state.options;
   const path = at(parent, name);
   if (stat.isDirectory()) {
-    yield* emit(state, header({ name: `${as}/`, type: "5", stat }));
+    const own = header({ name: `${as}/`, type: "5", stat });
+    yield* emit(state, own);
     yield* contents(state, parent, { name, as });
+    if (state.options.directoriesTwice) yield* emit(state, own, { again: true });
   } else if (stat.isSymbolicLink()) {
     yield* emit(state, { ...header({ name: as, type: "2", stat }), linkname: await files.readlink(path) });
   } else if (!stat.isFile()) {
@@ -109,12 +118,12 @@ async function* contents(
 }
 
 /** A header, with the long names before it, unless the entry is one to leave out. */
-function* emit(state: State, entryHeader: TarHeader): Generator<Buffer> {
+function* emit(state: State, entryHeader: TarHeader, { again = false } = {}): Generator<Buffer> {
   const { skip = 0, onEntry } = state.options;
   const { name, type, size } = entryHeader;
   const index = state.index++;
   if (index < skip && type !== "5") return;
-  onEntry?.({ index, name, type, size });
+  onEntry?.({ index, name, type, size, again });
   yield Buffer.concat(gnuEntryHead(entryHeader));
 }
 
@@ -138,7 +147,7 @@ async function* file(state: State, path: Buffer, as: string): AsyncGenerator<Buf
     }
     const head = map.encode();
     const size = head.length + map.dataLength;
-    onEntry?.({ index: state.index++, name: as, type: "0", size: stat.size });
+    onEntry?.({ index: state.index++, name: as, type: "0", size: stat.size, again: false });
     const short = header({ name: "GNUSparseFile.0/entry", type: "0", stat });
     yield Buffer.concat([...gnuEntryHead({ ...short, size }, sparseRecords(as, stat.size)), head]);
     for (const { offset, length } of map.extents) if (yield* stretch(handle, offset, length)) onChanged?.(shown(as));

@@ -71,12 +71,12 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
     const acknowledged = countLines();
     try {
       const native = way === "runtime";
-      const archive = source.pack({ as: native ? source.base : target.base, sparse: sparse || native, skip, count });
+      const archive = source.pack({ as: target.base, sparse: sparse || native, skip, count });
       const command = native
         ? archiveCommandLine({
             verb: "extract",
-            path: options.path,
-            name: source.base,
+            path: target.directory,
+            name: target.base,
             preserve: options.preserve ?? true,
           })
         : extractCommand(options, target.directory, retries.any);
@@ -124,7 +124,11 @@ async function targetOf(
   const path = posix.normalize(options.path).replace(/(?<=.)\/+$/, "");
   const late = AbortSignal.timeout(lookPatience);
   const signal = options.signal ? AbortSignal.any([options.signal, late]) : late;
-  const { exitCode } = await runRemote(client, options, ["test", "-d", path], { signal });
+  let { exitCode, missing } = await runRemote(client, options, ["test", "-d", path], { signal });
+  if (missing) {
+    const look = archiveCommandLine({ verb: "is-directory", path });
+    ({ exitCode, missing } = await runRemote(client, options, look, { signal }));
+  }
   if (exitCode === 0) return { directory: path, base };
   return { directory: posix.dirname(path), base: posix.basename(path) };
 }
@@ -168,19 +172,29 @@ async function fileSource(path: string, { onProgress, onWarning, retries }: Copy
     async *pack({ as, sparse, skip, count }) {
       let done = 0;
       let current = { name: "", size: 0, sent: 0, begun: true };
-      const begin = ({ index, name, type, size }: PackedEntry) => {
+      const begin = ({ index, name, type, size, again }: PackedEntry) => {
         done += current.size;
         current = { name: shown(name), size, sent: 0, begun: false };
         if (retries) count.entries.push(index);
         count.odd ||= name.includes("\n");
-        count[type === "5" ? "directories" : type === "0" ? "files" : "links"]++;
+        if (!again) count[type === "5" ? "directories" : type === "0" ? "files" : "links"]++;
       };
       const warn = (line: string) => {
         count.skipped++;
         onWarning?.(line);
       };
       const onChanged = (what: string) => count.changed.push(what);
-      const options = { files: localFiles, parent, name, as: byteString(as), sparse, skip, contentsOnly, onChanged };
+      const options = {
+        files: localFiles,
+        parent,
+        name,
+        as: byteString(as),
+        sparse,
+        skip,
+        contentsOnly,
+        directoriesTwice: true,
+        onChanged,
+      };
       for await (const chunk of packTree({ ...options, onEntry: begin, onWarning: warn })) {
         count.ended = chunk === endOfArchive;
         yield chunk;

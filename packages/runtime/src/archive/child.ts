@@ -31,8 +31,7 @@ async function run(job: ArchiveJob): Promise<number> {
       write: (bytes: Buffer) => write(1, bytes),
       warn,
     };
-    await runArchive(surroundings, job.request);
-    return 0;
+    return await runArchive(surroundings, job.request);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EPIPE") return 141; // nobody listens
     warn(`archive: ${withoutDescriptors(error instanceof Error ? error.message : String(error))}`);

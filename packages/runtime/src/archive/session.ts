@@ -41,7 +41,8 @@ export async function runArchiveSession(
     return 2;
   };
   const request = parseArchiveArguments(args);
-  if (!request) return await refuse("usage: create --offset=N PATH | extract [--no-preserve] PATH NAME");
+  if (!request)
+    return await refuse("usage: create --offset=N PATH | extract [--no-preserve] DIRECTORY NAME | is-directory PATH");
   if (!(await hasUsersOfTheNode(container.init))) {
     return await refuse("a pod with users of its own (hostUsers: false) needs a tar of its own");
   }

@@ -17,10 +17,18 @@ export class ArchiveError extends Error {
   override readonly name = "ArchiveError";
 }
 
-/** Does what was asked. Throws ArchiveError, TarError and what the file calls throw. */
-export async function runArchive(surroundings: Surroundings, request: ArchiveRequest): Promise<void> {
+/** Does what was asked. Resolves with the exit code. Throws ArchiveError, TarError and what the file calls throw. */
+export async function runArchive(surroundings: Surroundings, request: ArchiveRequest): Promise<number> {
   if (request.verb === "create") await create(surroundings, request);
-  else await extract(surroundings, request);
+  else if (request.verb === "extract") await extract(surroundings, request);
+  else return await isDirectory(surroundings, request.path);
+  return 0;
+}
+
+async function isDirectory({ root, cwd }: Surroundings, path: string): Promise<number> {
+  const directory = directoryInRoot(root, absolute(cwd, path));
+  await directory?.close();
+  return directory ? 0 : 1;
 }
 
 async function create(
@@ -60,14 +68,12 @@ async function extract(
   { path, name, preserve }: Extract<ArchiveRequest, { verb: "extract" }>,
 ): Promise<void> {
   const { root, cwd, read, warn } = surroundings;
-  const { directory = ".", base } = remotePath(path);
-  const there = directoryInRoot(root, absolute(cwd, path));
-  const parent = there ?? directoryInRoot(root, absolute(cwd, directory));
-  if (!parent) throw new ArchiveError(`${directory}: no such directory`);
+  const parent = directoryInRoot(root, absolute(cwd, path));
+  if (!parent) throw new ArchiveError(`${path}: no such directory`);
   const unpacker = new Unpacker({
     files: rootedFiles,
     parent,
-    name: byteString(there ? name : base),
+    name: byteString(name),
     root: byteString(name),
     preserve: { mode: preserve, times: preserve, owner: preserve, setId: true },
     anyLink: true,
