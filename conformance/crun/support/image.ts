@@ -22,6 +22,7 @@ export interface ImageOptions {
   entrypoint?: string[];
   workingDir?: string;
   stopSignal?: string;
+  volumes?: string[];
   /** Further files by their path in the image. */
   files?: Record<string, string>;
 }
@@ -38,6 +39,7 @@ export async function makeArchive(options: ImageOptions): Promise<Buffer> {
       Cmd: options.cmd ?? ["sleep", "100000"],
       ...(options.entrypoint && { Entrypoint: options.entrypoint }),
       WorkingDir: options.workingDir ?? "",
+      ...(options.volumes && { Volumes: Object.fromEntries(options.volumes.map((place) => [place, {}])) }),
       ...(options.stopSignal && { StopSignal: options.stopSignal }),
     };
     return await imageArchive({ name: options.name, architecture, settings, layer: await packRoot(root) });

@@ -123,7 +123,7 @@ export class Rootfs {
     unmountAll(rootfs);
     await rmdir(rootfs).catch(ignoreMissing); // never recursive: were it mounted still, that would empty the layers' view
     for (const name of ["lower", "volumes"]) await releaseMapped(this.#path(containerId, name));
-    for (const name of ["upper", "work", "rootfs.json"]) {
+    for (const name of ["upper", "work", "image-volumes", "rootfs.json"]) {
       await rm(this.#path(containerId, name), { recursive: true, force: true });
     }
     this.#records.delete(containerId);

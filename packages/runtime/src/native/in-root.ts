@@ -51,6 +51,11 @@ export function makeDirectoryInRoot(root: string, path: string, owner = { uid: 0
   }
 }
 
+/** A descriptor of a directory inside `root`, to name what is in it by; undefined when it is not there. */
+export function openDirectoryInRoot(root: string, path: string): number | undefined {
+  return openInRoot(root, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 /** A descriptor of a path inside `root`; undefined when there is nothing. */
 function openInRoot(root: string, path: string, flags: number): number | undefined {
   const rootFd = libc.open(root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);

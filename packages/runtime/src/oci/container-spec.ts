@@ -17,7 +17,7 @@ import { userNamespace } from "./pause-spec.ts";
 import { compact, ociResources } from "./resources.ts";
 import { seccompFor } from "./seccomp.ts";
 import { baseMounts, mergeMounts, type RequestedMounts } from "./spec-mounts.ts";
-import { type Linux, ociVersion, type Process, type Spec } from "./types.ts";
+import { type Linux, type Mount, ociVersion, type Process, type Spec } from "./types.ts";
 import { maxUserFileBytes, resolveUser } from "./users.ts";
 
 /** What an image says of its containers. */
@@ -38,6 +38,8 @@ export interface ContainerSpecOptions {
   cgroupsPath: string;
   resources: ResourceRecord;
   mounts: RequestedMounts;
+  /** The image's own volumes; a requested mount of the same place wins. */
+  volumes?: Mount[];
   /** Paths of the namespaces shared with the pod or another container; absent ones are the node's. */
   namespaces: Linux["namespaces"];
   /** The ids of the user namespace among them. */
@@ -97,7 +99,10 @@ export async function containerSpec(options: ContainerSpecOptions): Promise<Spec
     // A container in the node's UTS namespace keeps the node's name.
     ...(options.namespaces.some(({ type, path }) => type === "uts" && !path) && { hostname: options.hostname }),
     mounts: mergeMounts(
-      baseMounts({ privileged, cgroup: host.cgroup, shm: options.shm, files: options.files, readonlyRootfs }),
+      [
+        ...baseMounts({ privileged, cgroup: host.cgroup, shm: options.shm, files: options.files, readonlyRootfs }),
+        ...(options.volumes ?? []),
+      ],
       mounts.mounts,
     ),
     linux: {

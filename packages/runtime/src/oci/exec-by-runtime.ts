@@ -7,7 +7,7 @@ import type { Reaper } from "../native/reaper.ts";
 import { type Child, pipeBytes, spawn, writeAll } from "../native/spawn.ts";
 import { type ConsoleSocket, openConsoleSocket } from "./console.ts";
 import { type ExecExit, type ExecProcess, type ExecProcessOptions, whyNotRun } from "./exec-process.ts";
-import { CallLog, globalArgs, type OCIRuntime } from "./runtime.ts";
+import { CallLog, globalArgs, type OCIRuntime, ownerOf } from "./runtime.ts";
 import type { Process } from "./types.ts";
 
 /** What both OCI runtimes exit with when they, not the command, failed. */
@@ -43,10 +43,11 @@ export async function startByRuntime(
 }
 
 async function start(
-  { reaper, oci, socketDir }: { reaper: Reaper; oci: OCIRuntime; socketDir: string },
+  { reaper, oci: chosen, socketDir }: { reaper: Reaper; oci: OCIRuntime; socketDir: string },
   options: ExecProcessOptions,
   consoleSocket: string | undefined,
 ): Promise<ExecProcess> {
+  const oci = await ownerOf(chosen, options.container.id);
   const { group, outputBytes } = options;
   // An attached runc hands no terminal over, and copies output until its last holder, a background child, closes it.
   // A detached one leaves us the command as our own child.

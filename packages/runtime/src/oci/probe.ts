@@ -54,15 +54,22 @@ export async function chooseRuntime(options: {
 }): Promise<OCIRuntime> {
   const { reaper, wanted, root, mode, timeoutMs, hidden } = options;
   const candidates: OCIRuntimeName[] = wanted ? [wanted] : ["crun", "runc"];
+  const found = (name: OCIRuntimeName) => installed({ reaper, root: path.join(root, name), name });
   for (const name of candidates) {
-    const program = await findProgram(name);
-    if (!program) continue;
-    const version = await versionOf(reaper, program);
+    const runtime = await found(name);
+    if (!runtime) continue;
     const why = wanted ? "asked for" : name === "crun" ? "the default" : "crun is not installed";
     const { view, note } = await viewFor(name, mode, hidden);
-    return { name, path: program, version, root, view, timeoutMs, reason: `${why}; ${note}` };
+    const other = await found(name === "crun" ? "runc" : "crun").catch(() => undefined); // nobody has asked for it yet
+    const others = other ? [{ ...other, view, timeoutMs, reason: "for its handler", others: [] }] : [];
+    return { ...runtime, view, timeoutMs, reason: `${why}; ${note}`, others };
   }
   throw new Error(`no OCI runtime: on Debian: apt-get install ${candidates.join(" or ")}`);
+}
+
+async function installed({ reaper, root, name }: { reaper: Reaper; root: string; name: OCIRuntimeName }) {
+  const program = await findProgram(name);
+  return program ? { name, path: program, version: await versionOf(reaper, program), root } : undefined;
 }
 
 async function versionOf(reaper: Reaper, program: string): Promise<string> {

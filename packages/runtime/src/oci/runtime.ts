@@ -23,6 +23,21 @@ export interface OCIRuntime {
   timeoutMs: number;
   /** How it sees the host. */
   view: View;
+  /** Those installed besides: for sandboxes that ask for one by name, and for what an earlier run has made by one. */
+  others: OCIRuntime[];
+}
+
+/** The runtime a sandbox asks for by its handler: crun or runc; "" is the chosen one. Undefined when it is not installed. */
+export function runtimeFor(oci: OCIRuntime, handler: string): OCIRuntime | undefined {
+  return handler ? [oci, ...oci.others].find(({ name }) => name === handler) : oci;
+}
+
+/** Whose a container is: the runtime that has its state, or the chosen one when none has. */
+export async function ownerOf(oci: OCIRuntime, id: string): Promise<OCIRuntime> {
+  for (const candidate of oci.others) {
+    if (await exists(path.join(candidate.root, id))) return candidate;
+  }
+  return oci;
 }
 
 /** What the OCI runtime itself could not do; `message` is its own line. */
@@ -106,14 +121,15 @@ export function globalArgs(runtime: OCIRuntime, logFd: number): string[] {
 }
 
 /**
- * Runs one command of the OCI runtime to its end, with /dev/null for stdio, since a container may inherit it.
+ * Runs one command of the OCI runtime to its end, of the one whose the container is, with /dev/null for stdio, since a container may inherit it.
  * Throws OCIError with the runtime's own message when it fails; it is killed when it takes too long.
  */
 export async function call(
-  { reaper, oci }: { reaper: Reaper; oci: OCIRuntime },
+  { reaper, oci: chosen }: { reaper: Reaper; oci: OCIRuntime },
   command: string,
   args: string[],
 ): Promise<void> {
+  const oci = command === "run" ? chosen : await ownerOf(chosen, args.at(-1) ?? "");
   using log = new CallLog();
   const full = { path: oci.path, args: [...globalArgs(oci, 3), command, ...args], stdio: [-1, -1, -1, log.fd] };
   // What makes a container has to see the mounts of this moment.
@@ -134,8 +150,12 @@ export function tooLate({ name, timeoutMs }: OCIRuntime, command: string): OCIEr
 }
 
 /** A created container waits at a fifo; the start removes it. True for both OCI runtimes. */
-export async function isWaiting({ root }: OCIRuntime, id: string): Promise<boolean> {
-  return await stat(path.join(root, id, "exec.fifo")).then(
+export async function isWaiting(oci: OCIRuntime, id: string): Promise<boolean> {
+  return await exists(path.join((await ownerOf(oci, id)).root, id, "exec.fifo"));
+}
+
+async function exists(file: string): Promise<boolean> {
+  return await stat(file).then(
     () => true,
     () => false,
   );

@@ -16,6 +16,7 @@ import { createUnderConmon } from "../oci/conmon.ts";
 import { containerNamespaces, containerSpec } from "../oci/container-spec.ts";
 import { refuseSELinux } from "../oci/host.ts";
 import { resourceRecord } from "../oci/resources.ts";
+import { runtimeFor } from "../oci/runtime.ts";
 import { stopSignal } from "../oci/signals.ts";
 import { requestedMounts } from "../oci/spec-mounts.ts";
 import type { Monitors } from "../store/monitors.ts";
@@ -23,6 +24,7 @@ import type { ContainerRecord, SandboxRecord } from "../store/records.ts";
 import { containerMetadata, containerName } from "./container-name.ts";
 import { mapVolumes } from "./container-volumes.ts";
 import { discardContainer } from "./discard.ts";
+import { imageVolumes } from "./image-volumes.ts";
 import { sandboxFiles, shmPath } from "./sandbox-files.ts";
 import { newId } from "./sandbox-name.ts";
 
@@ -92,7 +94,9 @@ interface Order {
 }
 
 async function make(dependencies: Dependencies, { id, config, sandbox }: Order): Promise<void> {
-  const { containers, sandboxes, images, host, paths, oci } = dependencies;
+  const { containers, sandboxes, images, host, paths } = dependencies;
+  const oci = runtimeFor(dependencies.oci, sandbox.runtimeHandler);
+  if (!oci) throw new CRIError(Code.FailedPrecondition, `${sandbox.runtimeHandler} is not installed any more`);
   const image = images.status(config.image?.image ?? "");
   if (!image) throw new CRIError(Code.NotFound, `image "${config.image?.image ?? ""}" not found`);
   const resources = resourceRecord(host, config.linux?.resources);
@@ -119,6 +123,13 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
       cgroupsPath: cgroupPath,
       resources,
       mounts,
+      volumes: await imageVolumes(dependencies, {
+        directory,
+        rootfs,
+        volumes: imageConfig.config?.Volumes,
+        taken: mounts.mounts.map(({ destination }) => path.posix.resolve(destination)),
+        users: sandbox.users,
+      }),
       namespaces,
       users: sandbox.users,
       hostname: sandbox.hostname,
@@ -129,18 +140,21 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
       writeFile(path.join(directory, "config.json"), JSON.stringify(spec), { mode: 0o600 }),
       logPath ? mkdir(path.dirname(logPath), { recursive: true, mode: 0o755 }) : undefined,
     ]);
-    const created = await createUnderConmon(dependencies, {
-      conmonPath: dependencies.conmonPath,
-      id,
-      bundle: directory,
-      logPath: logPath || undefined,
-      exitDir: paths.exits,
-      socketDir: paths.sockets,
-      stdin: config.stdin,
-      stdinOnce: config.stdinOnce,
-      terminal: config.tty,
-      stdioOwner,
-    });
+    const created = await createUnderConmon(
+      { ...dependencies, oci },
+      {
+        conmonPath: dependencies.conmonPath,
+        id,
+        bundle: directory,
+        logPath: logPath || undefined,
+        exitDir: paths.exits,
+        socketDir: paths.sockets,
+        stdin: config.stdin,
+        stdinOnce: config.stdinOnce,
+        terminal: config.tty,
+        stdioOwner,
+      },
+    );
     const [init, conmon] = await Promise.all([
       identify(created.pid),
       identify(created.conmonPid),

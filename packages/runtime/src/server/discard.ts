@@ -8,7 +8,7 @@ import { endCgroup, endWorkers } from "../half-made.ts";
 import { unmount } from "../native/mount.ts";
 import { type Connection, disconnect } from "../network/bridge.ts";
 import { removeConmonFiles } from "../oci/conmon.ts";
-import { call } from "../oci/runtime.ts";
+import { call, ownerOf } from "../oci/runtime.ts";
 import { readJSON, writeJSON } from "../store/json-file.ts";
 import { unmountShm } from "./sandbox-files.ts";
 
@@ -81,7 +81,8 @@ async function setAside(directory: string, place: string): Promise<void> {
 
 /** The OCI runtime's `delete --force`, where it has anything of this id. */
 export async function deleteIfAny(dependencies: Pick<Context, "reaper" | "oci">, id: string): Promise<void> {
-  const state = await stat(path.join(dependencies.oci.root, id)).catch(() => undefined);
+  const owner = await ownerOf(dependencies.oci, id);
+  const state = await stat(path.join(owner.root, id)).catch(() => undefined);
   if (state) await call(dependencies, "delete", ["--force", id]);
 }
 

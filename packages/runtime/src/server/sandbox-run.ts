@@ -9,13 +9,14 @@ import {
   Protocol,
   type RunPodSandboxResponseSchema,
 } from "@hawser/cri";
+import { cgroupParentPath } from "../cgroup/parent.ts";
 import { controllerPath } from "../cgroup/paths.ts";
 import type { Context } from "../context.ts";
 import { identify, type ProcessId } from "../native/process-id.ts";
 import { type Connection, connect, openNetns } from "../network/bridge.ts";
 import { refuseSELinux } from "../oci/host.ts";
 import { pauseSpec } from "../oci/pause-spec.ts";
-import { call } from "../oci/runtime.ts";
+import { call, runtimeFor } from "../oci/runtime.ts";
 import type { SandboxRecord } from "../store/records.ts";
 import { discardSandbox, writeDraft } from "./discard.ts";
 import { mountShm, writeSandboxFiles } from "./sandbox-files.ts";
@@ -42,15 +43,14 @@ export async function runPodSandbox(
   const { config, runtimeHandler } = request;
   const { sandboxes, oci } = dependencies;
   if (!config) throw new CRIError(Code.InvalidArgument, "sandbox config is missing");
-  if (runtimeHandler && runtimeHandler !== oci.name) {
-    throw new CRIError(Code.InvalidArgument, `no runtime for "${runtimeHandler}" is configured`);
-  }
+  const runtime = runtimeFor(oci, runtimeHandler);
+  if (!runtime) throw new CRIError(Code.InvalidArgument, `no runtime for "${runtimeHandler}" is configured`);
   const id = newId();
   const metadata = sandboxMetadata(config);
   const name = sandboxName(metadata);
   sandboxes.reserve(name, id);
   try {
-    const record = await make(dependencies, { id, config, runtimeHandler, signal });
+    const record = await make({ ...dependencies, oci: runtime }, { id, config, runtimeHandler, signal });
     return { podSandboxId: record.id };
   } catch (error) {
     sandboxes.release(name);
@@ -73,7 +73,8 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
   const ownNetwork = modes?.network !== NamespaceMode.NODE;
   const ownIPC = modes?.ipc !== NamespaceMode.NODE;
   const hostname = (ownNetwork && (config.hostname || hostnameOf(config.metadata?.name ?? ""))) || host.hostname;
-  const cgroupParent = config.linux?.cgroupParent || path.posix.join(cgroupRoot(dependencies), `pod-${id}`);
+  const asked = config.linux?.cgroupParent;
+  const cgroupParent = asked ? cgroupParentPath(asked) : path.posix.join(cgroupRoot(dependencies), `pod-${id}`);
   const ownsCgroup = !(await exists(controllerPath(dependencies.cgroupMode, cgroupParent)));
 
   const directory = await sandboxes.prepare(id);

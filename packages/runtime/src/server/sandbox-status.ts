@@ -1,5 +1,9 @@
+import path from "node:path";
 import type { MessageInitShape, PodSandboxStatusRequest, PodSandboxStatusResponseSchema } from "@hawser/cri";
 import type { Context } from "../context.ts";
+import { ownerOf } from "../oci/runtime.ts";
+import type { Spec } from "../oci/types.ts";
+import { readJSON } from "../store/json-file.ts";
 import { describeContainerStatus, describeSandboxStatus } from "./describe.ts";
 
 /** CRI PodSandboxStatus, with the statuses of its containers. Throws NotFound. Verbose: `info` is JSON. */
@@ -15,10 +19,13 @@ export async function podSandboxStatus(
     timestamp: now(),
   };
   if (!verbose) return answer;
+  const { name, version, root } = await ownerOf(oci, record.id);
   const info = {
     pid: record.state === "ready" ? record.pause?.pid : 0,
     netns: record.network?.netns ?? "",
-    ociRuntime: { name: oci.name, version: oci.version, root: oci.root },
+    ociRuntime: { name, version, root },
+    runtimeHandler: record.runtimeHandler,
+    runtimeSpec: await readJSON<Spec>(path.join(sandboxes.directoryOf(record.id), "config.json")),
     cgroupParent: record.cgroupParent,
     portMappings: record.network?.portMappings ?? [],
   };

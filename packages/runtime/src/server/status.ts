@@ -32,7 +32,7 @@ export async function status(
             },
       ],
     },
-    runtimeHandlers: ["", oci.name].map((name) => ({
+    runtimeHandlers: ["", ...[oci, ...oci.others].map(({ name }) => name)].map((name) => ({
       name,
       features: { recursiveReadOnlyMounts: true, userNamespaces },
     })),

@@ -1,0 +1,127 @@
+// What pods and images may ask for beside the ordinary: slices as parents, host ports by udp and address, shared processes, volumes.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { glob, readFile, rmdir, stat } from "node:fs/promises";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { promisify } from "node:util";
+import { NamespaceMode, Protocol } from "@hawser/cri";
+import { image, sandboxConfig, sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
+
+const run = promisify(execFile);
+
+for (const ociRuntime of ["crun", "runc"] as const) {
+  describe(`sandboxes over ${ociRuntime}`, { timeout: 90_000 }, () => {
+    let runtime: TestRuntime;
+    before(async () => {
+      runtime = await startTestRuntime({ ociRuntime });
+    });
+    after(() => runtime[Symbol.asyncDispose]());
+    const rpc = () => runtime.cri.runtime;
+    const cgroupsOf = async (containerId: string) => {
+      const { info } = await rpc().containerStatus({ containerId, verbose: true });
+      return await readFile(`/proc/${(JSON.parse(info.info ?? "{}") as { pid: number }).pid}/cgroup`, "utf8");
+    };
+
+    it("lie in the cgroup their parent names, a path or a slice", async () => {
+      const top = `hawsertest${process.pid}`;
+      try {
+        for (const [parent, place] of [
+          [`/${top}.slice/by-path`, `/${top}.slice/by-path`],
+          [`${top}-pod1.slice`, `/${top}.slice/${top}-pod1.slice`],
+        ] as const) {
+          const sandbox = sandboxConfig({ linux: { cgroupParent: parent } });
+          const { podSandboxId, containerId } = await startContainer(runtime.cri, {}, sandbox);
+          try {
+            assert.match(await cgroupsOf(containerId), new RegExp(`:memory:${place}/${containerId}$`, "m"));
+            const { stats } = await rpc().podSandboxStats({ podSandboxId });
+            assert.ok((stats?.linux?.memory?.workingSetBytes?.value ?? 0n) > 0n);
+          } finally {
+            await rpc().removePodSandbox({ podSandboxId });
+          }
+          for await (const left of glob(`/sys/fs/cgroup/{,*}${place}`)) assert.fail(`${left} is left`);
+        }
+        await assert.rejects(
+          rpc().runPodSandbox({ config: sandboxConfig({ linux: { cgroupParent: "/a/../../b" } }) }),
+          {
+            code: 3,
+          },
+        );
+      } finally {
+        for await (const slice of glob(`/sys/fs/cgroup/{,*/}${top}.slice`)) await rmdir(slice);
+      }
+    });
+
+    it("share a container's processes with another that asks for it by id", async () => {
+      const own = { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } };
+      const sandbox = sandboxConfig();
+      const { podSandboxId, containerId } = await startContainer(runtime.cri, { linux: own }, sandbox);
+      try {
+        const join = (targetId: string) => ({
+          metadata: { name: `debug-${targetId.slice(0, 8)}` },
+          image: { image },
+          linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.TARGET, targetId } } },
+        });
+        const made = await rpc().createContainer({ podSandboxId, config: join(containerId), sandboxConfig: sandbox });
+        await rpc().startContainer({ containerId: made.containerId });
+        const { stdout } = await sh(
+          runtime.cri,
+          made.containerId,
+          "tr '\\0' ' ' < /proc/1/cmdline; readlink /proc/1/ns/pid",
+        );
+        const first = await sh(runtime.cri, containerId, "tr '\\0' ' ' < /proc/1/cmdline; readlink /proc/1/ns/pid");
+        assert.equal(stdout, first.stdout);
+        const other = { podSandboxId, config: join("0".repeat(64)), sandboxConfig: sandbox };
+        await assert.rejects(rpc().createContainer(other), { code: 5 });
+      } finally {
+        await rpc().removePodSandbox({ podSandboxId });
+      }
+    });
+
+    it("are reached by udp, at one address of the node alone", async () => {
+      const port = 20_000 + (process.pid % 20_000);
+      const mapping = { protocol: Protocol.UDP, containerPort: 9000, hostPort: port, hostIp: "127.0.0.1" };
+      const sandbox = sandboxConfig({ portMappings: [mapping] });
+      const { podSandboxId } = await rpc().runPodSandbox({ config: sandbox });
+      const rules = async () => (await run("iptables-save", ["-t", "nat"])).stdout;
+      try {
+        const found = (await rules())
+          .split("\n")
+          .filter((line) => line.includes(`--dport ${port}`) && line.includes("DNAT"));
+        assert.equal(found.length, 1);
+        assert.match(found[0] ?? "", /-d 127\.0\.0\.1\/32 .*-p udp .*--to-destination 10\.[\d.]+:9000/);
+      } finally {
+        await rpc().removePodSandbox({ podSandboxId });
+      }
+      assert.ok(!(await rules()).includes(`--dport ${port} `));
+    });
+
+    it("give containers their image's volumes: filled, writable, not where the request mounts", async () => {
+      const name = "hawser.test/volumes:latest";
+      const files = {
+        "/data/seed": "of the image\n",
+        "/hidden/seed": "of the image\n",
+        "/etc/passwd": "root:x:0:0::/:/bin/sh\n",
+      };
+      await runtime.load({ name, files, volumes: ["/data", "/new/place", "/hidden", "/data/../../../../escape"] });
+      const { podSandboxId, containerId } = await startContainer(runtime.cri, {
+        image: { image: name },
+        mounts: [{ hostPath: "/usr", containerPath: "/hidden", readonly: true }],
+        linux: { securityContext: { readonlyRootfs: true } },
+      });
+      const script =
+        "cat /data/seed; echo more >> /data/seed; touch /new/place/x /escape/x && ls /new/place /escape; test -d /hidden/bin; echo $?; touch /no 2>/dev/null || echo ro";
+      try {
+        const { stdout, stderr } = await sh(runtime.cri, containerId, script);
+        assert.deepEqual([stderr, stdout], ["", "of the image\n/escape:\nx\n\n/new/place:\nx\n0\nro\n"]);
+        await assert.rejects(stat("/escape"), { code: "ENOENT" });
+      } finally {
+        await rpc().removePodSandbox({ podSandboxId });
+      }
+      await assert.rejects(stat(path.join(runtime.root, "containers", containerId)), { code: "ENOENT" });
+      const again = await startContainer(runtime.cri, { image: { image: name } });
+      assert.equal((await sh(runtime.cri, again.containerId, "cat /data/seed")).stdout, "of the image\n");
+      await rpc().removePodSandbox({ podSandboxId: again.podSandboxId });
+    });
+  });
+}
