@@ -3,7 +3,7 @@ import { posix } from "node:path";
 /**
  * The command name that Hawser's runtime answers itself: it makes or reads an archive of the container's files, so that a container
  * needs no tar. It holds a slash, and so is never looked for in PATH; any other runtime says that it is not there.
- * docs/archive-command.md has its contract.
+ * docs/cp.md has its contract.
  */
 export const archiveCommand = "hawser.dev/archive";
 
