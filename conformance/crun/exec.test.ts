@@ -27,7 +27,7 @@ for (const { ociRuntime, helper, way } of ways) {
       runtime = await startTestRuntime({ ociRuntime, config: { exec: { helper } } });
       ({ containerId } = await startContainer(runtime.cri));
     });
-    after(() => runtime[Symbol.asyncDispose]());
+    after(() => runtime?.[Symbol.asyncDispose]());
 
     for (const transport of ["websocket", "spdy"] as const) {
       it(`streams both outputs and the exit code over ${transport}`, async () => {
@@ -149,7 +149,7 @@ for (const { ociRuntime, helper, way } of ways) {
       it(`leaves nothing of a command whose client is gone${tty ? ", on a terminal" : ""}`, async () => {
         const mark = `${4_000_000 + (process.pid % 1000) * 10 + Number(tty)}`;
         const script = `trap '' HUP; setsid nohup sleep ${mark} >/dev/null 2>&1 & sleep ${mark}`;
-        const session = await openExec(runtime.cri, { containerId, cmd: ["sh", "-c", script], tty, stdin: true });
+        await using session = await openExec(runtime.cri, { containerId, cmd: ["sh", "-c", script], tty, stdin: true });
         session.status.catch(() => undefined);
         await eventually(async () => (await pidsWith(mark)).length === 2);
         await session[Symbol.asyncDispose]();
@@ -160,7 +160,7 @@ for (const { ociRuntime, helper, way } of ways) {
     it("leaves nothing of a command whose client is gone before it has begun", async () => {
       const mark = `${6_000_000 + (process.pid % 1000)}`;
       for (let n = 0; n < 10; n++) {
-        const session = await openExec(runtime.cri, { containerId, cmd: ["sleep", mark], stdin: true });
+        await using session = await openExec(runtime.cri, { containerId, cmd: ["sleep", mark], stdin: true });
         session.status.catch(() => undefined);
         await new Promise((resolve) => setTimeout(resolve, n / 2));
         await session[Symbol.asyncDispose]();
@@ -169,10 +169,11 @@ for (const { ociRuntime, helper, way } of ways) {
     });
 
     it("hangs up first, so that a shell can say good-bye", async () => {
-      const cmd = ["sh", "-c", "trap 'echo bye >/tmp/bye; exit' HUP; while :; do sleep 0.05; done"];
-      const session = await openExec(runtime.cri, { containerId, cmd, stdin: true });
+      const cmd = ["sh", "-c", "trap 'echo bye >/tmp/bye; exit' HUP; echo ready; while :; do sleep 0.05; done"];
+      await using session = await openExec(runtime.cri, { containerId, cmd, stdin: true });
       session.status.catch(() => undefined);
-      await new Promise((resolve) => setTimeout(resolve, 200));
+      assert.ok(session.stdout);
+      await readUntil(session.stdout[Symbol.asyncIterator](), "ready");
       await session[Symbol.asyncDispose]();
       const said = await eventually(async () => (await sh(runtime.cri, containerId, "cat /tmp/bye")).stdout);
       assert.equal(said, "bye\n");
@@ -192,10 +193,11 @@ for (const { ociRuntime, helper, way } of ways) {
 
     it("ends within a second when the container does", async () => {
       const other = await startContainer(runtime.cri);
-      const cmd = ["sleep", "1000"];
+      const mark = `${7_000_000 + (process.pid % 1000)}`;
+      const cmd = ["sleep", mark];
       await using session = await openExec(runtime.cri, { containerId: other.containerId, cmd });
       const outputs = Promise.all([textOf(session.stdout), textOf(session.stderr)]);
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await eventually(async () => (await pidsWith(mark)).length > 0);
       const started = performance.now();
       await runtime.cri.runtime.stopContainer({ containerId: other.containerId, timeout: 0n });
       assert.equal(exitCode(await session.status), 137);

@@ -94,15 +94,17 @@ for (const ociRuntime of ["crun", "runc"] as const) {
 
     it("stops with the stop signal, and kills after the grace", async () => {
       const polite = await startContainer(runtime.cri, {
-        command: ["sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.02; done"],
+        command: ["sh", "-c", "trap 'exit 9' TERM; echo >/tmp/up; while :; do sleep 0.02; done"],
       });
-      await new Promise((resolve) => setTimeout(resolve, 200)); // until the trap stands
+      const trapStands = ({ containerId }: { containerId: string }) =>
+        eventually(async () => (await sh(runtime.cri, containerId, "cat /tmp/up")).exitCode === 0);
+      await trapStands(polite);
       await rpc().stopContainer({ containerId: polite.containerId, timeout: 10n });
       assert.equal((await statusOf(polite.containerId)).exitCode, 9);
       const deaf = await startContainer(runtime.cri, {
-        command: ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"],
+        command: ["sh", "-c", "trap '' TERM; echo >/tmp/up; while :; do sleep 1; done"],
       });
-      await new Promise((resolve) => setTimeout(resolve, 200));
+      await trapStands(deaf);
       const started = performance.now();
       await rpc().stopContainer({ containerId: deaf.containerId, timeout: 1n });
       assert.equal((await statusOf(deaf.containerId)).exitCode, 137);
@@ -300,7 +302,12 @@ for (const ociRuntime of ["crun", "runc"] as const) {
           seen.push([event.containerId, event.containerEventType]);
         }
       })().catch(() => undefined);
-      await new Promise((resolve) => setTimeout(resolve, 100)); // until the stream stands
+      await eventually(async () => {
+        // The stream stands once it tells of anything.
+        const other = await startContainer(runtime.cri, { command: ["true"] });
+        await rpc().removePodSandbox({ podSandboxId: other.podSandboxId });
+        return seen.length > 0;
+      });
       const { podSandboxId, containerId } = await startContainer(runtime.cri, { command: ["true"] });
       await ended(containerId);
       await rpc().removeContainer({ containerId });
