@@ -7,12 +7,13 @@ DIST := packages/hawser/dist/main.cjs
 SOURCES := $(shell find packages/*/src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) \
   packages/runtime/native/hawser-exec.c scripts/build.ts scripts/native.ts package-lock.json
 
-.PHONY: help build test test-unit fuzz demo bench interop package check format generate clean npm
+.PHONY: help build test test-unit test-long fuzz demo bench interop package check format generate clean npm
 
 help:
 	@printf '%s\n' \
 	  'make demo      start a cluster, run the post'"'"'s pod, exec into it, take it down (root)' \
 	  'make test      every test: units, against real peers, the whole path (root)' \
+	  'make test-long the streams'"'"' tests at their full sizes: 1 GiB each way, every client (root)' \
 	  'make test-unit the tests that need neither root nor peers' \
 	  'make fuzz      fuzz the stream codecs for TIME seconds, 60 by default' \
 	  'make build     bundle the program: then node_modules/.bin/hawser runs from dist' \
@@ -37,6 +38,10 @@ test: build
 	@scripts/install.sh test peers
 	@$(MAKE) check
 	@node scripts/test.ts
+
+test-long: build
+	@scripts/install.sh test peers
+	@HAWSER_TEST_LONG=1 node scripts/test.ts e2e/streams
 
 test-unit: npm
 	@node --test "packages/*/src/**/*.test.ts"
