@@ -2,8 +2,10 @@
 // Needs root, crun, conmon and the CNI plugins. A few steps here; `make test-faults` takes every one.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { type Registry, startRegistry } from "@hawser/testing";
 import { eventually } from "../crun/support/session.ts";
 import { bystander, type Cut, cuts } from "./support/calls.ts";
+import { imageCuts, pushCutImage } from "./support/image-calls.ts";
 import { difference, inventory } from "./support/inventory.ts";
 import { thorough } from "./support/length.ts";
 import { type FaultyRuntime, startFaulty } from "./support/runtime-process.ts";
@@ -11,16 +13,23 @@ import { type FaultyRuntime, startFaulty } from "./support/runtime-process.ts";
 describe("a runtime killed at any step of", { timeout: 3_600_000 }, () => {
   let runtime: FaultyRuntime;
   let other: Awaited<ReturnType<typeof bystander>>;
+  let registry: Registry;
   before(async () => {
+    registry = await startRegistry();
+    await pushCutImage(registry);
     runtime = await startFaulty();
     other = await bystander(runtime.cri);
   });
-  after(() => runtime[Symbol.asyncDispose]());
+  after(async () => {
+    await runtime?.[Symbol.asyncDispose]();
+    await registry?.[Symbol.asyncDispose]();
+  });
 
   /** True when the runtime was killed, false when the call came to its end before that. */
   const cutAt = async (cut: Cut, step: number): Promise<boolean> => {
     const baseline = await inventory(runtime.root);
     const subject = await cut.prepare(runtime.cri);
+    const prepared = await inventory(runtime.root);
     await runtime.arm(step);
     const cutOff = await cut.call(runtime.cri, subject).then(
       () => false,
@@ -31,13 +40,17 @@ describe("a runtime killed at any step of", { timeout: 3_600_000 }, () => {
       await runtime.start();
     } else await runtime.counted();
     await other.stands(runtime.cri);
+    if (await cut.undone?.(runtime.cri, subject)) await isAs(prepared);
     await cut.after(runtime.cri, subject);
     await other.stands(runtime.cri);
-    await eventually(async () => difference(baseline, await inventory(runtime.root)).length === 0, 3000).catch(
+    await isAs(baseline);
+    return cutOff;
+  };
+  const isAs = async (expected: string[]) => {
+    await eventually(async () => difference(expected, await inventory(runtime.root)).length === 0, 3000).catch(
       () => undefined, // the comparison says what
     );
-    assert.deepEqual(difference(baseline, await inventory(runtime.root)), []);
-    return cutOff;
+    assert.deepEqual(difference(expected, await inventory(runtime.root)), []);
   };
 
   /** How many steps the call has when nobody interferes. */
@@ -51,7 +64,7 @@ describe("a runtime killed at any step of", { timeout: 3_600_000 }, () => {
   };
 
   const wanted = process.env.HAWSER_FAULTS_CALL;
-  for (const cut of cuts.filter(({ name }) => !wanted || name === wanted)) {
+  for (const cut of [...cuts, ...imageCuts(() => registry)].filter(({ name }) => !wanted || name === wanted)) {
     it(cut.name, async (t) => {
       const steps = await length(cut);
       const chosen = thorough

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { removeEverything } from "@hawser/runtime";
 
-for await (const root of glob(path.join(tmpdir(), "hawser-crun-*"))) {
+for await (const root of glob(path.join(tmpdir(), "hawser-{crun,faults}-*"))) {
   try {
     await removeEverything(root);
   } catch (error) {

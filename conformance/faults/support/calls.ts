@@ -10,6 +10,8 @@ export interface Cut {
   /** Makes what the call works on. What it returns is given to the others. */
   prepare(cri: CRIConnection): Promise<Subject>;
   call(cri: CRIConnection, subject: Subject): Promise<unknown>;
+  /** True when the call has come to nothing: then everything is as it was before. */
+  undone?(cri: CRIConnection, subject: Subject): Promise<boolean>;
   /** Looks at what there is, has it work, and removes it all. */
   after(cri: CRIConnection, subject: Subject): Promise<void>;
 }
@@ -112,6 +114,7 @@ export const cuts: Cut[] = [
     short: [0.35, 0.8],
     prepare: nothing,
     call: (cri, { config }) => cri.runtime.runPodSandbox({ config }),
+    undone: async (cri, subject) => (await sandboxes(cri, subject)).length === 0,
     async after(cri, subject) {
       if ((await sandboxes(cri, subject)).length === 0) await cri.runtime.runPodSandbox({ config: subject.config });
       await useAndRemove(cri, subject);
@@ -122,6 +125,7 @@ export const cuts: Cut[] = [
     short: [0.5, 0.85],
     prepare: pod,
     call: create,
+    undone: async (cri, subject) => (await containers(cri, subject)).length === 0,
     async after(cri, subject) {
       const [found] = await containers(cri, subject);
       if (found) assert.equal(found.state, CONTAINER_CREATED);
