@@ -12,7 +12,7 @@ import { mountsBelow, unmountBelow } from "hawser";
 process.chdir(join(import.meta.dirname, ".."));
 const patterns = ["packages/*/src/**/*.test.ts", "scripts/*.test.ts", "conformance/**/*.test.ts", "e2e/**/*.test.ts"];
 /** For one test or hook, milliseconds. */
-const timeout = 300_000;
+const timeout = Number(process.env.HAWSER_TEST_TIMEOUT ?? 300_000);
 
 const words = process.argv.slice(2);
 const files: string[] = [];
