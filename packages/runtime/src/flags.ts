@@ -11,7 +11,8 @@ containers outlive it, and the next runtime of the same DIR finds them.
 Flags:
   --root DIR              where images, sandboxes and containers are kept (required)
   --socket PATH           the Unix socket to serve on (required)
-  --oci-runtime NAME      crun or runc (default: crun where installed, else runc)
+  --oci-runtime NAME      crun or runc (default: crun where installed, else runc); pods choose by their
+                          RuntimeClass' handler, crun or runc, among those installed
   --pod-cidr CIDR         addresses of pods (default ${defaultConfig.podCIDR})
   --cni-bin-dir DIR       where the CNI plugins are (default ${defaultConfig.cniBinDir})
   --config FILE           more settings, as YAML; flags win
