@@ -154,7 +154,7 @@ describe("streams that break", () => {
       const word = mark();
       await using session = background(command(["exec", "-i", "box", "--", "sleep", word]), { env });
       await eventually("it sleeps", async () => (await sleepers(word)).length === 1);
-      session.write("x".repeat(8 * 1024 * 1024));
+      session.write("x".repeat(128 * 1024 * 1024)); // more than all the kernel's buffers on the way take
       let before = -1;
       const full = () => {
         const same = session.child.stdin.writableLength === before;

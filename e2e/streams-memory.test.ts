@@ -11,7 +11,7 @@ import { heldBy, measurably } from "./memory.ts";
 import { type Client, long, mark, type StreamCluster, startStreamCluster } from "./stream-cluster.ts";
 
 const MiB = 1024 * 1024;
-const sessions = long ? 16 : 8;
+const sessions = 16;
 const hops = ["apiserver", "kubelet", "runtime"] as const;
 
 describe("streams: back-pressure", () => {
@@ -36,11 +36,13 @@ describe("streams: back-pressure", () => {
       const all = await processes();
       return all.filter(({ args }) => args === remote.join(" ")).map(({ pid }) => pid);
     };
+    const block = Buffer.alloc(MiB);
     const [program = "", ...args] = command(["exec", ...(direction === "in" ? ["-i"] : []), "box", "--", ...remote]);
     const clients = Array.from({ length: sessions }, () => {
       const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["pipe", "pipe", "ignore"] });
       child.stdin.on("error", () => {});
-      if (direction === "in") for (let n = 0; n < 8; n++) child.stdin.write(Buffer.alloc(MiB));
+      // More than all the kernel's buffers on the way take.
+      if (direction === "in") for (let n = 0; n < 128; n++) child.stdin.write(block);
       return child;
     });
     const settled = async () => {

@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 # Programs that `hawser up` and the demo call, then those that only tests call.
 system_packages=(crun runc conmon containernetworking-plugins iptables iproute2 catatonit util-linux tar gzip xz-utils zstd socat procps)
 compiler_packages=(gcc libc6-dev)
-test_packages=(curl openssl)
+test_packages=(curl openssl tmux)
 peer_packages=(containerd docker-registry etcd-server kubernetes-client)
 # The file that shows a peer to be unpacked.
 declare -A peer_program=(

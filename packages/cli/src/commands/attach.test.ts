@@ -48,6 +48,34 @@ describe("hawser attach", () => {
     assert.deepEqual(terminal.modes, [true, false]);
   });
 
+  it("is left by the detach keys, which the container does not see, and by others where others are given", async () => {
+    for (const { flags, typed, keys } of [
+      { flags: [], typed: "ls", keys: "\x10\x11" },
+      { flags: ["--detach-keys=ctrl-a,d"], typed: "ls\x10\x11", keys: "\x01d" },
+    ]) {
+      let seen = "";
+      const [arrived, gone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      await using server = await fakeApi({
+        pods: [shell],
+        async session(session) {
+          session.signal.addEventListener("abort", () => gone.resolve());
+          for await (const chunk of session.stdin ?? []) {
+            seen += Buffer.from(chunk).toString();
+            if (seen === typed) arrived.resolve();
+          }
+        },
+      });
+      const argv = ["attach", "shell", "-it", ...flags];
+      const { result, terminal } = commandLine(argv, { server: server.url, terminal: true });
+      terminal.stdin.write(typed);
+      await arrived.promise;
+      terminal.stdin.write(keys);
+      const { code } = await result;
+      await gone.promise;
+      assert.deepEqual([code, seen, terminal.modes], [0, typed, [true, false]]);
+    }
+  });
+
   it("says that the container has no terminal", async () => {
     await using server = await fakeApi({ pods: [pod("web")], session: (session) => session.finish(exitStatus(0)) });
     const { result, terminal } = commandLine(["attach", "web", "-it"], { server: server.url, terminal: true });

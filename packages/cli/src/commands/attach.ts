@@ -4,12 +4,22 @@ import { chooseContainer, type FoundContainer } from "../cluster/containers.ts";
 import { findPods } from "../cluster/pods.ts";
 import { type Context, command } from "../command.ts";
 import { CommandError } from "../errors.ts";
+import { text } from "../flags/flag.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { enterRawMode } from "../terminal.ts";
 import { HistoryGate } from "./attach-history.ts";
 import { toldWhereItBroke } from "./broken-session.ts";
+import { Detached, DetachFilter, defaultDetachKeys, parseDetachKeys } from "./detach-keys.ts";
 import { brokenSessionNote, checkTimeout, chooseTerminal, isCompleted, streamFlags } from "./stream-flags.ts";
 import { transportsOf } from "./transports.ts";
+
+const attachFlags = {
+  ...streamFlags,
+  "detach-keys": text(
+    { usage: "Keys that leave a terminal and let the container go on, such as ctrl-a,d; empty for none" },
+    defaultDetachKeys,
+  ),
+};
 
 /** Source: kubernetes/kubectl pkg/cmd/attach/attach.go */
 export const attach = command({
@@ -21,15 +31,19 @@ export const attach = command({
 hawser attach mypod
 
 # Type into its container web, with this terminal as its terminal
-hawser attach mypod -c web -it`,
-  flags: streamFlags,
+hawser attach mypod -c web -it
+
+# The same, and leave it by Ctrl-X, q: the container goes on
+hawser attach mypod -c web -it --detach-keys=ctrl-x,q`,
+  flags: attachFlags,
   notes: brokenSessionNote,
   run: runAttach,
 });
 
-async function runAttach(context: Context, { args, flags }: Parsed<typeof streamFlags>): Promise<number> {
+async function runAttach(context: Context, { args, flags }: Parsed<typeof attachFlags>): Promise<number> {
   const word = readArguments(args);
   checkTimeout(flags["pod-running-timeout"]);
+  const detachKeys = parseDetachKeys(flags["detach-keys"]);
   const [client, { namespace }] = await Promise.all([context.client(), context.namespace()]);
   const {
     pods: [pod],
@@ -52,7 +66,7 @@ async function runAttach(context: Context, { args, flags }: Parsed<typeof stream
     });
   }
   const { stdin, tty, quiet } = flags;
-  await attachTo(context, { client, pod, container, stdin, tty, quiet });
+  await attachTo(context, { client, pod, container, stdin, tty, quiet, detachKeys });
   return 0;
 }
 
@@ -63,6 +77,8 @@ export interface AttachTarget {
   stdin: boolean;
   tty: boolean;
   quiet: boolean;
+  /** What leaves a terminal; the usual keys where absent. */
+  detachKeys?: Uint8Array;
   /** What the container wrote before; asked for when the session is open, and shown before what the session brings. */
   history?: () => Promise<Uint8Array>;
 }
@@ -71,6 +87,7 @@ export interface AttachTarget {
 export async function attachTo(context: Context, target: AttachTarget): Promise<void> {
   const { io, signal, program } = context;
   const { client, pod, container, stdin, tty, quiet, history } = target;
+  const { detachKeys = parseDetachKeys(defaultDetachKeys) } = target;
   const { name = "", namespace = "" } = pod.metadata ?? {};
   if (tty && !container.tty && !quiet) {
     context.warn(`error: Unable to use a TTY - container ${container.name} did not allocate one`);
@@ -82,25 +99,34 @@ export async function attachTo(context: Context, target: AttachTarget): Promise<
   const session = async () => {
     await using terminal = raw ? await enterRawMode(io, { redraw: true }) : undefined;
     const gate = history && new HistoryGate(io);
+    const left = new AbortController();
+    const keys =
+      raw && detachKeys.length > 0
+        ? new DetachFilter(detachKeys, () => left.abort(new Detached("detached")))
+        : undefined;
+    if (keys) io.stdin.pipe(keys);
     let released: Promise<void> | undefined;
     try {
       await run(client, {
         namespace,
         pod: name,
         container: container.name,
-        stdin: withInput ? io.stdin : undefined,
+        stdin: withInput ? (keys ?? io.stdin) : undefined,
         stdout: gate?.stdout ?? io.stdout,
         stderr: raw ? undefined : (gate?.stderr ?? io.stderr),
         tty: raw,
         size: terminal?.sizes,
-        signal,
+        signal: AbortSignal.any([signal, left.signal]),
         ...transportsOf(io.env, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS"),
         onOpen() {
           released = history?.().then((log) => gate?.release(log));
           released?.catch(() => {}); // awaited below; an output that fails also fails the session's next write
         },
       });
+    } catch (error) {
+      if (!(error instanceof Detached)) throw error;
     } finally {
+      if (keys) io.stdin.unpipe(keys).pause();
       await released;
     }
   };

@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { DetachFilter, parseDetachKeys } from "./detach-keys.ts";
+
+describe("detach keys", () => {
+  it("are letters and control keys", () => {
+    assert.deepEqual([...parseDetachKeys("ctrl-p,ctrl-q")], [16, 17]);
+    assert.deepEqual([...parseDetachKeys("ctrl-],q,~")], [29, 113, 126]);
+    assert.equal(parseDetachKeys("").length, 0);
+    for (const wrong of ["ctrl-", "ab", "ctrl-p,", "ctrl-P"]) {
+      assert.throws(() => parseDetachKeys(wrong), { name: "UsageError" }, wrong);
+    }
+  });
+
+  for (const { name, typed, passed, detached } of [
+    { name: "nothing of them", typed: ["ab", "c"], passed: "abc", detached: false },
+    { name: "in one chunk", typed: ["ab\x10\x11"], passed: "ab", detached: true },
+    { name: "in two", typed: ["ab\x10", "\x11"], passed: "ab", detached: true },
+    { name: "what follows is not passed", typed: ["\x10\x11cd", "e"], passed: "", detached: true },
+    { name: "a beginning that was none", typed: ["\x10", "x\x10\x10", "y"], passed: "\x10x\x10\x10y", detached: false },
+    { name: "the second beginning", typed: ["\x10\x10\x11"], passed: "\x10", detached: true },
+    { name: "a beginning at the end", typed: ["a\x10"], passed: "a\x10", detached: false },
+  ]) {
+    it(name, async () => {
+      let told = false;
+      const filter = new DetachFilter(parseDetachKeys("ctrl-p,ctrl-q"), () => {
+        told = true;
+      });
+      for (const chunk of typed) filter.write(chunk);
+      filter.end();
+      assert.equal(Buffer.concat(await filter.toArray()).toString(), passed);
+      assert.equal(told, detached);
+    });
+  }
+});
