@@ -62,6 +62,8 @@ export interface PostLabOptions {
     | ((worker: { on: On; registry: Registry }) => Promise<{ endpoint: string } & AsyncDisposable>)
     | undefined;
   verbosity?: number | undefined;
+  /** false: commands enter containers by the OCI runtime's own exec, as the post tells it. */
+  execHelper?: boolean | undefined;
 }
 
 /** Builds it all. Resolves when the node is Ready. */
@@ -69,6 +71,7 @@ export async function startPostLab({
   ociRuntime,
   foreignRuntime,
   verbosity = 8,
+  execHelper = true,
 }: PostLabOptions = {}): Promise<PostLab> {
   await using cleanup = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "hawser-post-"));
@@ -84,7 +87,8 @@ export async function startPostLab({
 
   const dataDir = join(folder, "data");
   const runtimeConfig = join(folder, "runtime.yaml");
-  await writeFile(runtimeConfig, JSON.stringify({ images: { mirrors: { "docker.io": [`http://${registry.host}`] } } }));
+  const images = { mirrors: { "docker.io": [`http://${registry.host}`] } };
+  await writeFile(runtimeConfig, JSON.stringify({ images, exec: { helper: execHelper } }));
   const launcher: Launcher = (hop, command) => (hop === "apiserver" ? onMaster(command) : onWorker(command));
   cleanup.defer(async () => {
     await down({ dataDir, launcher });

@@ -4,6 +4,6 @@ postScenario({
   name: "P18 the post with our own runtime and runc",
   open: () => startPostLab({ ociRuntime: "runc" }),
   runtimeVersion: /^hawser:\/\//,
-  monitor: /^hawser-runtime$|conmon|runc/,
+  monitor: /^hawser-exec$/,
   endsWithClient: true,
 });

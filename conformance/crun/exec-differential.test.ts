@@ -42,12 +42,13 @@ interface Case {
 const onNode = namespaces(NODE, NODE, NODE);
 const shared = namespaces(POD, POD, POD);
 const hostSandbox = () => sandboxConfig({ linux: { securityContext: { namespaceOptions: onNode, privileged: true } } });
+const privilegedSandbox = () => sandboxConfig({ linux: { securityContext: { privileged: true } } });
 const sharedSandbox = () => sandboxConfig({ linux: { securityContext: { namespaceOptions: shared } } });
 const own = { namespaceOptions: namespaces(POD, CONTAINER, POD) };
 
 const cases: Record<string, Case> = {
   "the defaults": { security: { ...own } },
-  privileged: { security: { ...own, privileged: true } },
+  privileged: { security: { ...own, privileged: true }, sandbox: privilegedSandbox },
   "a user with groups": {
     security: { ...own, runAsUser: id(1000n), runAsGroup: id(4712n), supplementalGroups: [5000n, 5001n] },
   },

@@ -170,12 +170,12 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
           porter,
           fields(
             ...["id=it", `init=${pid}`, `cwd=${cwd}`, "arg=pwd", "env=PATH=/bin:/usr/bin"],
-            ...[`start=${start}`, `cgroup=${procs}`],
+            ...[`start=${start}`, `cgroup=${tasks}`],
           ),
           host.fd, // a descriptor of the host's, leaked
         );
       const start = (await identify(pid))?.startTime;
-      const procs = await cgroup("pids", "cgroup.procs");
+      const tasks = await cgroup("pids", "tasks");
       assert.deepEqual(await enter("/tmp"), { said: "X\0", stdout: "/tmp\n" });
       const outside = "chdir `/proc/self/fd/0`: outside of the container";
       assert.deepEqual(await enter("/proc/self/fd/0"), { said: `F${outside}\0X\xff`, stdout: `${outside}\n` });

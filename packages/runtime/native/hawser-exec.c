@@ -10,9 +10,9 @@
  *
  *   the porter   the one that was started; ends when the runtime does
  *   the waiter   forked by the porter; joins the container's namespaces but stays out of its PID namespace and cgroups, forks
- *                the command, gives it its cgroups, and tells the runtime its end. Outlives the porter.
+ *                the command, and tells the runtime its end. Outlives the porter.
  *   the command  is born when the waiter has the container's root directory, so that nobody in the container ever sees
- *                a process with the host's; waits for its cgroups; becomes what was asked for
+ *                a process with the host's; joins the container's cgroups; becomes what was asked for
  *
  * On the control socket comes the request: four bytes of length, then fields "name=value", each ended by a NUL, so that no
  * value can pose as another field. Back go, as it happens:
@@ -49,7 +49,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PROTOCOL "1"
+#define PROTOCOL "2"
 
 /* Newer than the headers this may be compiled with. */
 #ifndef TIOCGPTPEER
@@ -83,7 +83,7 @@ struct request {
   const char *id;           /* the container's, for messages */
   pid_t init;               /* its first process, and when that was started, in clock ticks */
   unsigned long long start;
-  char *cgroups[MAX_CGROUPS]; /* cgroup.procs files that the command's pid goes into */
+  char *cgroups[MAX_CGROUPS]; /* files of v1 cgroups, `tasks`, that the command joins by */
   size_t cgroups_count;
   const char *group;        /* directory of a cgroup2 group that the command is born into */
   const char *freezer;      /* the file that tells whether the container is paused */
@@ -302,6 +302,53 @@ static size_t open_cgroups(const struct request *request, int *files) {
   return count;
 }
 
+/* Where the command has to go; opened before the host's paths are out of reach. */
+struct places {
+  int cgroups[MAX_CGROUPS + 1];
+  size_t cgroups_count;
+  int group; /* the directory of the exec's own cgroup2 group, or -1 */
+  int group_procs;
+  int proc;
+};
+
+static struct places open_places(const struct request *request) {
+  struct places places = {.group = -1, .group_procs = -1};
+  places.cgroups_count = open_cgroups(request, places.cgroups);
+  if (request->group != NULL) {
+    places.group = open(request->group, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (places.group >= 0) places.group_procs = openat(places.group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    if (places.group_procs < 0) fail(errno, "open `%s`", request->group);
+  }
+  places.proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (places.proc < 0) fail(errno, "open /proc");
+  return places;
+}
+
+static void close_places(const struct places *places) {
+  for (size_t n = 0; n < places->cgroups_count; n++) close(places->cgroups[n]);
+  if (places->group >= 0) close(places->group);
+  if (places->group_procs >= 0) close(places->group_procs);
+  close(places->proc);
+}
+
+/*
+ * The command joins its cgroups by itself: a thread that moves itself, and it alone (`tasks`, not `cgroup.procs`, and 0
+ * for its number), spares the kernel the lock on all forks and exits, for which it would wait 10 ms and more for the other
+ * CPUs (cgroup_procs_write_start() since Linux 6.0). This process has one thread, so that is all of it.
+ */
+static void settle(const struct request *request, const struct places *places) {
+  for (size_t n = 0; n < places->cgroups_count; n++)
+    if (write(places->cgroups[n], "0", 1) < 0) fail(errno, "could not join cgroup");
+  if (request->oom_score_adj != NULL) {
+    /* By the host's /proc: the container's may be anything. */
+    int file = openat(places->proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (file < 0 || write(file, request->oom_score_adj, strlen(request->oom_score_adj)) < 0)
+      fail(errno, "write to /proc/self/oom_score_adj");
+    close(file);
+  }
+  close_places(places);
+}
+
 /*
  * The host's session keyring would be the command's as well (the OCI runtime leaves it so), keys and all. A new one, empty.
  */
@@ -451,9 +498,10 @@ static void become_user(const struct request *request) {
   }
 }
 
-/* What the child does, from the waiter's word that its cgroups stand. */
-static void __attribute__((noreturn)) run_command(struct request *request, const struct sock_fprog *filter, int pidfd) {
+static void __attribute__((noreturn))
+run_command(struct request *request, const struct places *places, const struct sock_fprog *filter, int pidfd) {
   char executable[PATH_MAX];
+  settle(request, places);
   /* A session, and with it a process group, of its own: `kill 0` in the container is no business of the waiter's. */
   if (setsid() < 0) fail(errno, "setsid");
   if (request->cgroup_namespace && setns(pidfd, CLONE_NEWCGROUP) < 0) fail(errno, "setns `cgroup`");
@@ -491,38 +539,9 @@ static void __attribute__((noreturn)) run_command(struct request *request, const
 
 /* ---- the waiter --------------------------------------------------------------------------------------------------- */
 
-/* Where the command has to be put; opened before the host's paths are out of reach. */
-struct places {
-  int cgroups[MAX_CGROUPS + 1]; /* cgroup.procs files */
-  size_t cgroups_count;
-  int group; /* the directory of the exec's own cgroup2 group, or -1 */
-  int group_procs;
-  int proc;
-};
-
-static struct places open_places(const struct request *request) {
-  struct places places = {.group = -1, .group_procs = -1};
-  places.cgroups_count = open_cgroups(request, places.cgroups);
-  if (request->group != NULL) {
-    places.group = open(request->group, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (places.group >= 0) places.group_procs = openat(places.group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-    if (places.group_procs < 0) fail(errno, "open `%s`", request->group);
-  }
-  places.proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (places.proc < 0) fail(errno, "open /proc");
-  return places;
-}
-
-static void close_places(const struct places *places) {
-  for (size_t n = 0; n < places->cgroups_count; n++) close(places->cgroups[n]);
-  if (places->group >= 0) close(places->group);
-  if (places->group_procs >= 0) close(places->group_procs);
-  close(places->proc);
-}
-
 /*
- * fork(2), into the exec's own group if the kernel does that (5.7): moving a process costs a wait for other CPUs, being born
- * somewhere does not. Where it refuses, also for want of pids in a v2 container, the command is moved as v1 needs it.
+ * fork(2), into the exec's own group if the kernel does that (5.7). Where it refuses, also for want of pids in a v2
+ * container, the command joins the group as it joins v1's.
  */
 static pid_t fork_into(struct places *places) {
   if (places->group >= 0) {
@@ -533,19 +552,6 @@ static pid_t fork_into(struct places *places) {
     places->group_procs = -1;
   }
   return fork();
-}
-
-static void settle(const struct request *request, const struct places *places, pid_t pid) {
-  char text[16], path[32];
-  size_t length = (size_t)snprintf(text, sizeof text, "%d", pid);
-  for (size_t n = 0; n < places->cgroups_count; n++)
-    if (write(places->cgroups[n], text, length) < 0) fail(errno, "could not join cgroup");
-  if (request->oom_score_adj == NULL) return;
-  snprintf(path, sizeof path, "%d/oom_score_adj", pid);
-  int file = openat(places->proc, path, O_WRONLY | O_CLOEXEC);
-  if (file < 0 || write(file, request->oom_score_adj, strlen(request->oom_score_adj)) < 0)
-    fail(errno, "write to /proc/self/oom_score_adj");
-  close(file);
 }
 
 static int wait_for(pid_t pid) {
@@ -568,8 +574,6 @@ static int enter(void) {
     if (errno == ESRCH) fail(0, "the container `%s` is not running", request.id);
     fail(errno, "setns(pid=%d, CLONE_*)", request.init);
   }
-  int go[2];
-  if (pipe2(go, O_CLOEXEC) < 0) fail(errno, "pipe");
   pid_t pid = fork_into(&places);
   if (pid < 0) {
     /* The kernel's answer in a PID namespace whose first process is gone. */
@@ -577,20 +581,10 @@ static int enter(void) {
       fail(0, "the container `%s` is not running", request.id);
     fail(errno, "fork");
   }
-  if (pid == 0) {
-    char word;
-    close(go[1]);
-    close_places(&places);
-    read_all(go[0], &word, 1); /* ends this process when the waiter has failed */
-    run_command(&request, &filter, pidfd);
-  }
+  if (pid == 0) run_command(&request, &places, &filter, pidfd);
   /* Whoever reads or writes the command's streams must see the command's end of them close, not ours. */
   for (int fd = 0; fd <= 2; fd++) close(fd);
   if (request.terminal) close(TERMINAL);
-  close(go[0]);
-  settle(&request, &places, pid);
-  write_all(go[1], "", 1);
-  close(go[1]);
   close_places(&places);
   return wait_for(pid);
 }

@@ -50,7 +50,7 @@ export async function findPlace(
   if (seccomp && !(await exists(seccomp))) return `${oci.name} has kept no compiled seccomp filter`;
   return {
     // On v2 there is one cgroup only, and the exec's own group is below the container's.
-    cgroups: dependencies.hierarchies.map((hierarchy) => path.join(hierarchy, cgroupPath, "cgroup.procs")),
+    cgroups: dependencies.hierarchies.map((hierarchy) => path.join(hierarchy, cgroupPath, "tasks")),
     freezer:
       mode === "v2"
         ? path.join(controllerPath(mode, cgroupPath), "cgroup.freeze")

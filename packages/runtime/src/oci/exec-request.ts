@@ -2,7 +2,7 @@ import { capabilityNames } from "./capabilities.ts";
 import type { Process } from "./types.ts";
 
 /** The number that `hawser-exec --protocol` prints when it understands what encodeRequest() makes. */
-export const protocol = "1";
+export const protocol = "2";
 /** Larger ones are refused; the kernel takes less for arguments and environment together, bytes. */
 const maxRequestBytes = 8 * 1024 * 1024;
 
@@ -28,7 +28,7 @@ const limitNumbers: Record<string, number> = {
 
 /** What of a container does not change from one exec to the next. */
 export interface Place {
-  /** cgroup.procs files the command's process is written to. */
+  /** Files of cgroup v1 hierarchies, `tasks`, that the command joins by. */
   cgroups: string[];
   /** Tells whether the container is paused. */
   freezer: string;
