@@ -96,6 +96,7 @@ describe("the error stream", () => {
     assert.deepEqual(read(Protocol.v4, encodeStatus(Protocol.v4, exitStatus(0)), new Error("reset")), exitStatus(0));
     assert.throws(() => read(Protocol.v4, Buffer.alloc(0), new Error("reset")), /reset/);
     assert.throws(() => read(Protocol.v1, Buffer.alloc(0), new Error("reset")), /reset/);
+    assert.match(read(Protocol.v2, Buffer.from("exit code 3"), new Error("reset")).message ?? "", /exit code 3$/);
   });
 
   it("has a bound", () => {

@@ -54,17 +54,21 @@ export class StatusReader {
     return this.#ended;
   }
 
-  /** Is what has come so far a whole Status? Only JSON can tell. */
+  /**
+   * Has it been said how the session ended, so that resets behind it are its end? Real servers end a session so. Only JSON can tell that
+   * it is whole; before v4 any text is a failure, whole or not.
+   */
   get complete(): boolean {
-    return featuresOf(this.#protocol).jsonStatus && parse(this.#bytes) !== undefined;
+    if (!featuresOf(this.#protocol).jsonStatus) return this.#bytes.byteLength > 0;
+    return parse(this.#bytes) !== undefined;
   }
 
   /** The Status, once the stream has ended. Throws StreamError `no-status` when nothing was said, `protocol` when it is no Status. */
   read(): Status {
     const text = this.#bytes.toString("utf8");
     if (!featuresOf(this.#protocol).jsonStatus) {
-      // Before v4 silence is success; a reset is not silence.
-      if (this.#failure) throw this.#failure;
+      // Before v4 silence is success; a reset is not silence, though real servers reset behind a success too: nobody can tell the two apart.
+      if (text === "" && this.#failure) throw this.#failure;
       if (text === "") return { metadata: {}, status: "Success" };
       return {
         metadata: {},
