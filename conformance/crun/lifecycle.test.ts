@@ -319,9 +319,12 @@ for (const ociRuntime of ["crun", "runc"] as const) {
           .sort(),
         [0, 1, 2, 3],
       );
+      await rpc().removePodSandbox({ podSandboxId });
+      const ofPod = () => seen.filter(([id]) => id === podSandboxId).map(([, type]) => type);
+      await eventually(async () => ofPod().includes(3));
+      assert.deepEqual(ofPod(), [0, 1, 2, 3], "created, started, stopped, deleted: once each");
       stop.abort();
       await listening;
-      await rpc().removePodSandbox({ podSandboxId });
     });
 
     it("refuses by name what it does not do", async () => {

@@ -3,6 +3,7 @@ import path from "node:path";
 import type { CallContext, PodSandboxConfig, RunPodSandboxRequest } from "@hawser/cri";
 import {
   Code,
+  ContainerEventType,
   CRIError,
   type MessageInitShape,
   NamespaceMode,
@@ -25,7 +26,18 @@ import { sandboxUsers } from "./sandbox-users.ts";
 
 type Dependencies = Pick<
   Context,
-  "config" | "paths" | "reaper" | "oci" | "host" | "network" | "sandboxes" | "now" | "log" | "cgroupMode" | "pauses"
+  | "config"
+  | "paths"
+  | "reaper"
+  | "oci"
+  | "host"
+  | "network"
+  | "sandboxes"
+  | "events"
+  | "now"
+  | "log"
+  | "cgroupMode"
+  | "pauses"
 >;
 
 /** Longest hostname made of a pod's name; the kernel takes one byte more. */
@@ -122,6 +134,9 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
       network: connected.value,
     });
     dependencies.pauses.watch(record);
+    for (const type of [ContainerEventType.CONTAINER_CREATED_EVENT, ContainerEventType.CONTAINER_STARTED_EVENT]) {
+      dependencies.events.emit(id, type);
+    }
     return record;
   } catch (error) {
     if (await discardSandbox(dependencies, { id, directory })) await sandboxes.remove(id);

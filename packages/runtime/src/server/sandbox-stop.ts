@@ -48,6 +48,7 @@ async function stop(dependencies: StopDependencies, sandbox: SandboxRecord): Pro
   ]);
   for (const part of released) if (part.status === "rejected") throw part.reason; // the next call tries all again
   unmountShm(sandboxes.directoryOf(id));
+  const told = sandboxes.find(id)?.state === "notready"; // when its pause process went
   await sandboxes.note(id, (record) => ({ ...record, state: "notready", released: true }));
-  events.emit(id, ContainerEventType.CONTAINER_STOPPED_EVENT);
+  if (!told) events.emit(id, ContainerEventType.CONTAINER_STOPPED_EVENT);
 }
