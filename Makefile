@@ -14,8 +14,8 @@ help:
 	  'make demo      start a cluster, run the post'"'"'s pod, exec into it, take it down (root)' \
 	  'make test      every test: units, against real peers, the whole path (root)' \
 	  'make test-long the streams'"'"' tests at their full sizes: 1 GiB each way, every client (root)' \
-		  'make test-faults the runtime killed at every step, spoiled programs, full disks (root, half an hour)' \
-  'make test-unit the tests that need neither root nor peers' \
+	  'make test-faults the runtime killed at every step, spoiled programs, full disks (root, half an hour)' \
+	  'make test-unit the tests that need neither root nor peers' \
 	  'make fuzz      fuzz the stream codecs for TIME seconds, 60 by default' \
 	  'make build     bundle the program: then node_modules/.bin/hawser runs from dist' \
 	  'make bench     the table of docs/benchmarks.md (root)' \

@@ -9,7 +9,7 @@ import { ContainerState, type CRIConnection } from "@hawser/cri";
 import { sandboxConfig, startContainer, startTestRuntime } from "../crun/support/runtime.ts";
 import { thorough } from "./support/length.ts";
 
-const numbers = thorough ? 2_000_000 : 300_000;
+const numbers = thorough ? 2_000_000 : 150_000;
 const longLines = thorough ? 2000 : 300;
 /** More than conmon reads at once, bytes. */
 const longBytes = 20_000;
