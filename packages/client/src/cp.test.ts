@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -282,6 +283,43 @@ describe("copyTo", () => {
     await copyFrom(place.client, { ...target, path: "s", to: join(place.here, "back") });
     assert.equal(await digest(join(place.here, "back")), await digest(path));
     assert.ok((await fs.stat(join(place.here, "back"))).blocks * 512 < 1_000_000);
+  });
+
+  it("goes on in the middle of a large file, with its checksum in the end", async () => {
+    const isCut = ([name, , script]: string[]) =>
+      name === "tar" || (name === "sh" && script?.startsWith("cat") === true);
+    await using place = await open({ cutAfter: [5_000_000, 4_000_000], isCut });
+    const path = join(place.here, "-large");
+    await fs.writeFile(path, randomBytes(16_000_000), { mode: 0o2640 });
+    await fs.chmod(path, 0o2640);
+    await fs.utimes(path, 1_600_000_000, 1_600_000_000);
+    const result = await copyTo(place.client, { ...target, from: path, path: ".", retries: 2 });
+    assert.deepEqual(result, { files: 1, directories: 0, links: 0, skipped: 0, bytes: 16_000_000 });
+    assert.equal(await digest(join(place.there, "-large")), await digest(path));
+    const { mode, mtimeMs } = await fs.stat(join(place.there, "-large"));
+    assert.deepEqual([mode & 0o7777, mtimeMs], [0o2640, 1_600_000_000_000]);
+    const words = place.container.commands.map(([name = "", , script = ""]) =>
+      name === "sh" ? script.split(" ")[0] : name,
+    );
+    assert.deepEqual(place.container.commands.at(-2)?.slice(3), ["sh", "./-large", "2640", "1600000000", "0:0"]);
+    assert.deepEqual(words, ["test", "tar", "wc", "cat", "wc", "cat", "chmod", "tar"]);
+  });
+
+  it("does not go on in a tree that has changed meanwhile", async () => {
+    await using place = await open({ cutAfter: [3_000_000], isCut: ([name]) => name === "tar" });
+    const tree = join(place.here, "tree");
+    await fs.mkdir(tree);
+    for (let i = 0; i < 10; i++) await fs.writeFile(join(tree, `f${i}`), randomBytes(500_000));
+    const running = copyTo(place.client, {
+      ...target,
+      from: tree,
+      path: "tree",
+      retries: 1,
+      onRetry: () => {
+        for (let i = 0; i < 10; i++) writeFileSync(join(tree, `f${i}`), "shorter");
+      },
+    });
+    await assert.rejects(running, { code: "changed" });
   });
 
   it("goes on after its connection is cut, and what arrives is whole", async () => {

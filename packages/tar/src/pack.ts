@@ -34,7 +34,7 @@ export interface PackOptions {
   onWarning?: (warning: string) => void;
   /** Called with a file that went away or shrank while it was read: the archive has not what there was. */
   onChanged?: (name: string) => void;
-  /** Called before an entry goes out; `size` is the file's, 0 for what is none. */
+  /** Called before an entry goes out, or is left out; `size` is the file's, 0 for what is none. */
   onEntry?: (entry: PackedEntry) => void;
 }
 
@@ -45,8 +45,12 @@ export interface PackedEntry {
   /** Tar's: "0" file, "1" hard link, "2" link, "5" directory. */
   type: string;
   size: number;
+  /** Seconds since 1970. */
+  mtime: number;
   /** A directory that was named before. */
   again: boolean;
+  /** By `skip`. */
+  left: boolean;
 }
 
 /**
@@ -120,17 +124,19 @@ async function* contents(
 /** A header, with the long names before it, unless the entry is one to leave out. */
 function* emit(state: State, entryHeader: TarHeader, { again = false } = {}): Generator<Buffer> {
   const { skip = 0, onEntry } = state.options;
-  const { name, type, size } = entryHeader;
+  const { name, type, size, mtime } = entryHeader;
   const index = state.index++;
-  if (index < skip && type !== "5") return;
-  onEntry?.({ index, name, type, size, again });
+  const left = index < skip && type !== "5";
+  onEntry?.({ index, name, type, size, mtime, again, left });
+  if (left) return;
   yield Buffer.concat(gnuEntryHead(entryHeader));
 }
 
 async function* file(state: State, path: Buffer, as: string): AsyncGenerator<Buffer> {
   const { files, sparse, skip = 0, onEntry, onWarning, onChanged } = state.options;
   if (state.index < skip) {
-    state.index++;
+    const stat = await files.lstat(path);
+    for (const _ of emit(state, { ...header({ name: as, type: "0", stat }), size: stat.size }));
     return;
   }
   // Not blocking: between the look and the opening it may have become a pipe.
@@ -147,7 +153,8 @@ async function* file(state: State, path: Buffer, as: string): AsyncGenerator<Buf
     }
     const head = map.encode();
     const size = head.length + map.dataLength;
-    onEntry?.({ index: state.index++, name: as, type: "0", size: stat.size, again: false });
+    const { mtime } = header({ name: as, type: "0", stat });
+    onEntry?.({ index: state.index++, name: as, type: "0", size: stat.size, mtime, again: false, left: false });
     const short = header({ name: "GNUSparseFile.0/entry", type: "0", stat });
     yield Buffer.concat([...gnuEntryHead({ ...short, size }, sparseRecords(as, stat.size)), head]);
     for (const { offset, length } of map.extents) if (yield* stretch(handle, offset, length)) onChanged?.(shown(as));
