@@ -52,6 +52,36 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       }
     });
 
+    it("are told of in metrics by the descriptors' labels", async () => {
+      const { podSandboxId, containerId } = await startContainer(runtime.cri);
+      try {
+        const { descriptors } = await rpc().listMetricDescriptors({});
+        const keys = new Map(descriptors.map(({ name, labelKeys }) => [name, labelKeys]));
+        const { podMetrics } = await rpc().listPodSandboxMetrics({});
+        assert.deepEqual(
+          podMetrics.map((pod) => pod.podSandboxId),
+          [podSandboxId],
+        );
+        const [pod] = podMetrics;
+        const own = pod?.containerMetrics[0];
+        assert.equal(own?.containerId, containerId);
+        const all = [...(pod?.metrics ?? []), ...(own?.metrics ?? [])];
+        for (const { name, labelValues, timestamp } of all) {
+          assert.equal(labelValues.length, keys.get(name)?.length, name);
+          assert.ok(timestamp > 0n);
+        }
+        const valueNamed = (wanted: string, metrics = all) =>
+          metrics.find(({ name }) => name === wanted)?.value?.value ?? 0n;
+        assert.deepEqual(own?.metrics[0]?.labelValues, [containerId, "main", image]);
+        assert.ok(valueNamed("container_memory_working_set_bytes", own?.metrics) > 0n);
+        assert.equal(valueNamed("container_processes", own?.metrics), 1n);
+        assert.ok(all.some(({ name, labelValues }) => name.includes("network_receive") && labelValues[3] === "eth0"));
+      } finally {
+        await rpc().removePodSandbox({ podSandboxId });
+      }
+      assert.deepEqual((await rpc().listPodSandboxMetrics({})).podMetrics, []);
+    });
+
     it("share a container's processes with another that asks for it by id", async () => {
       const own = { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } };
       const sandbox = sandboxConfig();

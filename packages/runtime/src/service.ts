@@ -64,7 +64,7 @@ export function runtimeService(context: Context & { exits: Exits; monitors: Moni
     checkpointContainer: () => checkpointContainer(),
     getContainerEvents: (request, call: CallContext) => getContainerEvents(context, request, call),
     listMetricDescriptors: () => listMetricDescriptors(),
-    listPodSandboxMetrics: () => listPodSandboxMetrics(),
+    listPodSandboxMetrics: () => listPodSandboxMetrics(context),
     updatePodSandboxResources: () => updatePodSandboxResources(),
   };
 }

@@ -3,7 +3,6 @@ import type {
   ListPodSandboxStatsRequest,
   ListPodSandboxStatsResponseSchema,
   MessageInitShape,
-  NetworkUsageSchema,
   PodSandboxStatsFilter,
   PodSandboxStatsRequest,
   PodSandboxStatsResponseSchema,
@@ -80,11 +79,23 @@ async function sandboxStats(dependencies: Dependencies, record: SandboxRecord): 
   };
 }
 
+/** What an interface has carried since it came. */
+interface InterfaceUsage {
+  name: string;
+  rxBytes: { value: bigint };
+  rxErrors: { value: bigint };
+  txBytes: { value: bigint };
+  txErrors: { value: bigint };
+}
+
+export interface NetworkUsage {
+  timestamp: bigint;
+  defaultInterface: InterfaceUsage;
+  interfaces: InterfaceUsage[];
+}
+
 /** The interfaces of a process' network namespace. Source: proc(5), /proc/PID/net/dev */
-async function networkUsage(
-  pid: number,
-  timestamp: bigint,
-): Promise<MessageInitShape<typeof NetworkUsageSchema> | undefined> {
+export async function networkUsage(pid: number, timestamp: bigint): Promise<NetworkUsage | undefined> {
   const text = await readFile(`/proc/${pid}/net/dev`, "utf8").catch(() => "");
   const interfaces = text.split("\n").flatMap((line) => {
     const [name, numbers] = line.split(":");
