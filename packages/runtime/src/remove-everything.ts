@@ -8,6 +8,7 @@ import { Reaper } from "./native/reaper.ts";
 import { killQuietly } from "./native/spawn.ts";
 import { disconnect } from "./network/bridge.ts";
 import { removeBridge, removeRules } from "./network/rules.ts";
+import { podOfNamespace } from "./network/userns.ts";
 import { type CgroupMode, cgroupMode } from "./oci/probe.ts";
 import { unifiedMount } from "./oci/view.ts";
 import { type Paths, pathsOf } from "./paths.ts";
@@ -52,7 +53,8 @@ export async function removeEverything(root: string): Promise<void> {
     ready: async () => {},
   };
   const known = new Map(records.map((record) => [record.id, record]));
-  for (const id of await names(paths.netns)) {
+  // A pod's users go with its network.
+  for (const id of (await names(paths.netns)).map(podOfNamespace)) {
     const record = known.get(id);
     await disconnect(network, path.join(paths.netns, id), {
       id,

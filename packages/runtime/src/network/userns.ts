@@ -12,6 +12,11 @@ export function usernsFile(netns: string): string {
   return `${netns}.user`;
 }
 
+/** Whose namespace a file's name says it is. */
+export function podOfNamespace(name: string): string {
+  return name.replace(/\.user$/, "");
+}
+
 /**
  * Makes a user namespace, and a network namespace that belongs to it, and pins both: the network to `netns`, the users
  * beside it. A network namespace made otherwise would be the node's, and its pod could not mount its own /sys.
