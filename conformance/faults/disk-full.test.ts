@@ -3,6 +3,10 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import { ContainerState, type CRIConnection, upload } from "@hawser/cri";
+import { tarArchive, tarEntry } from "@hawser/tar";
+import { startRegistry } from "@hawser/testing";
+import { inPieces, ociArchive, testImage } from "../../packages/runtime/src/images/testing/image.ts";
+import { pushArchive } from "../../scripts/push-image.ts";
 import { makeArchive } from "../crun/support/image.ts";
 import { eventually } from "../crun/support/session.ts";
 import { bystander, create, created, nothing, pod, remove, running, useAndRemove } from "./support/calls.ts";
@@ -98,6 +102,20 @@ describe("with a full disk", { timeout: 900_000 }, () => {
       },
     ));
 
+  it("PullImage", async () => {
+    await using registry = await startRegistry();
+    const reference = `${registry.host}/faults/full:1`;
+    const noise = tarArchive([tarEntry({ name: "noise" }, "x".repeat(100_000)), tarEntry({ name: "d/f" }, "y")]);
+    await pushArchive({ archive: inPieces(ociArchive(testImage([noise]))), reference });
+    await failsCleanly(
+      nothing,
+      async (cri) => (await cri.images.pullImage({ image: { image: reference } })).imageRef,
+      async (cri) => {
+        await cri.images.removeImage({ image: { image: reference } });
+      },
+    );
+  });
+
   for (const room of thorough ? [{ pages: 0 }, { inodes: 0 }] : [{ pages: 0 }]) {
     it(`everything that starts, stops and removes works with ${JSON.stringify(room)}`, async () => {
       const { cri } = runtime;
@@ -105,6 +123,8 @@ describe("with a full disk", { timeout: 900_000 }, () => {
       const [runs, waits] = [await running(cri), await created(cri)];
       await disk.fill(room);
       await cri.runtime.startContainer({ containerId: waits.containerId });
+      const { stdout } = await cri.runtime.execSync({ containerId: runs.containerId, cmd: ["echo", "x"], timeout: 5n });
+      assert.equal(Buffer.from(stdout).toString(), "x\n");
       await cri.runtime.stopContainer({ containerId: runs.containerId, timeout: 5n });
       const { status } = await cri.runtime.containerStatus({ containerId: runs.containerId });
       assert.equal(status?.state, ContainerState.CONTAINER_EXITED);

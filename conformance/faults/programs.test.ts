@@ -151,6 +151,32 @@ describe("a program that a runtime stands on", { timeout: 600_000 }, () => {
     });
   }
 
+  const atWork = [
+    ["RunPodSandbox", "crun", "run"],
+    ["RunPodSandbox", "bridge", "ADD"],
+    ["CreateContainer", "crun", "create"],
+  ] as const;
+  for (const [name, program, command] of thorough ? atWork : atWork.slice(1)) {
+    it(`${name}: the runtime is killed while ${program} is at it: the next one ends that first`, async () => {
+      const { prepare, call } = calls[name] ?? {};
+      assert.ok(prepare && call);
+      const empty = await inventory(runtime.root);
+      const subject = await prepare(runtime.cri);
+      const prepared = await inventory(runtime.root);
+      await programs.spoil(program, command, "hang");
+      const failed = call(runtime.cri, subject).catch(() => undefined);
+      await programs.hangs();
+      await runtime.kill();
+      await failed;
+      await programs.mend();
+      await runtime.start();
+      await isClean(prepared);
+      await other.stands(runtime.cri);
+      await again(runtime.cri, name, subject);
+      await isClean(empty);
+    });
+  }
+
   /** The same call once more, or what follows it, until nothing is left. */
   const again = async (cri: CRIConnection, call: string, subject: Subject) => {
     const { podSandboxId, containerId } = subject;

@@ -1,6 +1,7 @@
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { eventually } from "../../crun/support/session.ts";
 
 /** What a program does in place of its work, or after it. */
 export type Fault = "fail" | "after" | "hang" | "die" | "garbage";
@@ -13,6 +14,8 @@ export interface Programs extends AsyncDisposable {
   cni: string;
   /** From now on `program` has this fault when it is called for `command` (crun's, or CNI_COMMAND; "any" for conmon). */
   spoil(program: string, command: string, fault: Fault): Promise<void>;
+  /** Resolves when one hangs. */
+  hangs(): Promise<void>;
   /** All work as they should. */
   mend(): Promise<void>;
 }
@@ -21,7 +24,8 @@ const cniPlugins = ["bridge", "loopback", "portmap", "host-local"];
 
 export async function faultyPrograms(genuineCNI = "/usr/lib/cni"): Promise<Programs> {
   const folder = await mkdtemp(path.join(tmpdir(), "hawser-programs-"));
-  const [bin, cni, plan] = [path.join(folder, "bin"), path.join(folder, "cni"), path.join(folder, "plan")];
+  const [bin, cni] = [path.join(folder, "bin"), path.join(folder, "cni")];
+  const [plan, hanging] = [path.join(folder, "plan"), path.join(folder, "hanging")];
   for (const directory of [bin, cni]) await mkdir(directory);
   const script = (genuine: string, command: string) => `#!/bin/sh
 command=any
@@ -31,7 +35,7 @@ if [ "$program $what" = "$(basename "$0") $command" ]; then
   case $fault in
     fail) echo "made to fail" >&2; exit 1 ;;
     after) ${genuine} "$@"; exit 1 ;;
-    hang) while :; do sleep 0.2; done ;;
+    hang) : > ${hanging}; while :; do sleep 0.2; done ;;
     die) kill -9 $$ ;;
     garbage) echo '{"ips": ['; exit 0 ;;
   esac
@@ -49,12 +53,18 @@ exec ${genuine} "$@"
   for (const name of cniPlugins) {
     await add(path.join(cni, name), script(path.join(genuineCNI, name), "command=$CNI_COMMAND"));
   }
-  const mend = () => writeFile(plan, "");
+  const mend = async () => {
+    await rm(hanging, { force: true });
+    await writeFile(plan, "");
+  };
   await mend();
   return {
     bin,
     cni,
     mend,
+    hangs: async () => {
+      await eventually(async () => (await stat(hanging).catch(() => undefined)) !== undefined);
+    },
     spoil: (program, command, fault) => writeFile(plan, `${program} ${command} ${fault}\n`),
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   };
