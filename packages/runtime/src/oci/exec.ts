@@ -4,6 +4,7 @@ import { type ByteSink, type ByteSource, discard, sinkOf, type TerminalSize } fr
 import type { ExecGroup, ExecGroups } from "../cgroup/exec-groups.ts";
 import { readable, streamPipeBytes, writable } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
+import { killQuietly } from "../native/spawn.ts";
 import type { ContainerRecord } from "../store/records.ts";
 import { setTerminalSize, terminalStream } from "./console.ts";
 import { startByHelper } from "./exec-by-helper.ts";
@@ -224,6 +225,7 @@ function endOnAbort(options: {
       await group.kill(pid);
       await pause(5);
     } while (!over && performance.now() < deadline);
+    if (!over && pid > 0) killQuietly(pid, "SIGKILL"); // the OCI runtime itself hangs
   };
   const start = () => {
     ending ??= end();
