@@ -44,6 +44,12 @@ const shared = namespaces(POD, POD, POD);
 const hostSandbox = () => sandboxConfig({ linux: { securityContext: { namespaceOptions: onNode, privileged: true } } });
 const privilegedSandbox = () => sandboxConfig({ linux: { securityContext: { privileged: true } } });
 const sharedSandbox = () => sandboxConfig({ linux: { securityContext: { namespaceOptions: shared } } });
+const ids = [{ hostId: 1_000_000, containerId: 0, length: 65536 }];
+const ofUsers = create(NamespaceOptionSchema, {
+  ...{ network: POD, pid: CONTAINER, ipc: POD },
+  usernsOptions: { mode: POD, uids: ids, gids: ids },
+});
+const usersSandbox = () => sandboxConfig({ linux: { securityContext: { namespaceOptions: ofUsers } } });
 const own = { namespaceOptions: namespaces(POD, CONTAINER, POD) };
 
 const cases: Record<string, Case> = {
@@ -69,6 +75,16 @@ const cases: Record<string, Case> = {
   "privileged in the node's namespaces": {
     security: { namespaceOptions: onNode, privileged: true },
     sandbox: hostSandbox,
+  },
+  "a user namespace": { security: { namespaceOptions: ofUsers }, sandbox: usersSandbox },
+  "a user of a user namespace": {
+    security: {
+      ...own,
+      runAsUser: id(1000n),
+      seccomp: runtimeDefault,
+      capabilities: capabilities([], [], ["NET_RAW"]),
+    },
+    sandbox: usersSandbox,
   },
   "the pod's PID namespace": { security: { namespaceOptions: shared }, sandbox: sharedSandbox },
   "a working directory and an environment": {
@@ -181,6 +197,8 @@ describe("hawser-exec and crun exec", { timeout: 120_000 }, () => {
       const helper = byHelper.get(name);
       assert.ok(helper && crun.size > 100, `${name}: ${crun.size} fields`);
       await t.test(name, () => {
+        // Each was entered as it was meant to be.
+        if (name.endsWith(", pipes")) assert.notEqual(helper.get("stat session"), crun.get("stat session"));
         for (const field of new Set([...crun.keys(), ...helper.keys()])) {
           if (field === "parent" || helper.get(field) === crun.get(field)) continue;
           differing.add(field);

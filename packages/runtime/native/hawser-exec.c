@@ -49,7 +49,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PROTOCOL "2"
+#define PROTOCOL "4"
 
 /* Newer than the headers this may be compiled with. */
 #ifndef TIOCGPTPEER
@@ -85,10 +85,13 @@ struct request {
   unsigned long long start;
   char *cgroups[MAX_CGROUPS]; /* files of v1 cgroups, `tasks`, that the command joins by */
   size_t cgroups_count;
-  const char *group;        /* directory of a cgroup2 group that the command is born into */
+  const char *group;        /* directory, to be made, of a cgroup2 group that the command is born into */
   const char *freezer;      /* the file that tells whether the container is paused */
   const char *seccomp;      /* compiled filter */
   bool cgroup_namespace;    /* the container has one of its own */
+  bool user_namespace;
+  uid_t pipe_uid;           /* whom its pipes are given to, in the host's ids */
+  gid_t pipe_gid;
   bool terminal;
   struct winsize size;
   const char *cwd;
@@ -190,6 +193,9 @@ static void read_field(struct request *request, char *field) {
   else if ((value = value_of(field, "freezer"))) request->freezer = value;
   else if ((value = value_of(field, "seccomp"))) request->seccomp = value;
   else if ((value = value_of(field, "cgroupns"))) request->cgroup_namespace = true;
+  else if ((value = value_of(field, "userns"))) request->user_namespace = true;
+  else if ((value = value_of(field, "pipeuid"))) request->pipe_uid = (uid_t)number(value, 10);
+  else if ((value = value_of(field, "pipegid"))) request->pipe_gid = (gid_t)number(value, 10);
   else if ((value = value_of(field, "tty"))) {
     request->terminal = true;
     if (sscanf(value, "%hux%hu", &request->size.ws_col, &request->size.ws_row) != 2) fail(EINVAL, "terminal size");
@@ -311,10 +317,23 @@ struct places {
   int proc;
 };
 
+/* The directory of the exec's own group, and the one above it when this is the container's first exec. */
+static void make_group(const char *path) {
+  if (mkdir(path, 0755) == 0 || errno == EEXIST) return;
+  char above[PATH_MAX];
+  const char *name = strrchr(path, '/');
+  if (errno == ENOENT && name != NULL && name - path < PATH_MAX) {
+    snprintf(above, sizeof above, "%.*s", (int)(name - path), path);
+    if ((mkdir(above, 0755) == 0 || errno == EEXIST) && (mkdir(path, 0755) == 0 || errno == EEXIST)) return;
+  }
+  fail(errno, "make `%s`", path);
+}
+
 static struct places open_places(const struct request *request) {
   struct places places = {.group = -1, .group_procs = -1};
   places.cgroups_count = open_cgroups(request, places.cgroups);
   if (request->group != NULL) {
+    make_group(request->group);
     places.group = open(request->group, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (places.group >= 0) places.group_procs = openat(places.group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
     if (places.group_procs < 0) fail(errno, "open `%s`", request->group);
@@ -347,6 +366,17 @@ static void settle(const struct request *request, const struct places *places) {
     close(file);
   }
   close_places(places);
+  /* So that the command can open its own pipes again by name. */
+  for (int fd = 0; fd <= 2; fd++) {
+    struct stat status;
+    if (fstat(fd, &status) < 0 || !S_ISFIFO(status.st_mode)) continue; /* never /dev/null, which is everybody's */
+    if (fchown(fd, request->pipe_uid, request->pipe_gid) < 0) fail(errno, "fchown std stream %d", fd);
+  }
+  /* Raising one takes a right that nobody in a user namespace has. */
+  for (size_t n = 0; n < request->limits_count; n++) {
+    const struct limit *limit = &request->limits[n];
+    if (setrlimit((__rlimit_resource_t)limit->resource, &limit->value) < 0) fail(errno, "setrlimit `%d`", limit->resource);
+  }
 }
 
 /*
@@ -473,12 +503,6 @@ static void limit_bounding_set(uint64_t kept) {
 
 static void become_user(const struct request *request) {
   if (setgroups(request->groups_count, request->groups) < 0) fail(errno, "setgroups");
-  /* So that the command can open its own pipes again by name. */
-  for (int fd = 0; fd <= 2; fd++) {
-    struct stat status;
-    if (fstat(fd, &status) < 0 || !S_ISFIFO(status.st_mode)) continue; /* never /dev/null, which is everybody's */
-    if (fchown(fd, request->uid, request->gid) < 0) fail(errno, "fchown std stream %d", fd);
-  }
   if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) fail(errno, "error while setting PR_SET_KEEPCAPS");
   if (setresgid(request->gid, request->gid, request->gid) < 0) fail(errno, "cannot setresgid to %u", request->gid);
   if (setresuid(request->uid, request->uid, request->uid) < 0) fail(errno, "cannot setresuid to %u", request->uid);
@@ -498,6 +522,17 @@ static void become_user(const struct request *request) {
   }
 }
 
+/*
+ * Last of the namespaces, when nothing that takes rights of the host's is left to do; its root from there on, which is nobody
+ * on the host. Where it has none, so be it: become_user() says who may be become.
+ */
+static void enter_user_namespace(int pidfd) {
+  if (setns(pidfd, CLONE_NEWUSER) < 0) fail(errno, "setns `user`");
+  if (setgroups(0, NULL) < 0) fail(errno, "setgroups");
+  if ((setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) && errno != EINVAL) fail(errno, "cannot setresuid to 0");
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) fail(errno, "prctl (PR_SET_DUMPABLE)"); /* whatever the host's default is */
+}
+
 static void __attribute__((noreturn))
 run_command(struct request *request, const struct places *places, const struct sock_fprog *filter, int pidfd) {
   char executable[PATH_MAX];
@@ -505,6 +540,7 @@ run_command(struct request *request, const struct places *places, const struct s
   /* A session, and with it a process group, of its own: `kill 0` in the container is no business of the waiter's. */
   if (setsid() < 0) fail(errno, "setsid");
   if (request->cgroup_namespace && setns(pidfd, CLONE_NEWCGROUP) < 0) fail(errno, "setns `cgroup`");
+  if (request->user_namespace) enter_user_namespace(pidfd);
   if (request->terminal) open_terminal(request);
   tell_stderr = !request->terminal;
 
@@ -513,10 +549,6 @@ run_command(struct request *request, const struct places *places, const struct s
   bool found = find_executable(request, executable);
   if (!found && errno == ENOENT) fail(ENOENT, "executable file `%s` not found in $PATH", request->args[0]);
 
-  for (size_t n = 0; n < request->limits_count; n++) {
-    const struct limit *limit = &request->limits[n];
-    if (setrlimit((__rlimit_resource_t)limit->resource, &limit->value) < 0) fail(errno, "setrlimit `%d`", limit->resource);
-  }
   umask(request->umask);
   if (syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) < 0) fail(errno, "close_range");
   limit_bounding_set(request->bounding);

@@ -14,6 +14,8 @@ const keptMark = "kept";
 /** The cgroup of one exec: everything its command has started, and nothing else. */
 export interface ExecGroup {
   directory: string;
+  /** Makes the directory, where hawser-exec does not. */
+  make(): Promise<void>;
   /** For the OCI runtime's exec. */
   args: string[];
   /** Puts the OCI runtime's own process in, before it makes the command's. */
@@ -31,7 +33,8 @@ export interface ExecGroup {
 export type GroupedContainer = Pick<ContainerRecord, "id" | "cgroupPath">;
 
 export interface ExecGroups {
-  open(containerId: string, cgroupPath: string): Promise<ExecGroup>;
+  /** Names a group for one exec; nothing is made yet. */
+  open(containerId: string, cgroupPath: string): ExecGroup;
   /** Kills what the execs of an earlier runtime, killed since, were running: nobody is there for it any more. */
   endAbandoned(container: GroupedContainer): Promise<void>;
   /** Removes a container's groups, once its processes are gone. */
@@ -47,11 +50,11 @@ export function inheritedExecGroups(base: string): ExecGroups {
   const nameNext = namesWith(prefix);
   const kept = new KeptGroups();
   return {
-    async open(containerId) {
+    open(containerId) {
       const directory = path.join(base, containerId, nameNext());
-      await mkdir(directory, { recursive: true });
       return {
         directory,
+        make: async () => void (await mkdir(directory, { recursive: true })),
         ...members(directory),
         args: [],
         // The write may wait 10 ms for other CPUs when no cgroup has changed for a while.
@@ -73,12 +76,12 @@ export function nestedExecGroups(mount: string): ExecGroups {
   const nameNext = namesWith(prefix);
   const kept = new KeptGroups();
   return {
-    async open(containerId, cgroupPath) {
+    open(containerId, cgroupPath) {
       const name = nameNext();
       const directory = path.join(mount, cgroupPath, name);
-      await mkdir(directory);
       return {
         directory,
+        make: () => mkdir(directory),
         ...members(directory),
         args: ["--cgroup", name],
         join: async () => {},

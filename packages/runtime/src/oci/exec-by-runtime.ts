@@ -47,8 +47,8 @@ async function start(
   options: ExecProcessOptions,
   consoleSocket: string | undefined,
 ): Promise<ExecProcess> {
-  const oci = await ownerOf(chosen, options.container.id);
   const { group, outputBytes } = options;
+  const [oci] = await Promise.all([ownerOf(chosen, options.container.id), group.make()]);
   // An attached runc hands no terminal over, and copies output until its last holder, a background child, closes it.
   // A detached one leaves us the command as our own child.
   const detached = oci.name === "runc";

@@ -1,9 +1,10 @@
 import { access, readFile } from "node:fs/promises";
 import path from "node:path";
 import { controllerPath, hierarchies } from "../cgroup/paths.ts";
+import type { IDMappings } from "../native/idmap.ts";
 import type { Place } from "./exec-request.ts";
 import type { CgroupMode } from "./probe.ts";
-import type { OCIRuntime } from "./runtime.ts";
+import { type OCIRuntime, ownerOf } from "./runtime.ts";
 import type { Process, Spec } from "./types.ts";
 
 /** What an exec may need and hawser-exec knows; a container with anything else is entered by the OCI runtime. */
@@ -15,13 +16,13 @@ const knownOfUser: ReadonlySet<string> = new Set(["uid", "gid", "additionalGids"
 /** The rest of these matters to the container's creation alone. */
 const knownOfLinux: ReadonlySet<string> = new Set<keyof Spec["linux"]>([
   ...(["namespaces", "cgroupsPath", "resources", "sysctl", "seccomp", "devices"] as const),
-  ...(["rootfsPropagation", "maskedPaths", "readonlyPaths"] as const),
+  ...(["rootfsPropagation", "maskedPaths", "readonlyPaths", "uidMappings", "gidMappings"] as const),
 ]);
-const knownNamespaces: ReadonlySet<string> = new Set(["pid", "network", "ipc", "uts", "mount", "cgroup"]);
+const knownNamespaces: ReadonlySet<string> = new Set(["pid", "network", "ipc", "uts", "mount", "cgroup", "user"]);
 const knownOfSeccomp: ReadonlySet<string> = new Set(["defaultAction", "defaultErrnoRet", "architectures", "syscalls"]);
 
 export interface PlaceDependencies {
-  oci: Pick<OCIRuntime, "name" | "root">;
+  oci: OCIRuntime;
   mode: CgroupMode;
   /** Mounts of cgroup v1 hierarchies. */
   hierarchies: string[];
@@ -41,7 +42,8 @@ export async function findPlace(
   dependencies: PlaceDependencies,
   { id, cgroupPath }: { id: string; cgroupPath: string },
 ): Promise<Place | string> {
-  const { oci, mode, containersDir } = dependencies;
+  const { mode, containersDir } = dependencies;
+  const oci = await ownerOf(dependencies.oci, id);
   const spec = JSON.parse(await readFile(path.join(containersDir, id, "config.json"), "utf8")) as Spec;
   const unknown = whatIsUnknown(spec);
   if (unknown) return unknown;
@@ -57,6 +59,7 @@ export async function findPlace(
         : path.join(controllerPath(mode, cgroupPath, "freezer"), "freezer.state"),
     seccomp,
     cgroupNamespace: spec.linux.namespaces.some(({ type }) => type === "cgroup"),
+    users: usersOf(spec),
   };
 }
 
@@ -65,6 +68,7 @@ function whatIsUnknown({ process, linux, annotations }: Spec): string | undefine
     const name = Object.keys(given ?? {}).find((key) => !known.has(key));
     return name === undefined ? undefined : `it has ${part}.${name}`;
   };
+  const users = linux.namespaces.some(({ type }) => type === "user");
   const namespace = linux.namespaces.find(({ type }) => !knownNamespaces.has(type));
   const annotation = Object.keys(annotations ?? {}).find((name) => name.startsWith("run.oci."));
   return (
@@ -73,9 +77,16 @@ function whatIsUnknown({ process, linux, annotations }: Spec): string | undefine
     stranger("linux", knownOfLinux, linux) ??
     stranger("linux.seccomp", knownOfSeccomp, linux.seccomp) ??
     (namespace && `it has a ${namespace.type} namespace`) ??
+    (users && !usersOf({ linux }) ? "it has a user namespace without mappings" : undefined) ??
     (annotation && `it has the annotation ${annotation}`) ??
     (process.env.some((entry) => entry.startsWith("HOME=")) ? undefined : "it has no HOME")
   );
+}
+
+function usersOf({
+  linux: { namespaces, uidMappings: uids, gidMappings: gids },
+}: Pick<Spec, "linux">): IDMappings | undefined {
+  return namespaces.some(({ type }) => type === "user") && uids && gids ? { uids, gids } : undefined;
 }
 
 async function exists(file: string): Promise<boolean> {

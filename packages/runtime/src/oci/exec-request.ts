@@ -1,8 +1,9 @@
+import { type IDMappings, onNode } from "../native/idmap.ts";
 import { capabilityNames } from "./capabilities.ts";
 import type { Process } from "./types.ts";
 
 /** The number that `hawser-exec --protocol` prints when it understands what encodeRequest() makes. */
-export const protocol = "2";
+export const protocol = "4";
 /** Larger ones are refused; the kernel takes less for arguments and environment together, bytes. */
 const maxRequestBytes = 8 * 1024 * 1024;
 
@@ -36,12 +37,14 @@ export interface Place {
   seccomp: string | undefined;
   /** The container has a cgroup namespace. */
   cgroupNamespace: boolean;
+  /** The container's user namespace, if it has one: from its ids to the node's. */
+  users: IDMappings | undefined;
 }
 
 export interface Entry extends Place {
   containerId: string;
   init: { pid: number; startTime: string };
-  /** Directory of the exec's own cgroup2 group. */
+  /** Directory of the exec's own cgroup2 group; hawser-exec makes it. */
   group: string;
   process: Process;
 }
@@ -79,6 +82,9 @@ function fields({ process, ...entry }: Entry): [name: string, value: string][] {
     ["freezer", entry.freezer],
     ...(entry.seccomp === undefined ? [] : [["seccomp", entry.seccomp] as [string, string]]),
     ...(entry.cgroupNamespace ? [["cgroupns", "1"] as [string, string]] : []),
+    ...(entry.users ? [["userns", "1"] as [string, string]] : []),
+    ["pipeuid", String(entry.users ? onNode(entry.users.uids, user.uid) : user.uid)],
+    ["pipegid", String(entry.users ? onNode(entry.users.gids, user.gid) : user.gid)],
     ...(process.terminal
       ? [["tty", `${consoleSize?.width ?? 0}x${consoleSize?.height ?? 0}`] as [string, string]]
       : []),

@@ -57,7 +57,7 @@ export interface ExecOptions {
 export async function execInContainer(dependencies: ExecDependencies, options: ExecOptions): Promise<number> {
   options.signal.throwIfAborted();
   const { container, tty } = options;
-  const group = await dependencies.groups.open(container.id, container.cgroupPath);
+  const group = dependencies.groups.open(container.id, container.cgroupPath);
   try {
     return tty ? await execOnTerminal(dependencies, options, group) : await execOnPipes(dependencies, options, group);
   } finally {
