@@ -24,6 +24,7 @@ import type { ContainerRecord, SandboxRecord } from "../store/records.ts";
 import { containerMetadata, containerName } from "./container-name.ts";
 import { mapVolumes } from "./container-volumes.ts";
 import { discardContainer } from "./discard.ts";
+import { withDiskRoom } from "./disk-room.ts";
 import { imageVolumes } from "./image-volumes.ts";
 import { sandboxFiles, shmPath } from "./sandbox-files.ts";
 import { newId } from "./sandbox-name.ts";
@@ -200,9 +201,10 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
     });
     dependencies.monitors.watch(id, created.exited);
   } catch (error) {
+    const reason = await withDiskRoom(error, directory);
     containers.forget(id);
     await discardContainer(dependencies, { id, directory });
-    throw error;
+    throw reason;
   }
 }
 

@@ -20,6 +20,7 @@ import { pauseSpec } from "../oci/pause-spec.ts";
 import { call, runtimeFor } from "../oci/runtime.ts";
 import type { SandboxRecord } from "../store/records.ts";
 import { discardSandbox, writeDraft } from "./discard.ts";
+import { withDiskRoom } from "./disk-room.ts";
 import { mountShm, writeSandboxFiles } from "./sandbox-files.ts";
 import { newId, sandboxMetadata, sandboxName } from "./sandbox-name.ts";
 import { sandboxUsers } from "./sandbox-users.ts";
@@ -139,9 +140,10 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
     }
     return record;
   } catch (error) {
+    const reason = await withDiskRoom(error, directory);
     if (await discardSandbox(dependencies, { id, directory })) await sandboxes.remove(id);
     else sandboxes.forget(id); // what is left is found at the next start
-    throw error;
+    throw reason;
   }
 }
 
