@@ -51,7 +51,9 @@ export async function status(
     },
     appArmor: host.appArmor,
     seccomp: { runtimeDefault: "built in", unset: "unconfined" },
-    userNamespaces,
+    idMappings: userNamespaces
+      ? "of pods that ask for users of their own"
+      : "none: the kernel allows no user namespaces",
     selinux: host.selinux,
     network: { bridge: network.name, podCIDR: network.podCIDR, cniBinDir: network.cni.binDir, hostPorts: "portmap" },
     streaming: context.config.streaming,
