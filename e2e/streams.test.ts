@@ -111,23 +111,14 @@ describe("streams through the whole path", () => {
     }
   });
 
-  it("exec: 64 MiB out, and in, whole", async () => {
-    const size = 64 * 1024 * 1024;
+  it("exec: 8 MiB out, and in, whole, by every client (streams-data.test.ts has more of it)", async () => {
+    const size = 8 * 1024 * 1024;
     const input = Buffer.alloc(size, "0123456789abcde\n");
     for (const { name, command } of clients) {
       const out = await run(command(["exec", "web", "--", "head", "-c", String(size), "/dev/zero"]), { env: env() });
       assert.equal(out.stdout.length, size, name);
       const counted = await run(command(["exec", "-i", "web", "--", "wc", "-c"]), { env: env(), input });
       assert.equal(counted.stdout.trim(), String(size), `${name}: ${counted.stderr}`);
-    }
-  });
-
-  it("exec: a slow reader gets the last byte too", async () => {
-    const size = 8 * 1024 * 1024;
-    for (const { name, command } of clients.slice(-2)) {
-      const words = command(["exec", "web", "--", "head", "-c", String(size), "/dev/zero"]);
-      const line = `${words.map((word) => `'${word}'`).join(" ")} | (sleep 0.5; wc -c)`;
-      assert.equal((await run(["sh", "-c", line], { env: env() })).stdout.trim(), String(size), name);
     }
   });
 });

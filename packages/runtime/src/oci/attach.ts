@@ -2,6 +2,7 @@ import { open, stat } from "node:fs/promises";
 import path from "node:path";
 import { type ByteSink, type ByteSource, discard, type TerminalSize } from "@hawser/streaming";
 import { SeqpacketSocket } from "node-unix-socket";
+import { lastError, libc } from "../native/libc.ts";
 
 /** conmon's packets: one byte for the pipe, then at most 8 KiB. */
 const Pipe = { stdout: 2, stderr: 3 } as const;
@@ -10,6 +11,10 @@ const packetBytes = 8193;
 export const maxAttachBacklog = 16 * 1024 * 1024;
 /** What goes to conmon at once, bytes. */
 const inputBytes = 8192;
+
+const FIONREAD = 0x541b;
+/** Milliseconds conmon may take to read a line of its fifo. */
+const controlPatience = 1000;
 
 export interface AttachOptions {
   /** conmon's attach socket. */
@@ -96,9 +101,36 @@ export async function reopenLog(bundle: string): Promise<void> {
   await control(path.join(bundle, "ctl"), "2 0 0\n");
 }
 
-/** One line into conmon's fifo. Opened for both directions, so that it cannot block when conmon is gone. */
+/** Each fifo's last line, until conmon has read it. */
+const lines = new Map<string, Promise<void>>();
+
+/**
+ * One line into conmon's fifo, behind those before it, each read before the next is written: of two lines in one read conmon 2.1.6 takes the first
+ * one twice and the second never (read_from_ctrl_buffer in its src/ctrl.c), and a terminal kept the size before the last.
+ */
 async function control(fifo: string, line: string): Promise<void> {
+  const before = lines.get(fifo) ?? Promise.resolve();
+  const turn = before.catch(() => undefined).then(() => writeLine(fifo, line));
+  lines.set(fifo, turn);
+  try {
+    await turn;
+  } finally {
+    if (lines.get(fifo) === turn) lines.delete(fifo);
+  }
+}
+
+/** Opened for both directions, so that it cannot block when conmon is gone. */
+async function writeLine(fifo: string, line: string): Promise<void> {
   if (!(await stat(fifo)).isFIFO()) throw new Error(`${fifo} is no fifo`);
   await using file = await open(fifo, "r+");
   await file.write(line);
+  for (const deadline = performance.now() + controlPatience; unread(file.fd) > 0 && performance.now() < deadline; ) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+function unread(fd: number): number {
+  const count = Buffer.alloc(4);
+  if (libc.ioctl(fd, FIONREAD, count) < 0) throw lastError("ioctl", "FIONREAD");
+  return count.readInt32LE(0);
 }
