@@ -5,8 +5,8 @@ export interface HeartbeatOptions {
   idleMs: number;
   ping(): void;
   idle?(): void;
-  /** Called each tick, about every 5 s. */
-  tick?(): void;
+  /** Called each tick, with the milliseconds since the one before: 5,000, or less where a shorter time above asks for it. */
+  tick?(elapsedMs: number): void;
 }
 
 /** How often a heartbeat looks, milliseconds. */
@@ -26,7 +26,7 @@ export class Heartbeat implements Disposable {
     this.#timer = setInterval(() => {
       this.#silent += every;
       this.#unused += every;
-      tick?.();
+      tick?.(every);
       if (pingMs > 0 && this.#silent >= pingMs) {
         this.#silent = 0;
         ping();

@@ -67,8 +67,8 @@ export class WebSocketConnection {
   #closing = false;
   #pong: Buffer | undefined;
   #pongUnderWay = false;
-  #silentTicks = 0;
-  #closingTicks = 0;
+  #silentMs = 0;
+  #closingMs = 0;
   readonly #unfinished = new Unfinished();
 
   constructor(ws: WebSocket, socket: Duplex, options: WebSocketConnectionOptions) {
@@ -84,13 +84,13 @@ export class WebSocketConnection {
       idleMs,
       ping: () => this.#ws.readyState === this.#ws.OPEN && this.#ws.ping(),
       idle: onIdle,
-      tick: () => this.#tick(lostMs),
+      tick: (elapsedMs) => this.#tick(elapsedMs, lostMs),
     });
     // Behind ws' own listener: what this chunk completed has been handed out by now.
     socket.on("data", (chunk: Buffer) => this.#received(chunk.byteLength));
     ws.on("message", (data: Buffer, isBinary: boolean) => this.#message(data, isBinary));
     ws.on("ping", (data: Buffer) => this.#pinged(data));
-    ws.on("pong", () => this.#heard());
+    ws.on("pong", () => this.#heartbeat.heard());
     ws.on("error", (error) => {
       this.#failure ??= error;
       // ws has sent its close and would wait for an answer; what broke the protocol need not give one.
@@ -143,7 +143,7 @@ export class WebSocketConnection {
     this.#ws.resume();
   }
 
-  /** The orderly end: our close frame behind all that was sent, then up to 5 s for the peer's once it has left. */
+  /** The orderly end: our close frame behind all that was sent, then up to 10 s for the peer's once it has left. */
   close(code: number, reason = ""): void {
     if (this.#ws.readyState !== this.#ws.OPEN) return;
     this.#closing = true;
@@ -179,6 +179,7 @@ export class WebSocketConnection {
   }
 
   #received(bytes: number) {
+    this.#silentMs = 0;
     // The peer has said close, and ws has answered: it need not take long to hang up.
     if (this.#ws.readyState === this.#ws.CLOSING && !this.#closing) {
       this.#closing = true;
@@ -191,20 +192,14 @@ export class WebSocketConnection {
   #message(data: Buffer, isBinary: boolean) {
     this.#unfinished.clear();
     if (this.#ended) return;
-    this.#silentTicks = 0;
     this.#heartbeat.used();
     if (this.#handler) this.#handler.message(data, isBinary);
     else this.#held.push({ data, isBinary }); // those of one turn at most
   }
 
-  #heard() {
-    this.#silentTicks = 0;
-    this.#heartbeat.heard();
-  }
-
   /** One pong is under way at a time; of several pings waiting for it only the last is answered, as the RFC allows. */
   #pinged(data: Buffer) {
-    this.#heard(); // a sign of life and no use, as in the real server: clients ping every 5 s for as long as they live
+    this.#heartbeat.heard(); // a sign of life and no use, as in the real server: clients ping every 5 s for as long as they live
     this.#pong = Buffer.from(data);
     this.#sendPong();
   }
@@ -220,18 +215,21 @@ export class WebSocketConnection {
     });
   }
 
-  #tick(lostMs: number) {
+  #tick(elapsedMs: number, lostMs: number) {
     if (this.#ws.readyState !== this.#ws.OPEN) {
       // Both have said close, or one has: who then does not hang up is hung up on.
-      if (this.#socket.writableLength === 0 && ++this.#closingTicks > 1) this.#ws.terminate();
+      if (this.#socket.writableLength > 0) return;
+      this.#closingMs += elapsedMs;
+      if (this.#closingMs > closeMs) this.#ws.terminate();
       return;
     }
     if (this.#paused) {
-      this.#silentTicks = 0;
+      this.#silentMs = 0;
       this.#pong ??= Buffer.alloc(0);
       return this.#sendPong();
     }
-    if (lostMs > 0 && ++this.#silentTicks * 5000 > lostMs && this.#socket.writableLength === 0) {
+    this.#silentMs += elapsedMs;
+    if (lostMs > 0 && this.#silentMs > lostMs && this.#socket.writableLength === 0) {
       this.#failure = new StreamError("lost", `the peer has not answered a ping for ${lostMs / 1000} s`);
       this.#ws.terminate();
     }
