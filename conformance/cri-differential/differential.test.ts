@@ -32,7 +32,7 @@ describe("the CRI as containerd serves it", { skip, timeout: 280_000 }, () => {
   before(async () => {
     registry = await registryWithImages(resources);
     await using containerd = await startContainerd({ mirrors: { "registry.test": `http://${registry}` } });
-    theirs = await record("containerd", containerd.endpoint, containerd.folder);
+    theirs = await record({ name: "containerd", ...containerd });
   });
   after(() => resources.disposeAsync());
 
@@ -49,7 +49,7 @@ describe("the CRI as containerd serves it", { skip, timeout: 280_000 }, () => {
           ociRuntime,
           config: { ...testConfig(), images },
         });
-        ours = await record("hawser", `unix://${socketPath}`, root);
+        ours = await record({ name: "hawser", endpoint: `unix://${socketPath}`, folder: root });
       } finally {
         await removeEverything(root);
         await rm(root, { recursive: true, force: true });
@@ -64,8 +64,8 @@ describe("the CRI as containerd serves it", { skip, timeout: 280_000 }, () => {
   }
 });
 
-async function record(name: string, endpoint: string, folder: string): Promise<Map<string, Outcome>> {
-  using subject = createSubject({ name, endpoint, folder });
+async function record(runtime: Parameters<typeof createSubject>[0]): Promise<Map<string, Outcome>> {
+  using subject = createSubject(runtime);
   for (const part of [askOfNothing, useImages, usePods, useContainers, lookInside]) await part(subject);
   return subject.outcomes;
 }

@@ -21,6 +21,8 @@ export interface Subject extends Disposable {
   name: string;
   /** Where the script may make files of the node. */
   folder: string;
+  /** Below it pods have their cgroups; without one where the runtime has them by itself. */
+  cgroupParent: string | undefined;
   outcomes: Map<string, Outcome>;
   /** Makes a call by name. Resolves with the answer, undefined for an error. Throws when the step was taken already. */
   call(step: string, method: string, request: object, options?: CallOptions): Promise<Answer>;
@@ -47,7 +49,12 @@ const codes = new Map(Object.entries(Code).map(([name, number]) => [Number(numbe
 /** How long a call may take, milliseconds. */
 const callTimeout = 60_000;
 
-export function createSubject(options: { name: string; endpoint: string; folder: string }): Subject {
+export function createSubject(options: {
+  name: string;
+  endpoint: string;
+  folder: string;
+  cgroupParent?: string;
+}): Subject {
   const channel = new Client(options.endpoint, credentials.createInsecure(), {
     "grpc.use_local_subchannel_pool": 1,
     "grpc.max_receive_message_length": 64 << 20,
@@ -78,6 +85,7 @@ export function createSubject(options: { name: string; endpoint: string; folder:
   return {
     name: options.name,
     folder: options.folder,
+    cgroupParent: options.cgroupParent,
     outcomes,
     async call(step, method, request, { pick = (all: Answer) => all, ...more } = {}) {
       const { code, answer } = await make(method, request, more);

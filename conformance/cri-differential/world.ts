@@ -10,7 +10,7 @@ export const emptyImage = "registry.test/empty:1";
 export const settingsImage = "registry.test/settings:1";
 
 export function sandboxConfig(
-  { folder, name: runtime }: Subject,
+  { folder, cgroupParent }: Subject,
   name: string,
   more: { linux?: object; [name: string]: unknown } = {},
 ) {
@@ -20,7 +20,7 @@ export function sandboxConfig(
     logDirectory: `${folder}/logs/${name}`,
     dnsConfig: { servers: ["192.0.2.53"], searches: ["test"], options: ["ndots:5"] },
     ...more,
-    linux: { cgroupParent: `/hawser-differential-${runtime}/${name}`, ...more.linux },
+    linux: { ...(cgroupParent && { cgroupParent: `${cgroupParent}/${name}` }), ...more.linux },
   };
 }
 
