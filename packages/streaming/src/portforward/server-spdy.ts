@@ -1,5 +1,5 @@
 import { SpdyConnection } from "../spdy/connection.ts";
-import type { SpdyStream } from "../spdy/stream.ts";
+import { nowhere, type SpdyStream } from "../spdy/stream.ts";
 import type { Transport } from "../transport.ts";
 import { failureText, forward } from "./forward.ts";
 import type { AcceptPortForwardOptions, PortForwardServerSession } from "./types.ts";
@@ -86,8 +86,6 @@ export function serveStreams(
     },
   };
 }
-
-const nowhere = { push() {}, end() {}, fail() {} };
 
 interface Served {
   connection: SpdyConnection;

@@ -2,7 +2,7 @@ import type { Status } from "@hawser/api";
 import { StreamError } from "../errors.ts";
 import { SpdyConnection } from "../spdy/connection.ts";
 import { acceptSpdy } from "../spdy/handshake.ts";
-import type { SpdyStream } from "../spdy/stream.ts";
+import { nowhere, type SpdyStream } from "../spdy/stream.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
 import { idleStatus } from "./idle.ts";
 import { featuresOf } from "./protocols.ts";
@@ -53,8 +53,6 @@ export async function acceptOverSpdy(
   session = makeSession({ connection, protocol, streams, sizes });
   return session;
 }
-
-const nowhere = { push() {}, end() {}, fail() {} };
 
 function wantedTypes({ stdin, stdout, stderr, tty }: RemoteCommandStreams, protocol: string): Set<string> {
   const wanted = new Set(["error"]);

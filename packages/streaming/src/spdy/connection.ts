@@ -103,7 +103,7 @@ export class SpdyConnection {
     const id = this.#nextId;
     if (id > maxStreamId) throw new StreamError("lost", "the connection has used up its stream ids");
     this.#nextId += 2;
-    const stream = this.#add(id, new Map(list), { receiver: options.receiver, incoming: false });
+    const stream = this.#add(id, new Map(list), options.receiver);
     this.#send([encodeSynStream(id, this.#headers.encode(list), options.fin)]);
     return stream;
   }
@@ -164,13 +164,9 @@ export class SpdyConnection {
     else if (!full && this.#blocked === 0) this.#transport.resume();
   }
 
-  #add(
-    id: number,
-    headers: SpdyStream["headers"],
-    rest: { receiver?: Receiver | undefined; incoming: boolean; remoteClosed?: boolean },
-  ): SpdyStream {
+  #add(id: number, headers: SpdyStream["headers"], receiver?: Receiver): SpdyStream {
     const queueBytes = this.#options.queueBytes ?? 256 * 1024;
-    const stream = new SpdyStream({ id, headers, link: this.#link, queueBytes, ...rest });
+    const stream = new SpdyStream({ id, headers, link: this.#link, queueBytes, receiver });
     this.#streams.set(id, stream);
     return stream;
   }
@@ -236,7 +232,7 @@ export class SpdyConnection {
       return this.#send([encodeRstStream(streamId, ResetStatus.refusedStream)]);
     }
     this.#heartbeat.used();
-    const stream = this.#add(streamId, headers, { incoming: true });
+    const stream = this.#add(streamId, headers);
     this.#options.onStream(stream);
     if (fin) stream.receivedEnd();
   }

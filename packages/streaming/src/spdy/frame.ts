@@ -50,9 +50,6 @@ export type Frame =
   /** SETTINGS, WINDOW_UPDATE and what we do not know: Kubernetes' peers act on none of them. */
   | { type: "ignored"; frameType: number };
 
-/** The largest payload a frame can name. */
-export const maxFrameLength = 0xff_ffff;
-
 function controlFrame(type: number, flags: number, length: number): Buffer {
   const frame = Buffer.allocUnsafe(8 + length);
   frame.writeUInt16BE(0x8000 | version, 0);

@@ -10,6 +10,9 @@ export interface Receiver {
   fail(error: unknown): void;
 }
 
+/** Takes everything and keeps nothing. */
+export const nowhere: Receiver = { push() {}, end() {}, fail() {} };
+
 /** What a stream needs of its connection. */
 export interface StreamLink {
   data(streamId: number, bytes: Uint8Array, fin: boolean): void;
@@ -32,10 +35,6 @@ export interface SpdyStreamOptions {
   queueBytes: number;
   /** Takes what is received in place of the stream's own queue. */
   receiver?: Receiver | undefined;
-  /** The peer opened it: it may be written to once we have replied. */
-  incoming: boolean;
-  /** Nothing will come from the peer. */
-  remoteClosed?: boolean;
 }
 
 /** Data of one frame, at most. */
@@ -58,17 +57,15 @@ export class SpdyStream implements ByteDuplex {
   readonly #queue: ByteQueue;
   readonly #replied = Promise.withResolvers<void>();
   readonly #finished = Promise.withResolvers<void>();
-  #open: boolean;
+  #open = false;
   #localClosed = false;
-  #remoteClosed: boolean;
+  #remoteClosed = false;
   #failure: unknown;
 
-  constructor({ id, headers, link, queueBytes, receiver, incoming, remoteClosed = false }: SpdyStreamOptions) {
+  constructor({ id, headers, link, queueBytes, receiver }: SpdyStreamOptions) {
     this.id = id;
     this.headers = headers;
     this.#link = link;
-    this.#open = false;
-    this.#remoteClosed = remoteClosed;
     this.#queue = new ByteQueue({
       limit: queueBytes,
       onFull: () => link.blocked(true),
@@ -82,7 +79,6 @@ export class SpdyStream implements ByteDuplex {
       close: () => this.#close(),
       abort: async () => this.reset(ResetStatus.cancel),
     };
-    if (incoming && remoteClosed) this.receiver.end();
     this.#replied.promise.catch(() => {}); // who writes sees it
   }
 
