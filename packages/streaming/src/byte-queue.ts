@@ -16,6 +16,22 @@ export interface ByteQueueOptions {
   onChange?(by: number): void;
 }
 
+/** Of several queues that one connection fills: it is not read while one of them is full. To be spread into their options. */
+export function pausing(connection: {
+  pause(): void;
+  resume(): void;
+}): Pick<Required<ByteQueueOptions>, "onFull" | "onDrained"> {
+  let full = 0;
+  return {
+    onFull() {
+      if (++full === 1) connection.pause();
+    },
+    onDrained() {
+      if (--full === 0) connection.resume();
+    },
+  };
+}
+
 /**
  * Bytes between an event that brings them and a reader that takes its time. One reader.
  *

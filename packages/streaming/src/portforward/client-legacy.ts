@@ -2,7 +2,7 @@ import { ByteQueue } from "../byte-queue.ts";
 import type { ByteSink } from "../bytes.ts";
 import { ProtocolError, StreamError } from "../errors.ts";
 import type { DialTarget } from "../upgrade/types.ts";
-import { sendMessage } from "../websocket/channel-sink.ts";
+import { channelSink, type Wire } from "../websocket/channel-sink.ts";
 import { decodeMessage } from "../websocket/channels.ts";
 import type { WebSocketConnection } from "../websocket/connection.ts";
 import { dialWebSocket } from "../websocket/dial.ts";
@@ -81,7 +81,7 @@ function openConnection(connection: WebSocketConnection, port: number): Forwarde
       else source.end();
     },
   });
-  return { source, sink: sinkOf(connection, base64), error: error.said };
+  return { source, sink: dataSink({ connection, base64 }), error: error.said };
 }
 
 /** Takes the port off the front of a channel, however it is cut, and hands on the rest. Throws ProtocolError 1002 when it is another's. */
@@ -97,23 +97,14 @@ function prefixed(port: number, next: { push(bytes: Uint8Array): void }): (bytes
   };
 }
 
-function sinkOf(connection: WebSocketConnection, base64: boolean): ByteSink {
-  const size = base64 ? (maxMessage / 4) * 3 : maxMessage;
-  let closed = false;
+function dataSink(wire: Wire): ByteSink {
+  const channel = channelSink(wire, dataChannel, { maxMessage });
   return {
-    async write(chunk) {
-      for (let offset = 0; offset < chunk.byteLength; offset += size) {
-        if (closed) throw new StreamError("lost", "the connection is closed for writing");
-        for (let wait = connection.room(); wait; wait = connection.room()) await wait;
-        sendMessage({ connection, base64 }, dataChannel, chunk.subarray(offset, offset + size));
-      }
-    },
-    async close() {
-      closed = true;
-    },
+    write: channel.write,
+    close: channel.close,
     async abort() {
-      closed = true;
-      connection.close(1000);
+      await channel.close();
+      wire.connection.close(1000);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { ByteQueue } from "../byte-queue.ts";
+import { ByteQueue, pausing } from "../byte-queue.ts";
 import { ProtocolError } from "../errors.ts";
 import { plainRefusal, refused } from "../upgrade/accept.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
@@ -87,14 +87,6 @@ export async function acceptLegacy(
 }
 
 function inputs(connection: WebSocketConnection, count: number): ByteQueue[] {
-  let full = 0;
-  const change = (by: 1 | -1) => {
-    full += by;
-    if (full === 0) connection.resume();
-    else if (full === 1 && by === 1) connection.pause();
-  };
-  return Array.from(
-    { length: count },
-    () => new ByteQueue({ limit: queueBytes, onFull: () => change(1), onDrained: () => change(-1) }),
-  );
+  const whileFull = pausing(connection);
+  return Array.from({ length: count }, () => new ByteQueue({ limit: queueBytes, ...whileFull }));
 }

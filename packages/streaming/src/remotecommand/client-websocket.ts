@@ -1,11 +1,10 @@
-import { ByteQueue } from "../byte-queue.ts";
+import { ByteQueue, pausing } from "../byte-queue.ts";
 import type { ByteSink } from "../bytes.ts";
 import { ProtocolError, StreamError } from "../errors.ts";
 import type { Receiver } from "../spdy/stream.ts";
 import type { DialTarget } from "../upgrade/types.ts";
-import { sendMessage } from "../websocket/channel-sink.ts";
+import { channelSink, type Wire, writeMessage } from "../websocket/channel-sink.ts";
 import { Channel, closeSignal, decodeMessage } from "../websocket/channels.ts";
-import type { WebSocketConnection } from "../websocket/connection.ts";
 import { dialWebSocket } from "../websocket/dial.ts";
 import { sessionStatus, track } from "./client-status.ts";
 import { featuresOf, Protocol } from "./protocols.ts";
@@ -34,14 +33,9 @@ export async function openOverWebSocket(target: DialTarget, options: OpenOptions
   const { base64 } = featuresOf(connection.protocol);
   const errorEnded = Promise.withResolvers<void>();
   const reader = new StatusReader(connection.protocol, errorEnded.resolve);
-  const queue = () => new ByteQueue({ limit: queueBytes, onFull: () => block(1), onDrained: () => block(-1) });
+  const whileFull = pausing(connection);
+  const queue = () => new ByteQueue({ limit: queueBytes, ...whileFull });
   const [stdout, stderr] = [options.stdout && queue(), options.stderr && !options.tty && queue()];
-  let blocked = 0;
-  const block = (change: 1 | -1) => {
-    blocked += change;
-    if (blocked === 0) connection.resume();
-    else if (change === 1 && blocked === 1) connection.pause();
-  };
   const receivers = new Map<number, Receiver>([[Channel.error, reader]]);
   const outputs = (
     [
@@ -84,7 +78,7 @@ export async function openOverWebSocket(target: DialTarget, options: OpenOptions
     ...(stdout && { stdout }),
     ...(stderr && { stderr }),
     async resize(size) {
-      if (options.tty) await send({ connection, base64 }, Channel.resize, encodeSize(size));
+      if (options.tty) await writeMessage({ connection, base64 }, Channel.resize, encodeSize(size));
     },
     status,
     async [Symbol.asyncDispose]() {
@@ -93,40 +87,24 @@ export async function openOverWebSocket(target: DialTarget, options: OpenOptions
   };
 }
 
-interface Wire {
-  connection: WebSocketConnection;
-  base64: boolean;
-}
-
-/** Sends one message when there is room for it. */
-async function send({ connection, base64 }: Wire, channel: number, bytes: Uint8Array): Promise<void> {
-  for (let wait = connection.room(); wait; wait = connection.room()) await wait;
-  sendMessage({ connection, base64 }, channel, bytes);
-}
-
 function stdinSink(wire: Wire, giveUp: () => void): ByteSink {
-  const { connection, base64 } = wire;
-  const { closeSignal: canClose } = featuresOf(connection.protocol);
-  const size = base64 ? (maxMessage / 4) * 3 : maxMessage;
+  const { protocol } = wire.connection;
+  const channel = channelSink(wire, Channel.stdin, { maxMessage });
   let closed = false;
   return {
-    async write(chunk) {
-      for (let offset = 0; offset < chunk.byteLength; offset += size) {
-        if (closed) throw new StreamError("lost", "stdin is closed for writing");
-        const piece = chunk.byteLength <= size ? chunk : chunk.subarray(offset, offset + size);
-        await send(wire, Channel.stdin, piece);
-      }
-    },
+    write: channel.write,
     async close() {
       if (closed) return;
       closed = true;
-      if (!canClose) {
-        throw new StreamError("protocol", `${connection.protocol || Protocol.v1} cannot tell the end of stdin`);
+      await channel.close();
+      if (!featuresOf(protocol).closeSignal) {
+        throw new StreamError("protocol", `${protocol || Protocol.v1} cannot tell the end of stdin`);
       }
-      await send(wire, closeSignal, Uint8Array.of(Channel.stdin));
+      await writeMessage(wire, closeSignal, Uint8Array.of(Channel.stdin));
     },
     async abort() {
       closed = true;
+      await channel.close();
       giveUp();
     },
   };

@@ -3,8 +3,14 @@ import { StreamError } from "../errors.ts";
 import type { WebSocketConnection } from "./connection.ts";
 import { Opcode } from "./frame.ts";
 
-/** A message of output. Every client reassembles; what counts is the number of system calls. */
-const maxMessage = 64 * 1024;
+/** Bytes of a message of output, base64 apart. Every client reassembles; what counts is the number of system calls. */
+const maxOutput = 64 * 1024;
+
+/** A WebSocket whose messages begin with a channel. */
+export interface Wire {
+  connection: WebSocketConnection;
+  base64: boolean;
+}
 
 export interface ChannelSink extends ByteSink {
   /** Queues one message, whether or not there is room. */
@@ -12,11 +18,7 @@ export interface ChannelSink extends ByteSink {
 }
 
 /** Queues one message of a channel: its byte and the payload, or its digit and the payload's base64, as a text. */
-export function sendMessage(
-  { connection, base64 }: { connection: WebSocketConnection; base64: boolean },
-  channel: number,
-  bytes: Uint8Array,
-): void {
+function sendMessage({ connection, base64 }: Wire, channel: number, bytes: Uint8Array): void {
   if (base64) {
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
     connection.send(Buffer.from(text), { prefix: 0x30 + channel, opcode: Opcode.text });
@@ -25,20 +27,27 @@ export function sendMessage(
   }
 }
 
-/** Writes one channel of a server. There is no message to close one: the end of all is the close of the connection. */
-export function channelSink(
-  { connection, base64 }: { connection: WebSocketConnection; base64: boolean },
-  channel: number,
-): ChannelSink {
+/** Sends one message of a channel when there is room for it. Rejects once the connection is closed. */
+export async function writeMessage(wire: Wire, channel: number, bytes: Uint8Array): Promise<void> {
+  const { connection } = wire;
+  for (let wait = connection.room(); wait; wait = connection.room()) await wait;
+  sendMessage(wire, channel, bytes);
+}
+
+/**
+ * Writes one channel, in messages of at most `maxMessage` bytes behind the channel's. Its close says nothing: the end of all is
+ * the close of the connection.
+ */
+export function channelSink(wire: Wire, channel: number, { maxMessage = maxOutput } = {}): ChannelSink {
+  const { connection, base64 } = wire;
+  const size = base64 ? (maxMessage / 4) * 3 : maxMessage;
   let closed = false;
-  const send = (bytes: Uint8Array) => sendMessage({ connection, base64 }, channel, bytes);
   return {
-    send,
+    send: (bytes) => sendMessage(wire, channel, bytes),
     async write(chunk) {
-      for (let offset = 0; offset < chunk.byteLength; offset += maxMessage) {
+      for (let offset = 0; offset < chunk.byteLength; offset += size) {
         if (closed) throw new StreamError("lost", "the stream is closed for writing");
-        for (let wait = connection.room(); wait; wait = connection.room()) await wait;
-        send(chunk.byteLength <= maxMessage ? chunk : chunk.subarray(offset, offset + maxMessage));
+        await writeMessage(wire, channel, chunk.byteLength <= size ? chunk : chunk.subarray(offset, offset + size));
       }
     },
     async close() {
