@@ -6,6 +6,7 @@ import { endWith, refuseUpgrade } from "../upgrade/accept.ts";
 import { requestUpgrade, type UpgradeAnswered } from "../upgrade/dial.ts";
 import { dialErrorText } from "../upgrade/dial-error.ts";
 import type { DialTarget, UpgradeRequest } from "../upgrade/types.ts";
+import { offeredProtocols } from "../websocket/accept.ts";
 import type { BackendInfo, ProxyOptions } from "./types.ts";
 
 /** Milliseconds that handing a refusal on may take. */
@@ -14,22 +15,18 @@ const relayMs = 10_000;
 /** Headers that are for this hop alone: connection management, and who the caller said or proved to be. */
 const dropped =
   /^(host|authorization|proxy-.*|cookie|content-length|transfer-encoding|keep-alive|te|trailer|x-remote-.*|impersonate-.*)$/;
-/** A bearer token among the subprotocols of a browser's WebSocket. */
-const bearer = /^base64url\.bearer\.authorization\.k8s\.io\./;
 
 type Headers = Record<string, string | string[]>;
 
 /** The headers of a client's request as the next hop may see them, the target's own over them. */
-export function forwardedHeaders({ request, socket }: UpgradeRequest, target: DialTarget): Headers {
+export function forwardedHeaders(upgrade: UpgradeRequest, target: DialTarget): Headers {
+  const { request, socket } = upgrade;
   const headers: Headers = {};
   for (const [name, values] of Object.entries(request.headersDistinct)) {
     if (values && !dropped.test(name)) headers[name] = values;
   }
-  const protocols = request.headersDistinct["sec-websocket-protocol"]?.flatMap((line) =>
-    line.split(",").map((name) => name.trim()),
-  );
-  const offered = protocols?.filter((name) => name !== "" && !bearer.test(name));
-  if (offered && offered.length > 0) headers["sec-websocket-protocol"] = offered.join(", ");
+  const offered = offeredProtocols(upgrade);
+  if (offered.length > 0) headers["sec-websocket-protocol"] = offered.join(", ");
   else delete headers["sec-websocket-protocol"];
   const from = "remoteAddress" in socket && typeof socket.remoteAddress === "string" ? [socket.remoteAddress] : [];
   const chain = [...(request.headersDistinct["x-forwarded-for"] ?? []), ...from];
