@@ -52,7 +52,12 @@ export async function openScreen({ columns = 90, rows = 28 } = {}, env: NodeJS.P
       await rm(socket, { force: true });
     },
   };
-  await screen.type("PS1='here$ '; clear", "Enter"); // some shells take none from the environment
-  await screen.shows(/^here\$ *\n*$/);
+  try {
+    await screen.type("PS1='here$ '; clear", "Enter"); // some shells take none from the environment
+    await screen.shows(/^here\$ *\n*$/);
+  } catch (error) {
+    await screen[Symbol.asyncDispose]();
+    throw error;
+  }
   return screen;
 }
