@@ -116,7 +116,8 @@ export function dialFailure(cause: unknown, url: URL): Error {
   return new Error(`error dialing backend: ${why}`, { cause });
 }
 
-function addresses(socket: Duplex): Partial<BackendInfo> {
+/** The two ends of a connection, where it is one of a network. */
+export function addresses(socket: Duplex): Partial<BackendInfo> {
   const { localAddress, localPort, remoteAddress, remotePort } = socket as Duplex & Partial<BackendInfo>;
   return { localAddress, localPort, remoteAddress, remotePort };
 }

@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import { StreamError } from "../errors.ts";
 
 /** Milliseconds of a peer's silence where we have something for it, where nothing else is said. */
-export const defaultPeerTimeoutMs = 30_000;
+const defaultTimeoutMs = 30_000;
 /** The longest time between two looks, milliseconds. */
 const longestLookMs = 2000;
 /** Milliseconds for which the kernel asks an idle peer, ten times, before it gives up: libuv's figures. */
@@ -29,7 +29,8 @@ let timer: NodeJS.Timeout | undefined;
 let looking = false;
 
 /**
- * Gives a TCP or TLS connection up, by destroying it with a StreamError, when its peer has acknowledged nothing for `timeoutMs`.
+ * Gives a TCP or TLS connection up, by destroying it with a StreamError, when its peer has acknowledged nothing for `timeoutMs`
+ * (30 s where it is undefined).
  *
  * So it does with one that its peer has reset: who does not read, because the other side does not, is told by nobody.
  *
@@ -39,7 +40,7 @@ let looking = false;
  * connection is not watched. A closed window is probed at growing intervals of up to two minutes: who vanishes behind one that has been
  * closed for long is given up after the second of them.
  */
-export function watchPeer(stream: Duplex, timeoutMs: number): Disposable {
+export function watchPeer(stream: Duplex, timeoutMs = defaultTimeoutMs): Disposable {
   const socket = stream as Socket;
   const key = timeoutMs > 0 ? keyOf(socket) : undefined;
   if (key === undefined) return { [Symbol.dispose]: () => {} };
@@ -76,7 +77,7 @@ async function look(): Promise<void> {
     });
     if (silent.length > 0) judge(silent, await readTables());
   } catch {
-    // No /proc: TCP's own patience is what is left.
+    // No /proc, or another form of it: TCP's own patience is what is left.
   } finally {
     looking = false;
   }
@@ -105,8 +106,10 @@ function keyOf({ localPort, remoteAddress, remotePort }: Socket): string | undef
 }
 
 async function readTables(): Promise<Map<string, number>> {
-  const tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
-  const texts = await Promise.all(tables.map((path) => readFile(path, "latin1").catch(() => "")));
+  const texts = await Promise.all([
+    readFile("/proc/self/net/tcp", "latin1"),
+    readFile("/proc/self/net/tcp6", "latin1").catch(() => ""), // a kernel without IPv6 has none
+  ]);
   return new Map(texts.flatMap((text) => [...parseTCPTable(text)]));
 }
 

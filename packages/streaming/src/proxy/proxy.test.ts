@@ -279,6 +279,14 @@ describe("a backend that does not upgrade", () => {
   });
 });
 
+it("ends a translated session that nobody uses, after its own idle timeout", { timeout: 10_000 }, async () => {
+  await using last = await backend((session) => once(session.signal, "abort"));
+  await using middle = await hop(last.url, { idleTimeoutMs: 100 });
+  await using session = await openRemoteCommand({ url: middle.url }, { ...streams, transports: ["websocket"] });
+  const { reason, code } = await session.status;
+  assert.deepEqual({ reason, code }, { reason: "Timeout", code: 504 });
+});
+
 it("keeps who the caller is to itself", async () => {
   const seen: UpgradeRequest[] = [];
   await using last = await backend((session) => session.finish(exitStatus(0)), seen);

@@ -7,7 +7,7 @@ import type { UpgradeRequest } from "../upgrade/types.ts";
 import { acceptWebSocket, offeredProtocols } from "../websocket/accept.ts";
 import { tunnelTransport } from "../websocket/tunnel.ts";
 import { askBackend, forwardedHeaders, headOf } from "./backend.ts";
-import { defaultPeerTimeoutMs, watchPeer } from "./peer-watch.ts";
+import { watchPeer } from "./peer-watch.ts";
 import { type SpliceOptions, splice } from "./splice.ts";
 import { translate } from "./translate.ts";
 import type { BackendInfo, ProxyOptions } from "./types.ts";
@@ -24,7 +24,7 @@ export async function proxyUpgrade(upgrade: UpgradeRequest, options: ProxyOption
   const way = wayOf(upgrade, options);
   options.log.at(4, "proxying an upgrade", { way, backend: options.target.url.origin });
   if (way === "translate") {
-    using _client = watchPeer(upgrade.socket, options.peerTimeoutMs ?? defaultPeerTimeoutMs);
+    using _client = watchPeer(upgrade.socket, options.peerTimeoutMs);
     return await translate(upgrade, options);
   }
   if (way === "tunnel") return leaveTunnel(upgrade, options);
@@ -56,8 +56,8 @@ async function spliceThrough(upgrade: UpgradeRequest, options: ProxyOptions): Pr
   const client = socketTransport(socket, head);
   client.write([Buffer.from(`${headOf(answer.response)}\r\n`, "latin1")]);
   const backend = socketTransport(answer.socket, answer.head);
-  using _client = watchPeer(socket, options.peerTimeoutMs ?? defaultPeerTimeoutMs);
-  using _backend = watchPeer(answer.socket, options.peerTimeoutMs ?? defaultPeerTimeoutMs);
+  using _client = watchPeer(socket, options.peerTimeoutMs);
+  using _backend = watchPeer(answer.socket, options.peerTimeoutMs);
   await splice(client, backend, spliceOptions(options));
 }
 
@@ -95,8 +95,8 @@ async function leaveTunnel(upgrade: UpgradeRequest, options: ProxyOptions): Prom
   const backend = socketTransport(answer.socket, answer.head);
   try {
     const connection = await acceptWebSocket(upgrade, [tunnelProtocol(String(chosen))], { pingMs: 0 });
-    using _client = watchPeer(upgrade.socket, options.peerTimeoutMs ?? defaultPeerTimeoutMs);
-    using _backend = watchPeer(answer.socket, options.peerTimeoutMs ?? defaultPeerTimeoutMs);
+    using _client = watchPeer(upgrade.socket, options.peerTimeoutMs);
+    using _backend = watchPeer(answer.socket, options.peerTimeoutMs);
     await splice(tunnelTransport(connection), backend, spliceOptions(options));
   } finally {
     backend.destroy();

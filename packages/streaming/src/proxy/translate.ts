@@ -1,12 +1,14 @@
 import { exitCode, exitStatus, internalError, type Status } from "@hawser/api";
 import { type ByteSink, type ByteSource, copy } from "../bytes.ts";
 import { UpgradeError } from "../errors.ts";
-import { openOverSpdy } from "../remotecommand/client-spdy.ts";
-import { Protocol } from "../remotecommand/protocols.ts";
+import { speakSpdy } from "../remotecommand/client-spdy.ts";
+import { Protocol, spdyClientProtocols } from "../remotecommand/protocols.ts";
 import { acceptRemoteCommand } from "../remotecommand/server.ts";
 import type { ClientSession, ServerSession } from "../remotecommand/types.ts";
+import { dialSpdy } from "../spdy/handshake.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
-import { dialFailure } from "./backend.ts";
+import { addresses, dialFailure } from "./backend.ts";
+import { watchPeer } from "./peer-watch.ts";
 import type { ProxyOptions } from "./types.ts";
 
 /**
@@ -16,16 +18,22 @@ import type { ProxyOptions } from "./types.ts";
  */
 export async function translate(
   upgrade: UpgradeRequest,
-  { target, streams, onBackend, log }: ProxyOptions,
+  { target, streams, onBackend, peerTimeoutMs, idleTimeoutMs, log }: ProxyOptions,
 ): Promise<void> {
   if (!streams) throw new TypeError("a translation needs to know its streams");
-  await using session = await acceptRemoteCommand(upgrade, { ...streams, protocols: [Protocol.v5] });
+  await using session = await acceptRemoteCommand(upgrade, {
+    ...streams,
+    protocols: [Protocol.v5],
+    ...(idleTimeoutMs !== undefined && { idleTimeoutMs }),
+  });
   try {
     const signal = anySignal(target.signal, session.signal);
-    await using backend = await openOverSpdy({ ...target, signal }, streams).catch((cause: unknown) => {
+    const dialled = await dialSpdy({ ...target, signal }, spdyClientProtocols).catch((cause: unknown) => {
       throw cause instanceof UpgradeError ? cause : dialFailure(cause, target.url);
     });
-    onBackend?.({ way: "translate", statusCode: 101 });
+    onBackend?.({ way: "translate", statusCode: 101, ...addresses(dialled.socket) });
+    using _backend = watchPeer(dialled.socket, peerTimeoutMs);
+    await using backend = speakSpdy(dialled, streams);
     await session.finish(await join(session, backend));
   } catch (error) {
     if (error instanceof UpgradeError) onBackend?.({ way: "translate", statusCode: error.statusCode });

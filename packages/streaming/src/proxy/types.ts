@@ -24,7 +24,10 @@ export interface ProxyOptions {
   onBackend?(info: BackendInfo): void;
   /** Milliseconds a peer may leave what we sent unacknowledged until it counts as gone: 30 s where absent, 0 for TCP's own patience. */
   peerTimeoutMs?: number;
-  /** Milliseconds without a byte either way, pings included, until both connections are dropped. 0, or absent: never. */
+  /**
+   * Milliseconds without a byte either way, pings included, until both connections are dropped. 0, or absent: never. A translated
+   * session ends as its server's does: pings do not count, it is told by a Status, and absent means 4 hours.
+   */
   idleTimeoutMs?: number;
   log: Logger;
 }

@@ -1,5 +1,5 @@
 import { SpdyConnection } from "../spdy/connection.ts";
-import { dialSpdy } from "../spdy/handshake.ts";
+import { dialSpdy, type SpdyUpgrade } from "../spdy/handshake.ts";
 import type { SpdyStream } from "../spdy/stream.ts";
 import type { DialTarget } from "../upgrade/types.ts";
 import { sessionStatus, track } from "./client-status.ts";
@@ -8,14 +8,18 @@ import { encodeSize } from "./resize.ts";
 import { StatusReader } from "./status.ts";
 import type { ClientSession, OpenOptions } from "./types.ts";
 
+/** Dials a remote command over SPDY. Throws as dialSpdy does. */
+export async function openOverSpdy(target: DialTarget, options: OpenOptions): Promise<ClientSession> {
+  return speakSpdy(await dialSpdy(target, options.protocols ?? spdyClientProtocols), options);
+}
+
 /**
- * A remote command over SPDY. All streams are asked for at once: none needs the answer for the one before.
+ * A remote command over a SPDY connection. All streams are asked for at once: none needs the answer for the one before.
  * What is written waits for its stream's reply, since real servers drop what comes earlier.
  *
  * Source: kubernetes/client-go tools/remotecommand/v2.go to v5.go
  */
-export async function openOverSpdy(target: DialTarget, options: OpenOptions): Promise<ClientSession> {
-  const { transport, protocol: agreed } = await dialSpdy(target, options.protocols ?? spdyClientProtocols);
+export function speakSpdy({ transport, protocol: agreed }: SpdyUpgrade, options: OpenOptions): ClientSession {
   const protocol = agreed || Protocol.v1; // a server that names none speaks the first
   const connection = new SpdyConnection(transport, {
     role: "client",

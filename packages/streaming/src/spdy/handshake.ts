@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
 import { UpgradeError } from "../errors.ts";
 import { socketTransport, type Transport } from "../transport.ts";
 import { plainRefusal, refused, responseHead, upgradeKind } from "../upgrade/accept.ts";
@@ -59,8 +60,11 @@ function negotiate({ headers }: IncomingMessage, server: readonly string[]): str
   return plainRefusal(403, `unable to upgrade: ${message}`, { "X-Accepted-Stream-Protocol-Versions": [...server] });
 }
 
-/** Dials a SPDY upgrade, offering the protocols most preferred first. Throws as dialUpgrade does. */
-export async function dialSpdy(target: DialTarget, protocols: readonly string[]): Promise<SpdyUpgrade> {
+/** Dials a SPDY upgrade, offering the protocols most preferred first. `socket` is what the transport goes over. Throws as dialUpgrade does. */
+export async function dialSpdy(
+  target: DialTarget,
+  protocols: readonly string[],
+): Promise<SpdyUpgrade & { socket: Duplex }> {
   const headers = { ...target.headers, Connection: "Upgrade", Upgrade: "SPDY/3.1", [protocolHeader]: [...protocols] };
   const answer = await dialUpgrade({ ...target, headers, method: "POST" });
   const upgrade = answer.headers.upgrade?.toLowerCase() ?? "";
@@ -77,5 +81,5 @@ export async function dialSpdy(target: DialTarget, protocols: readonly string[])
       body: "",
     });
   }
-  return { transport: socketTransport(answer.socket, answer.head), protocol };
+  return { transport: socketTransport(answer.socket, answer.head), protocol, socket: answer.socket };
 }
