@@ -171,17 +171,17 @@ export class Unpacker {
     if (!writing) return;
     const { files } = this.#options;
     const { handle, directory, temporary, name, entry } = writing;
+    await handle.truncate(writing.sparse?.realSize ?? entry.header.size); // its end may be a hole
+    await this.#preserveFile(handle, entry);
+    // From here on abort() has nothing to do with it: a descriptor that is closed twice may be another's by then.
+    this.#writing = undefined;
     try {
-      await handle.truncate(writing.sparse?.realSize ?? entry.header.size); // its end may be a hole
-      await this.#preserveFile(handle, entry);
-    } finally {
       await handle.close();
-    }
-    await files.rename(at(directory, temporary), at(directory, name)).catch(async (error: unknown) => {
+      await files.rename(at(directory, temporary), at(directory, name));
+    } catch (error) {
       await files.unlink(at(directory, temporary)).catch(() => {});
       throw error;
-    });
-    this.#writing = undefined;
+    }
     this.#result.files++;
   }
 
