@@ -5,6 +5,7 @@ import {
   hasCode,
   localDirectory,
   localFiles,
+  shown,
   type TarEntry,
   type TarEvent,
   type Unpacked,
@@ -55,7 +56,7 @@ export async function openDestination(options: DestinationOptions): Promise<Dest
   let name = base;
   const begin = async ({ header }: TarEntry): Promise<Unpacker> => {
     const isRoot = depthOf(header.name) === depthOf(base);
-    if (isRoot && header.type === "2") throw new RootLink(Buffer.from(header.linkname, "latin1").toString("utf8"));
+    if (isRoot && header.type === "2") throw new RootLink(shown(header.linkname));
     const isDirectory = !isRoot || header.type === "5";
     if (isRoot && header.type === "0") total = header.size;
     const place = await placeOf(there?.isDirectory() && !isDirectory ? join(to, base) : to);
@@ -128,13 +129,13 @@ function contentDestination(output: Output, { base, onProgress }: DestinationOpt
     async take(event) {
       if (event.type === "entry") {
         const { type, name, linkname, size } = event.entry.header;
-        if (total === undefined && type === "2") throw new RootLink(Buffer.from(linkname, "latin1").toString("utf8"));
+        if (total === undefined && type === "2") throw new RootLink(shown(linkname));
         const isOne = total === undefined && type === "0" && depthOf(name) === depthOf(base);
         if (!isOne) throw new CopyError("kind", `${base} is not a single file: it has no content for a stream`);
         total = size;
       } else {
         // A view on what the decoder holds: the output may keep it.
-        await writer.write(Uint8Array.from(event.bytes));
+        await writer.write(new Uint8Array(event.bytes));
         bytes += event.bytes.length;
       }
       onProgress?.({ bytes, total, name: base });

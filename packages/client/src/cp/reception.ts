@@ -1,5 +1,5 @@
 import { TarDecoder, TarError, type TarEvent } from "@hawser/tar";
-import { CopyError } from "./types.ts";
+import { changedError } from "./remote.ts";
 
 /** The end of what was received that is asked for once more after a loss, to see that it is the same archive, bytes. */
 const overlapSize = 64 * 1024;
@@ -51,10 +51,7 @@ export class Reception {
     chunk = chunk.subarray(skipped);
     const known = chunk.subarray(0, this.#expected.length);
     if (!known.equals(this.#expected.subarray(0, known.length))) {
-      throw new CopyError(
-        "changed",
-        "the files changed while they were copied: the copy cannot go on where it broke off",
-      );
+      throw changedError();
     }
     this.#expected = this.#expected.subarray(known.length);
     chunk = chunk.subarray(known.length);

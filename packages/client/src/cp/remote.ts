@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { StatusError } from "@hawser/api";
 import { StreamError, UpgradeError } from "@hawser/streaming";
 import type { KubeClient } from "../client.ts";
@@ -81,8 +82,13 @@ export function exitError(exitCode: number): CopyError {
   return new CopyError("exit", `command terminated with exit code ${exitCode}`, { exitCode });
 }
 
+export function changedError(): CopyError {
+  const message = "the files changed while they were copied: the copy cannot go on where it broke off";
+  return new CopyError("changed", message);
+}
+
 /** Whether the connection is to blame, so that another one may do better. */
-export function isLoss(error: unknown): boolean {
+function isLoss(error: unknown): boolean {
   if (error instanceof StreamError) return error.kind !== "protocol";
   if (error instanceof ConnectionError) return error.kind !== "tls";
   if (error instanceof CopyError) return error.code === "truncated";
@@ -110,20 +116,7 @@ export class Retries {
     if (!isLoss(cause) || (retries >= 0 && this.#attempt >= retries)) throw cause;
     const retry: CopyRetry = { attempt: ++this.#attempt, retries, offset, cause };
     onRetry?.(retry);
-    await pause(Math.min(maxPause, 100 * 2 ** Math.min(retry.attempt, 10)), signal);
+    const pause = Math.min(maxPause, 100 * 2 ** Math.min(retry.attempt, 10));
+    await delay(pause, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
   }
-}
-
-function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", onAbort);
-      resolve();
-    }, milliseconds);
-    signal?.addEventListener("abort", onAbort, { once: true });
-  });
 }

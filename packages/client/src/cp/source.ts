@@ -13,7 +13,7 @@ import {
   shown,
 } from "@hawser/tar";
 import { stoppable } from "../input.ts";
-import { bufferOf } from "./remote.ts";
+import { bufferOf, changedError } from "./remote.ts";
 import { type CopyContent, CopyError, type CopyResult, type CopyToOptions } from "./types.ts";
 
 /** What is sent: it can be packed again where it comes from files. */
@@ -84,10 +84,7 @@ export async function fileSource(path: string, { onProgress, onWarning, retries 
         done += current.size;
         current = { name: shown(name), size, sent: 0, begun: left };
         if (index === from?.index && from.mark >= 0 && mark !== from.mark) {
-          throw new CopyError(
-            "changed",
-            "the files changed while they were copied: the copy cannot go on where it broke off",
-          );
+          throw changedError();
         }
         if (retries && !left) count.entries.push({ index, name, type, size, before: done, mark });
         mark = marked(mark, `${name}\0${type === "5" ? "" : `${size}\0${mtime}`}`);

@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { archiveCommandLine } from "@hawser/tar";
+import { archiveCommandLine, shown } from "@hawser/tar";
 import type { KubeClient } from "../client.ts";
 import { argument } from "./paths.ts";
 import { exitError, noTar, type RemoteResult, Retries, runRemote } from "./remote.ts";
@@ -28,7 +28,7 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
     const named = countLines();
     try {
       if (from && half && way === "tar") {
-        const remote = posix.join(target.directory, Buffer.from(from.name, "latin1").toString("utf8"));
+        const remote = posix.join(target.directory, shown(from.name));
         const local = source.pathOf(from.name, target.base);
         if (await resumeFile(client, options, { local, remote, size: from.size })) from = after(from);
         half = false;
@@ -101,11 +101,14 @@ async function targetOf(
   const path = posix.normalize(options.path).replace(/(?<=.)\/+$/, "");
   const late = AbortSignal.timeout(lookPatience);
   const signal = options.signal ? AbortSignal.any([options.signal, late]) : late;
-  let { exitCode, missing } = await runRemote(client, options, ["test", "-d", path], { signal });
-  if (missing) {
-    const look = archiveCommandLine({ verb: "is-directory", path });
-    ({ exitCode, missing } = await runRemote(client, options, look, { signal }));
-  }
+  const ask = (command: string[]) =>
+    runRemote(client, options, command, { signal }).catch((cause: unknown) => {
+      if (cause !== late.reason) throw cause;
+      const message = `the container has not said within ${lookPatience / 1000} s whether ${path} is a directory`;
+      throw new CopyError("stuck", message, { cause });
+    });
+  let { exitCode, missing } = await ask(["test", "-d", path]);
+  if (missing) ({ exitCode } = await ask(archiveCommandLine({ verb: "is-directory", path })));
   if (exitCode === 0) return { directory: path, base };
   return { directory: posix.dirname(path), base: posix.basename(path) };
 }
