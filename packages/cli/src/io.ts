@@ -21,9 +21,10 @@ export interface IO {
 
 export type { TerminalSize };
 
-/** Writes, and waits for room when there is none. */
+/** Writes, and waits for room when there is none. Throws the stream's error, also when it has failed or was closed before. */
 export async function write(stream: Writable, text: string | Uint8Array): Promise<void> {
   if (text.length === 0) return;
+  if (stream.destroyed) throw stream.errored ?? new Error("the output was closed"); // it would emit nothing any more
   if (stream.write(text)) return;
   await new Promise<void>((resolve, reject) => {
     const onDrain = () => done();

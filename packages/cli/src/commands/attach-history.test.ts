@@ -43,3 +43,13 @@ it("HistoryGate shows the log, then what the session has beyond it", async () =>
   assert.equal(String(stdout.read()), "one\ntwo\nthree\nfour\nfive\n");
   assert.equal(stderr.read(), null);
 });
+
+it("HistoryGate keeps nobody waiting when an output fails", async () => {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const gate = new HistoryGate({ stdout, stderr });
+  await gate.stdout.write(new Uint8Array(1024 * 1024));
+  const waits = assert.rejects(gate.stdout.write(bytes("more")), /gone/);
+  stdout.on("error", () => {}).destroy(new Error("gone"));
+  await assert.rejects(gate.release(bytes("log")), /gone/);
+  await waits;
+});

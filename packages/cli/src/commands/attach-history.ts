@@ -36,18 +36,23 @@ export class HistoryGate {
     this.#held.push({ to, chunk });
   }
 
-  /** `log` is what the container's log had when the session was already open; empty where it is not known. */
+  /** `log` is what the container's log had when the session was already open; empty where it is not known. Throws what an output does. */
   async release(log: Uint8Array): Promise<void> {
-    if (!this.#held) return;
-    await write(this.#stdout, log);
-    let common = overlap(log, Buffer.concat(this.#held.map(({ chunk }) => chunk)));
-    for (let next = this.#held.shift(); next; next = this.#held.shift()) {
-      const skip = Math.min(common, next.chunk.length);
-      common -= skip;
-      await write(next.to, next.chunk.subarray(skip));
+    const held = this.#held;
+    if (!held) return;
+    try {
+      await write(this.#stdout, log);
+      let common = overlap(log, Buffer.concat(held.map(({ chunk }) => chunk)));
+      for (let next = held.shift(); next; next = held.shift()) {
+        const skip = Math.min(common, next.chunk.length);
+        common -= skip;
+        await write(next.to, next.chunk.subarray(skip));
+      }
+    } finally {
+      // Also where an output has failed: who waits here writes to it, and is told.
+      this.#held = undefined;
+      this.#opened.resolve();
     }
-    this.#held = undefined;
-    this.#opened.resolve();
   }
 }
 

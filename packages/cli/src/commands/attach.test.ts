@@ -76,6 +76,22 @@ describe("hawser attach", () => {
     }
   });
 
+  it("fails when its terminal does, and leaves it as it was", async () => {
+    const arrived = Promise.withResolvers<void>();
+    await using server = await fakeApi({
+      pods: [shell],
+      async session(session) {
+        for await (const _ of session.stdin ?? []) arrived.resolve();
+      },
+    });
+    const { result, terminal } = commandLine(["attach", "shell", "-it"], { server: server.url, terminal: true });
+    terminal.stdin.write("ls");
+    await arrived.promise;
+    terminal.stdin.destroy(new Error("the line is dead"));
+    const { code, stderr } = await result;
+    assert.deepEqual([code, stderr, terminal.modes], [1, `${prompt}error: the line is dead\n`, [true, false]]);
+  });
+
   it("says that the container has no terminal", async () => {
     await using server = await fakeApi({ pods: [pod("web")], session: (session) => session.finish(exitStatus(0)) });
     const { result, terminal } = commandLine(["attach", "web", "-it"], { server: server.url, terminal: true });

@@ -104,7 +104,8 @@ export async function attachTo(context: Context, target: AttachTarget): Promise<
       raw && detachKeys.length > 0
         ? new DetachFilter(detachKeys, () => left.abort(new Detached("detached")))
         : undefined;
-    if (keys) io.stdin.pipe(keys);
+    const onLost = (error: Error) => keys?.destroy(error);
+    if (keys) io.stdin.on("error", onLost).pipe(keys); // which alone does not pass errors on
     let released: Promise<void> | undefined;
     try {
       await run(client, {
@@ -126,7 +127,7 @@ export async function attachTo(context: Context, target: AttachTarget): Promise<
     } catch (error) {
       if (!(error instanceof Detached)) throw error;
     } finally {
-      if (keys) io.stdin.unpipe(keys).pause();
+      if (keys) io.stdin.off("error", onLost).unpipe(keys).pause();
       await released;
     }
   };
