@@ -83,6 +83,7 @@ export class ContainerStarter {
     this.#retryAt.delete(name);
     const image = this.#images.get(name) ?? puller.ensure(pod, what.container, signal);
     this.#images.delete(name);
+    image.catch(() => undefined); // startContainer reports it, though not at once
     const target = what.target ? view.containers.get(what.target)?.[0] : undefined;
     const inputs = {
       sandboxId: sandbox.id,
