@@ -84,7 +84,7 @@ it("cp passes tar's words and exit code on, and says nothing when all is well", 
   }
 });
 
-it("cp ends with 255 when the session breaks off, after its retries", async () => {
+it("cp ends with 255 and where it broke off when the session does, after its retries", async () => {
   const session = async (each: ServerSession) => {
     await each.stdout?.write(Buffer.alloc(100));
     throw new Error("cut");
@@ -94,5 +94,5 @@ it("cp ends with 255 when the session breaks off, after its retries", async () =
     server: api.url,
   }).result;
   assert.equal(code, 255);
-  assert.match(stderr, /^Resuming copy at 0 bytes, retry 1\/1\nerror: /);
+  assert.match(stderr, /^Resuming copy at 0 bytes, retry 1\/1\nerror: the session broke off: .*\nThe API server /);
 });

@@ -6,6 +6,7 @@ import { CommandError, ExitError, UsageError } from "../errors.ts";
 import { integer, toggle } from "../flags/flag.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { progressBar } from "../progress-bar.ts";
+import { toldWhereItBroke } from "./broken-session.ts";
 import { containerFlag, isCompleted } from "./stream-flags.ts";
 import { transportsOf } from "./transports.ts";
 
@@ -91,8 +92,11 @@ async function runCopy(context: Context, { args, flags: given }: Parsed<typeof f
   };
   const { copyFrom, copyTo, CopyError } = await import("@hawser/client");
   try {
-    if (from === remote) await copyFrom(client, { ...options, path: from.path, to: to.path });
-    else await copyTo(client, { ...options, from: from.path, path: to.path });
+    const copied =
+      from === remote
+        ? copyFrom(client, { ...options, path: from.path, to: to.path })
+        : copyTo(client, { ...options, from: from.path, path: to.path });
+    await toldWhereItBroke<unknown>(copied, { client, pod });
   } catch (error) {
     bar.clear();
     if (!(error instanceof CopyError) || error.exitCode === undefined) throw error;
