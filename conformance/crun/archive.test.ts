@@ -216,6 +216,18 @@ describe("archives by the runtime", { timeout: 90_000 }, () => {
     assert.notEqual((await sh(runtime.cri, containerId, "test -e /tmp/gone")).exitCode, 0);
   });
 
+  it("does not go on reading for a client that has gone", async () => {
+    const script = "mkdir /tmp/endless && dd if=/dev/null of=/tmp/endless/hole bs=1048576 seek=1048576 count=0";
+    const { exitCode: made, stderr } = await sh(runtime.cri, containerId, script);
+    assert.equal(made, 0, Buffer.from(stderr).toString());
+    const cmd = archiveCommandLine({ verb: "create", path: "/tmp/endless", offset: 0 });
+    const session = await openExec(runtime.cri, { containerId, cmd });
+    const { value } = (await session.stdout?.[Symbol.asyncIterator]().next()) ?? {};
+    assert.equal(value?.length, 512, "the directory's header; the file's waits until its holes are known");
+    await session[Symbol.asyncDispose]();
+    await eventually(async () => !(await run("ps", ["-e", "-o", "args"])).stdout.includes('"/tmp/endless"'));
+  });
+
   it("refuses what it does not know", async () => {
     await using session = await openExec(runtime.cri, { containerId, cmd: ["hawser.dev/archive", "delete", "/"] });
     const [stderr, status] = await Promise.all([textOf(session.stderr), session.status, textOf(session.stdout)]);

@@ -94,12 +94,15 @@ async function runChild(
   if (session.stdin && job.request.verb === "extract") feed(session.stdin, input);
   else input.destroy();
   const exited = child.exited.finally(() => input.destroy());
-  const [code] = await Promise.all([
-    exited,
+  const moved = Promise.allSettled([
     pump({ stream: outputs[0], sink: session.stdout ?? discard, exited, drainMs: graceMs }),
     pump({ stream: outputs[1], sink: session.stderr ?? discard, exited, drainMs: graceMs }),
   ]);
+  // Awaited whatever became of its outputs: until then it counts among those under way, and is killed if it does not end.
+  const code = await exited;
+  const failed = (await moved).find((output) => output.status === "rejected");
   session.signal.throwIfAborted();
+  if (failed) throw failed.reason;
   return code;
 }
 
