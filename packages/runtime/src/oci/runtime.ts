@@ -136,12 +136,16 @@ export async function call(
   using snapshot = command === "run" ? oci.view.snapshot() : undefined;
   const child = (snapshot ?? oci.view).within(() => spawn({ reaper }, full));
   log.started();
-  const late = AbortSignal.timeout(oci.timeoutMs);
-  late.addEventListener("abort", () => killQuietly(child.pid, "SIGKILL"), { once: true });
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    killQuietly(child.pid, "SIGKILL");
+  }, oci.timeoutMs);
   const code = await child.exited;
-  if (code !== 0 && late.aborted) throw tooLate(oci, command);
-  if (code !== 0)
-    throw new OCIError(command, log.messages().join("; ") || `${oci.name} ${command}: exit status ${code}`);
+  clearTimeout(timer); // the number may be another process' by then
+  if (code === 0) return;
+  if (late) throw tooLate(oci, command);
+  throw new OCIError(command, log.messages().join("; ") || `${oci.name} ${command}: exit status ${code}`);
 }
 
 /** What is said of a command that was killed for taking too long. */
