@@ -167,9 +167,13 @@ function abortWith(call: {
 function drained(call: NodeJS.EventEmitter, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   const { promise, resolve } = Promise.withResolvers<void>();
-  call.once("drain", resolve);
-  signal.addEventListener("abort", () => resolve(), { once: true });
-  return promise.finally(() => call.off("drain", resolve));
+  const done = () => resolve();
+  call.once("drain", done);
+  signal.addEventListener("abort", done, { once: true });
+  return promise.finally(() => {
+    call.off("drain", done);
+    signal.removeEventListener("abort", done); // a stream of events lives for months
+  });
 }
 
 function addUpload(server: Server, path: string, upload: Upload): void {
