@@ -60,7 +60,7 @@ export async function createContainer(
   if (!config) throw new CRIError(Code.InvalidArgument, "container config is missing");
   const sandbox = sandboxes.get(podSandboxId);
   if (sandbox.state !== "ready" || !sandbox.pause || !(await isAlive(sandbox.pause))) {
-    throw new CRIError(Code.FailedPrecondition, `sandbox "${sandbox.id}" is not running`);
+    throw notRunning(sandbox);
   }
   const pod = sandboxConfig?.linux?.securityContext; // as it is by now: a privileged container may have come since
   refuse(config, { host: dependencies.host, privileged: sandbox.privileged || !!pod?.privileged });
@@ -70,11 +70,15 @@ export async function createContainer(
   try {
     await make(dependencies, { id, config, sandbox });
   } catch (error) {
-    containers.release(name);
+    containers.release(name, id);
     throw error;
   }
   events.emit(id, ContainerEventType.CONTAINER_CREATED_EVENT);
   return { containerId: id };
+}
+
+function notRunning({ id }: SandboxRecord): CRIError {
+  return new CRIError(Code.FailedPrecondition, `sandbox "${id}" is not running`);
 }
 
 /** What this runtime does not do is refused by name. */
@@ -166,6 +170,8 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
       }),
     ]);
     if (!init || !conmon) throw new Error(`container "${id}" ended while ${oci.name} created it`);
+    // Stopped or removed meanwhile: nobody would look for a container that comes after. No wait between this and the record.
+    if (sandboxes.find(sandbox.id)?.state !== "ready") throw notRunning(sandbox);
     await containers.save({
       id,
       sandboxId: sandbox.id,

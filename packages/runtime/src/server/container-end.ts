@@ -12,12 +12,16 @@ const killPatience = 10_000;
 
 type RecordDependencies = Pick<Context, "containers" | "reaper" | "oci" | "groups" | "events" | "log">;
 
-/** Records a container's end, and gives its cgroups and the OCI runtime's state back. */
-export async function recordExit(dependencies: RecordDependencies, id: string, exit: Exit): Promise<void> {
+/**
+ * Records a container's end, and gives its cgroups and the OCI runtime's state back. False when there is no such container:
+ * one that ends while it is created has no record yet.
+ */
+export async function recordExit(dependencies: RecordDependencies, id: string, exit: Exit): Promise<boolean> {
   const { exitCode, at, message = "" } = exit;
   const { containers, groups, events, log } = dependencies;
   const known = containers.find(id);
-  if (!known || known.state === "exited") return;
+  if (!known) return false;
+  if (known.state === "exited") return true;
   const oom = await wasOOMKilled(containers.directoryOf(id));
   const reason = oom ? "OOMKilled" : (exit.reason ?? (exitCode === 0 ? "Completed" : "Error"));
   await containers.note(id, (record) => ({
@@ -34,6 +38,7 @@ export async function recordExit(dependencies: RecordDependencies, id: string, e
     log.warn("cannot delete an ended container", { id, error });
   });
   await groups.forget(id);
+  return true;
 }
 
 /**

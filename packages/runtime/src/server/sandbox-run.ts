@@ -66,7 +66,7 @@ export async function runPodSandbox(
     const record = await make({ ...dependencies, oci: runtime }, { id, config, runtimeHandler, signal });
     return { podSandboxId: record.id };
   } catch (error) {
-    sandboxes.release(name);
+    sandboxes.release(name, id);
     throw error;
   }
 }

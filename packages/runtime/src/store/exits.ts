@@ -18,12 +18,13 @@ export interface Exit {
 export class Exits implements Disposable {
   readonly #directory: string;
   readonly #log: Logger;
-  readonly #onExit: (id: string, exit: Exit) => Promise<void>;
+  readonly #onExit: (id: string, exit: Exit) => Promise<boolean>;
   readonly #handled = new Map<string, Promise<void>>();
   readonly #waiting = new Map<string, Set<() => void>>();
   #watcher: FSWatcher | undefined;
 
-  constructor(options: { directory: string; log: Logger; onExit: (id: string, exit: Exit) => Promise<void> }) {
+  /** `onExit` deals with an end. False for a container that is not known (yet): such an end is looked at again when asked for. */
+  constructor(options: { directory: string; log: Logger; onExit: (id: string, exit: Exit) => Promise<boolean> }) {
     this.#directory = options.directory;
     this.#log = options.log;
     this.#onExit = options.onExit;
@@ -51,11 +52,16 @@ export class Exits implements Disposable {
   async report(id: string, exit: Exit): Promise<void> {
     const known = this.#handled.get(id);
     if (known) return await known;
-    const handling = this.#onExit(id, exit).catch((error: unknown) => {
+    const dealing = this.#onExit(id, exit).catch((error: unknown) => {
       this.#log.error("cannot record a container's exit", { id, error });
+      return true;
+    });
+    const handling = dealing.then((known) => {
+      if (!known) this.#handled.delete(id);
     });
     this.#handled.set(id, handling);
     await handling;
+    if (!this.#handled.has(id)) return;
     for (const wake of this.#waiting.get(id) ?? []) wake();
     this.#waiting.delete(id);
   }

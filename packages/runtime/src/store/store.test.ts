@@ -74,8 +74,10 @@ describe("Store", () => {
     const store = open();
     store.reserve("a", "1");
     assert.throws(() => store.reserve("a", "2"), { code: 6, message: /"a" is reserved for "1"/ });
-    store.release("a");
+    store.release("a", "1");
     store.reserve("a", "2");
+    store.release("a", "1");
+    assert.throws(() => store.reserve("a", "3"), { code: 6 }, "what another has by now is not given back");
     await store.prepare("2");
     await store.save({ id: "2", name: "a", count: 0 });
     await store.remove("2");
@@ -138,6 +140,7 @@ describe("Exits", () => {
       log: silentLogger,
       onExit: async (id, { exitCode }) => {
         seen.push([id, exitCode]);
+        return true;
       },
     });
     await exits.start();
@@ -151,8 +154,18 @@ describe("Exits", () => {
     ]);
   });
 
+  it("looks again at the end of a container that was not known yet", async () => {
+    await leave("new", "3");
+    let known = false;
+    using exits = new Exits({ directory, log: silentLogger, onExit: async () => known });
+    await exits.start();
+    assert.equal(await exits.wait("new", 10), false);
+    known = true;
+    assert.equal(await exits.wait("new", 5000), true);
+  });
+
   it("gives up waiting in time, or when told", async () => {
-    using exits = new Exits({ directory, log: silentLogger, onExit: async () => {} });
+    using exits = new Exits({ directory, log: silentLogger, onExit: async () => true });
     await exits.start();
     assert.equal(await exits.wait("x", 10), false);
     assert.equal(await exits.wait("x", 5000, AbortSignal.timeout(10)), false);

@@ -96,9 +96,9 @@ export class Store<T extends Record> {
     this.#names.set(name, id);
   }
 
-  /** Gives a reserved name back when making the object failed. */
-  release(name: string): void {
-    this.#names.delete(name);
+  /** Gives a name that `id` has reserved back, when making the object failed. */
+  release(name: string, id: string): void {
+    if (this.#names.get(name) === id) this.#names.delete(name); // else it has been given back, and is another's by now
   }
 
   /** Makes the object's directory. */
