@@ -43,6 +43,7 @@ export async function attachToConmon(options: AttachOptions): Promise<void> {
   const socket = new SeqpacketSocket();
   socket.setInternalReadBufferSize(packetBytes);
   const over = Promise.withResolvers<void>();
+  over.promise.catch(() => undefined); // the client may go while the socket connects, before anybody waits for this
   let backlog = 0;
   let writing = Promise.resolve();
   socket.on("data", (packet: Buffer) => {

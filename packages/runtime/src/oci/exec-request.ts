@@ -2,7 +2,7 @@ import { type IDMappings, onNode } from "../native/idmap.ts";
 import { capabilityNames } from "./capabilities.ts";
 import type { Process } from "./types.ts";
 
-/** The number that `hawser-exec --protocol` prints when it understands what encodeRequest() makes. */
+/** The number that hawser-exec greets with when it understands what encodeRequest() makes. */
 export const protocol = "4";
 /** Larger ones are refused; the kernel takes less for arguments and environment together, bytes. */
 const maxRequestBytes = 8 * 1024 * 1024;
