@@ -24,6 +24,17 @@ it("is never wider than the terminal, and shows no control characters", () => {
   }
 });
 
+it("has no negative rate when what a lost connection had is sent again", () => {
+  const stream = Object.assign(new PassThrough(), { isTTY: true, columns: 80 });
+  let time = 0;
+  using bar = progressBar(stream, { now: () => time });
+  for (const bytes of [50 * MiB, 10 * MiB]) {
+    time += 2000;
+    bar.show({ bytes, total: 100 * MiB, name: "f" });
+  }
+  assert.match(String(stream.read()), /25\.0 MiB\/s.*10\.0 MiB of 100\.0 MiB {2}0 B\/s/s);
+});
+
 it("draws at most ten times a second, clears its line, and is silent without a terminal", () => {
   const stream: OutputStream = Object.assign(new PassThrough(), { isTTY: true, columns: 80 });
   const written: string[] = [];

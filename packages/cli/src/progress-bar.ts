@@ -41,7 +41,8 @@ export function progressBar(stream: OutputStream, { now = () => performance.now(
       shownAt = at;
       samples = [...samples.filter((sample) => at - sample.at <= rateSpan), { at, bytes: progress.bytes }];
       const first = samples[0] ?? { at, bytes: progress.bytes };
-      const rate = at > first.at ? ((progress.bytes - first.bytes) / (at - first.at)) * 1000 : 0;
+      const gained = Math.max(0, progress.bytes - first.bytes); // what was lost with a connection is sent again
+      const rate = at > first.at ? (gained / (at - first.at)) * 1000 : 0;
       stream.write(`\r${progressLine(progress, { rate, columns: stream.columns || 80 })}\x1b[K`);
       onScreen = true;
     },

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { describe, it } from "node:test";
 import { createClient, type KubeClient } from "./client.ts";
-import { copyFrom, copyTo } from "./cp.ts";
+import { type CopyProgress, copyFrom, copyTo } from "./cp.ts";
 import { type FakeContainer, type FakeContainerOptions, fakeContainer } from "./testing/fake-container.ts";
 
 const target = { namespace: "default", pod: "web" };
@@ -293,7 +293,10 @@ describe("copyTo", () => {
     await fs.writeFile(path, randomBytes(16_000_000), { mode: 0o2640 });
     await fs.chmod(path, 0o2640);
     await fs.utimes(path, 1_600_000_000, 1_600_000_000);
-    const result = await copyTo(place.client, { ...target, from: path, path: ".", retries: 2 });
+    const told = new Set<string>();
+    const onProgress = ({ name, total }: CopyProgress) => told.add(`${name} ${total}`);
+    const result = await copyTo(place.client, { ...target, from: path, path: ".", retries: 2, onProgress });
+    assert.deepEqual([...told], ["-large 16000000"]);
     assert.deepEqual(result, { files: 1, directories: 0, links: 0, skipped: 0, bytes: 16_000_000 });
     assert.equal(await digest(join(place.there, "-large")), await digest(path));
     const { mode, mtimeMs } = await fs.stat(join(place.there, "-large"));
@@ -301,7 +304,8 @@ describe("copyTo", () => {
     const words = place.container.commands.map(([name = "", , script = ""]) =>
       name === "sh" ? script.split(" ")[0] : name,
     );
-    assert.deepEqual(place.container.commands.at(-2)?.slice(3), ["sh", "./-large", "2640", "1600000000", "0:0"]);
+    const owner = `${process.getuid?.()}:${process.getgid?.()}`;
+    assert.deepEqual(place.container.commands.at(-2)?.slice(3), ["sh", "./-large", "2640", "1600000000", owner]);
     assert.deepEqual(words, ["test", "tar", "wc", "cat", "wc", "cat", "chmod", "tar"]);
   });
 

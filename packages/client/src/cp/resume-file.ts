@@ -14,6 +14,16 @@ const restScript = 'cat >>"$1" && sha256sum <"$1"';
 const finishScript =
   'chmod "$2" "$1" && { test -z "$3" || { chown "$4" "$1" 2>/dev/null; chmod "$2" "$1"; touch -m -d "@$3" "$1"; }; }';
 
+/** A file that is half there. */
+export interface ResumedFile {
+  local: string;
+  remote: string;
+  /** Of the whole, bytes. */
+  size: number;
+  /** Told how many of them are there. */
+  onBytes(bytes: number): void;
+}
+
 /**
  * Sends the rest of a file that an upload has left half in the container, with its shell, cat and sha256sum. Resolves with whether
  * the whole file is there now, by its checksum; where it cannot be done, the file is to be sent again. Throws when the connection is lost.
@@ -21,10 +31,10 @@ const finishScript =
 export async function resumeFile(
   client: KubeClient,
   options: CopyToOptions,
-  { local, remote, size }: { local: string; remote: string; size: number },
+  { local, remote, size, onBytes }: ResumedFile,
 ): Promise<boolean> {
   if (size < worthwhile) return false;
-  const { preserve = true, onProgress } = options;
+  const { preserve = true } = options;
   const run = async (script: string, args: string[] = [], stdin?: AsyncIterable<Uint8Array>) => {
     const parts: Buffer[] = [];
     const stdout = async (chunk: Buffer) => {
@@ -42,12 +52,7 @@ export async function resumeFile(
   const hash = createHash("sha256");
   if (there > 0) for await (const chunk of createReadStream(local, { end: there - 1 })) hash.update(chunk as Buffer);
   if (hash.copy().digest("hex") !== sum) return false;
-  const rest = hashed(local, {
-    start: there,
-    hash,
-    onBytes: (bytes) => onProgress?.({ bytes, total: size, name: local }),
-  });
-  const answer = await run(restScript, [], rest);
+  const answer = await run(restScript, [], hashed(local, { start: there, hash, onBytes }));
   // The tar of before may still have written: then they differ.
   if (answer?.slice(0, 64) !== hash.digest("hex")) return false;
   const { mode, uid, gid, mtimeMs } = stat;

@@ -28,9 +28,14 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
     const named = countLines();
     try {
       if (from && half && way === "tar") {
-        const remote = posix.join(target.directory, shown(from.name));
-        const local = source.pathOf(from.name, target.base);
-        if (await resumeFile(client, options, { local, remote, size: from.size })) from = after(from);
+        const { name, size, before } = from;
+        const resumed = await resumeFile(client, options, {
+          local: source.pathOf(name, target.base),
+          remote: posix.join(target.directory, shown(name)),
+          size,
+          onBytes: (bytes) => options.onProgress?.({ bytes: before + bytes, total: source.total, name: shown(name) }),
+        });
+        if (resumed) from = after(from);
         half = false;
       }
       const native = way === "runtime";
