@@ -81,9 +81,11 @@ async function start(
     throw error;
   }
   log.started();
+  let runtimePid: number | undefined = child.pid;
   const { file, stdin, stdout, stderr } = pipes;
   closeQuietly(stdin?.read, stdout?.write, stderr?.write, file?.read);
   const exited = child.exited.then(async (code) => {
+    runtimePid = undefined; // a detached one ends before its command, and its number may be another process' then
     const end = outcome(code, log);
     return detached && code === 0 ? { code: await reaper.wait(await pidIn(pidFile)) } : end;
   });
@@ -99,7 +101,13 @@ async function start(
     throw error;
   }
   if (file) handOver(file.write, JSON.stringify(process));
-  return { pid: child.pid, stdin: stdin?.write, stdout: stdout?.read, stderr: stderr?.read, exited };
+  return {
+    runtimePid: () => runtimePid,
+    stdin: stdin?.write,
+    stdout: stdout?.read,
+    stderr: stderr?.read,
+    exited,
+  };
 }
 
 /** The master, or undefined when the command has ended without one; a short command may end before its master comes. */

@@ -19,8 +19,8 @@ export interface ExecProcessOptions {
 
 /** A command on its way in a container. The descriptors are ours to close. */
 export interface ExecProcess {
-  /** The OCI runtime's own process, which waits for the command, and is in its group but no part of it. */
-  pid?: number | undefined;
+  /** The OCI runtime's own process, which is in the command's group but no part of it, for as long as it is there. */
+  runtimePid?: (() => number | undefined) | undefined;
   stdin?: number | undefined;
   stdout?: number | undefined;
   stderr?: number | undefined;

@@ -112,7 +112,7 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
   });
   const { exited } = started;
   using ender = endOnAbort({ signal, group, started, graceMs: options.graceMs ?? dependencies.graceMs });
-  const master = await started.master?.();
+  const master = await ender.guard(Promise.resolve(started.master?.()));
   if (master === undefined) {
     const { code, failure } = await exited;
     if (failure) await ender.guard(stdout.write(Buffer.from(`${failure}\r\n`)));
@@ -187,7 +187,7 @@ function feed(source: ByteSource, target: Socket, { close } = { close: true }): 
 }
 
 interface Ender extends Disposable {
-  /** A failure of the client's own streams is no more than its going away. */
+  /** A failure of the streams between client and command ends the command, as the client's going away does. */
   guard<T>(output: Promise<T>): Promise<T | undefined>;
   /** Resolves when nothing has to be ended, or all has ended. */
   ended(): Promise<void>;
@@ -202,15 +202,16 @@ function endOnAbort(options: {
   input?: Socket | undefined;
 }): Ender {
   const { signal, group, graceMs, input } = options;
-  const { pid = 0, exited } = options.started;
+  const { runtimePid, exited } = options.started;
+  const spared = () => runtimePid?.() ?? 0;
   const lost = new AbortController();
   let ending: Promise<void> | undefined;
   const end = async () => {
     input?.destroy();
     if (graceMs > 0) {
-      await group.signal("SIGHUP", pid);
+      await group.signal("SIGHUP", spared());
       const deadline = performance.now() + graceMs;
-      while (performance.now() < deadline && (await group.count(pid)) > 0) {
+      while (performance.now() < deadline && (await group.count(spared())) > 0) {
         await pause(20);
       }
     }
@@ -222,10 +223,10 @@ function endOnAbort(options: {
     exited.then(settled, settled);
     const deadline = performance.now() + lastKill;
     do {
-      await group.kill(pid);
+      await group.kill(spared());
       await pause(5);
     } while (!over && performance.now() < deadline);
-    if (!over && pid > 0) killQuietly(pid, "SIGKILL"); // the OCI runtime itself hangs
+    if (!over && spared() > 0) killQuietly(spared(), "SIGKILL"); // the OCI runtime itself hangs
   };
   const start = () => {
     ending ??= end();
