@@ -14,7 +14,7 @@ import { containerStats, listContainerStats, streamContainerStats } from "./serv
 import { containerStatus } from "./server/container-status.ts";
 import { stopContainer } from "./server/container-stop.ts";
 import { updateContainerResources } from "./server/container-update.ts";
-import { listMetricDescriptors, listPodSandboxMetrics, updatePodSandboxResources } from "./server/metrics-list.ts";
+import { listMetricDescriptors, listPodSandboxMetrics } from "./server/metrics-list.ts";
 import { runtimeConfig } from "./server/runtime-config.ts";
 import { listPodSandbox, streamPodSandboxes } from "./server/sandbox-list.ts";
 import { portForward } from "./server/sandbox-portforward.ts";
@@ -23,6 +23,7 @@ import { runPodSandbox } from "./server/sandbox-run.ts";
 import { listPodSandboxStats, podSandboxStats, streamPodSandboxStats } from "./server/sandbox-stats.ts";
 import { podSandboxStatus } from "./server/sandbox-status.ts";
 import { stopPodSandbox } from "./server/sandbox-stop.ts";
+import { updatePodSandboxResources } from "./server/sandbox-update.ts";
 import { status } from "./server/status.ts";
 import { updateRuntimeConfig } from "./server/update-runtime-config.ts";
 import { version } from "./server/version.ts";

@@ -1,6 +1,4 @@
 import {
-  Code,
-  CRIError,
   type ListMetricDescriptorsResponseSchema,
   type ListPodSandboxMetricsResponseSchema,
   type MessageInitShape,
@@ -113,9 +111,4 @@ function valuesOf(usage: CgroupUsage, labelValues: string[]): Metric[] {
 
 function gauge(name: string, help: string, value: Descriptor["value"]): Descriptor {
   return { name, help, type: MetricType.GAUGE, value };
-}
-
-/** CRI UpdatePodSandboxResources: refused by name. */
-export async function updatePodSandboxResources(): Promise<never> {
-  throw new CRIError(Code.Unimplemented, "UpdatePodSandboxResources is not implemented");
 }

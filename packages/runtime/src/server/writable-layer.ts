@@ -35,14 +35,25 @@ export async function writableLayer(upper: string, now: bigint): Promise<LayerUs
 async function measure(root: string): Promise<{ bytes: bigint; inodes: bigint }> {
   const todo = [root];
   let [bytes, inodes] = [0n, 0n];
-  for (let directory = todo.pop(); directory !== undefined && inodes < maxEntries; directory = todo.pop()) {
-    for await (const entry of await opendir(directory)) {
+  for (let directory = todo.pop(); directory !== undefined; directory = todo.pop()) {
+    const entries = await opendir(directory).catch((error: NodeJS.ErrnoException) => {
+      if (directory !== root) return ignoreGone(error);
+      throw error;
+    });
+    for await (const entry of entries ?? []) {
+      if (inodes >= maxEntries) return { bytes, inodes };
       const full = path.join(directory, entry.name);
-      const { blocks } = await lstat(full, { bigint: true });
-      bytes += blocks * 512n;
+      const status = await lstat(full, { bigint: true }).catch(ignoreGone);
+      if (!status) continue;
+      bytes += status.blocks * 512n;
       inodes++;
       if (entry.isDirectory()) todo.push(full);
     }
   }
   return { bytes, inodes };
+}
+
+/** The container has removed it since its name was read. */
+function ignoreGone(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== "ENOENT") throw error;
 }
