@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Logger } from "@hawser/trace";
-import { syncfs } from "./libc.ts";
+import { syncfs } from "../native/sync.ts";
 
 /** How many pieces of corrupt state are kept for somebody to look at. The oldest go first. */
 const maxAside = 16;

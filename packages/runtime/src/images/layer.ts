@@ -4,11 +4,11 @@ import { chmod, lchown, lstat, mkdir, utimes } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { ByteSource } from "@hawser/streaming";
+import { makeWhiteout, markOpaque } from "../native/overlay-marks.ts";
 import { decompress } from "./compression.ts";
 import { Digester } from "./digest.ts";
 import { LayerFilter } from "./layer-filter.ts";
 import { dirname, join, LayerError } from "./layer-paths.ts";
-import { makeWhiteout, setXattr } from "./libc.ts";
 
 /** How much of tar's complaints is kept, bytes. */
 const maxComplaints = 4096;
@@ -145,7 +145,7 @@ async function placeMarks({ paths, whiteouts, opaques }: LayerFilter, { director
   }
   for (const path of opaque) {
     for (let at = path; at !== ""; at = dirname(at)) await mustBeDirectory(onDisk(directory, at));
-    setXattr(onDisk(directory, path), "trusted.overlay.opaque", "y");
+    markOpaque(onDisk(directory, path));
   }
 }
 

@@ -1,7 +1,7 @@
 import { mkdir, open, readdir, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { mountMapped } from "../native/idmap.ts";
-import { unmountAll } from "./libc.ts";
+import { unmountAll } from "../native/mount.ts";
 import { mountOverlay, type OverlayMount } from "./overlay.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { open, stat, statfs } from "node:fs/promises";
 import { basename, dirname } from "node:path";
-import { mount } from "./libc.ts";
+import { mount } from "../native/mount.ts";
 
 /** Longest mount data: one page, less its NUL. Source: Linux fs/namespace.c, copy_mount_options. */
 const maxOptions = 4095;
@@ -38,7 +38,7 @@ export async function mountOverlay(wanted: OverlayMount): Promise<void> {
 async function mountOnce({ lowers, upper, work, target }: OverlayMount): Promise<void> {
   const options = overlayOptions(lowers, upper, work);
   if (options.length <= maxOptions) {
-    mount("overlay", target, "overlay", options);
+    mount({ source: "overlay", target, type: "overlay", data: options });
     return;
   }
   const shared = dirname(dirname(lowers[0] ?? "/"));
@@ -51,7 +51,7 @@ async function mountOnce({ lowers, upper, work, target }: OverlayMount): Promise
     );
     const shorter = overlayOptions(short, upper, work);
     if (shorter.length > maxOptions) throw new Error(`cannot mount ${target}: too many layers (${lowers.length})`);
-    mount("overlay", target, "overlay", shorter);
+    mount({ source: "overlay", target, type: "overlay", data: shorter });
   } finally {
     await directory.close();
   }

@@ -2,9 +2,9 @@ import { chmod, lchown, lstat, mkdir, readdir, rm, rmdir } from "node:fs/promise
 import { join } from "node:path";
 import type { Logger } from "@hawser/trace";
 import { type IDMappings, onNode } from "../native/idmap.ts";
+import { unmountAll } from "../native/mount.ts";
 import type { OCIImageConfig } from "./config.ts";
 import { readJSON, writeFileDurably } from "./disk.ts";
-import { unmountAll } from "./libc.ts";
 import { mountMappedOverlay, releaseMapped } from "./mapped-mounts.ts";
 import { isMounted, mountOverlay } from "./overlay.ts";
 

@@ -7,6 +7,11 @@ const library = koffi.load("libc.so.6");
 /** Bytes of a C object that only libc looks into. */
 export type Opaque = Uint8Array;
 
+/** A function that takes too long for the event loop: koffi calls it on another thread. */
+interface Slow {
+  async(argument: number, done: (error: unknown, result: number) => void): void;
+}
+
 export const libc = {
   pipe2: library.func("int pipe2(_Out_ int *fds, int flags)") as (fds: [number, number], flags: number) => number,
   fcntl: library.func("int fcntl(int fd, int command, long argument)") as (
@@ -156,6 +161,17 @@ export const libc = {
     path: string,
     mode: number,
   ) => number,
+  // Paths of these may be any bytes, ended by a NUL.
+  mknod: library.func("int mknod(const uint8_t *path, unsigned int mode, unsigned long device)") as (
+    path: Opaque,
+    mode: number,
+    device: number,
+  ) => number,
+  lsetxattr: library.func(
+    "int lsetxattr(const uint8_t *path, const char *name, const uint8_t *value, size_t size, int flags)",
+  ) as (path: Opaque, name: string, value: Opaque, size: number, flags: number) => number,
+  syncfs: library.func("int syncfs(int fd)") as unknown as Slow,
+  mallocTrim: library.func("int malloc_trim(size_t pad)") as unknown as Slow,
 };
 
 /** The address of a buffer, for C structures that point to another. The buffer must stay referenced by the caller. */
