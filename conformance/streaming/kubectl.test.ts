@@ -2,36 +2,30 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, readdir, readlink, realpath, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
 import os from "node:os";
 import path from "node:path";
-import { after, describe, it } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { after, afterEach, describe, it } from "node:test";
 import { collect } from "@hawser/streaming/testing";
+import { eventually, kubectls } from "@hawser/testing";
 import { startFakeAPI } from "./fake-api.ts";
-
-/** Debian's kubectl, unpacked, and every numbered one beside the machine's own. */
-async function kubectls(): Promise<{ name: string; file: string; minor: number }[]> {
-  const found: { name: string; file: string; minor: number }[] = [];
-  const debian = path.resolve(import.meta.dirname, "../../.cache/peers/kubernetes-client/usr/bin/kubectl");
-  if (await realpath(debian).catch(() => undefined)) found.push({ name: "kubectl 1.20", file: debian, minor: 20 });
-  const own = await readlink("/usr/bin/kubectl").catch(() => undefined);
-  const folder = own && path.dirname(await realpath("/usr/bin/kubectl"));
-  for (const name of folder ? (await readdir(folder)).toSorted() : []) {
-    const minor = /^kubectl\.1\.(\d+)$/.exec(name)?.[1];
-    if (folder && minor)
-      found.push({ name: `kubectl 1.${minor}`, file: path.join(folder, name), minor: Number(minor) });
-  }
-  return found;
-}
 
 const home = await mkdtemp(path.join(os.tmpdir(), "hawser-kubectl-"));
 after(() => rm(home, { recursive: true, force: true }));
 
+const running = new Set<ChildProcess>();
+// What a test has left behind because it failed.
+afterEach(() => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
 function start(file: string, port: number, args: string[]): ChildProcess {
   const env = { ...process.env, HOME: home, KUBECONFIG: "/dev/null", KUBECACHEDIR: path.join(home, "cache") };
-  return spawn(file, ["--server", `http://127.0.0.1:${port}`, ...args], { env, stdio: "pipe" });
+  const child = spawn(file, ["--server", `http://127.0.0.1:${port}`, ...args], { env, stdio: "pipe" });
+  running.add(child);
+  child.once("exit", () => running.delete(child));
+  return child;
 }
 
 async function run(file: string, port: number, args: string[], input?: Buffer) {
@@ -48,9 +42,9 @@ async function run(file: string, port: number, args: string[], input?: Buffer) {
 const found = await kubectls();
 const ways = [{ nextHop: undefined }, { nextHop: "spdy" }, { nextHop: "websocket" }] as const;
 
-for (const { name, file, minor } of found) {
+for (const { version, path: file, minor } of found) {
   for (const { nextHop } of ways) {
-    describe(`${name}, ${nextHop ? `through a hop whose next knows ${nextHop}` : "directly"}`, () => {
+    describe(`kubectl ${version}, ${nextHop ? `through a hop whose next knows ${nextHop}` : "directly"}`, () => {
       it("execs: both outputs, the exit code, and the expected wire", async () => {
         await using api = await startFakeAPI(nextHop);
         const { code, out, err } = await run(file, api.port, [
@@ -97,9 +91,8 @@ for (const { name, file, minor } of found) {
         const exited = once(child, "exit");
         child.kill("SIGKILL");
         await exited;
-        const deadline = Date.now() + 15_000; // the next of our pings tells, at most 5 s later
-        while (api.killed === 0 && Date.now() < deadline) await delay(50);
-        assert.equal(api.killed, 1);
+        // The next of our pings tells, at most 5 s later.
+        await eventually("the process is ended", async () => api.killed === 1, { timeoutMs: 15_000 });
       });
 
       it("forwards ports, and tells of a connection refused in between", async () => {
