@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { copyFrom, copyTo, createClient, loadKubeconfig } from "@hawser/client";
-import { eventually, run } from "@hawser/testing";
+import { background, eventually, run } from "@hawser/testing";
 import { createPod, long, type StreamCluster, startStreamCluster } from "./stream-cluster.ts";
 
 const MiB = 1024 * 1024;
@@ -244,15 +244,17 @@ describe("cp through the whole path", () => {
     assert.equal(await digest(join(folder, "both-4")), await digest(join(folder, "both")));
   });
 
-  it("an interrupted copy leaves nothing half, here or in the runtime's process", async () => {
-    const command = cluster.hawser.command(["cp", "bare:/dev/zero-file", join(folder, "half")]);
-    await inPod("bare", "dd if=/dev/zero of=/dev/zero-file bs=1M count=32 2>/dev/null");
-    const stop = AbortSignal.timeout(300);
-    await run(command, { env: cluster.hawser.env, signal: stop }).catch(() => {});
-    await eventually("no archive process", async () => {
-      const { stdout } = await run(["ps", "-e", "-o", "args"]);
-      return !stdout.includes("zero-file");
-    });
+  it("an interrupted copy leaves no process at the runtime, though that would read on for long", async () => {
+    await inPod("bare", "mkdir /tmp/endless; dd if=/dev/null of=/tmp/endless/hole bs=1048576 seek=1048576 count=0");
+    const archives = async () => (await run(["ps", "-e", "-o", "args"])).stdout.includes('"/tmp/endless"');
+    const here = join(folder, "endless");
+    const command = cluster.hawser.command(["cp", "bare:/tmp/endless", here]);
+    await using copy = background(command, { env: cluster.hawser.env });
+    await eventually("the directory has come", async () => (await fs.stat(here)).isDirectory());
+    assert.equal(await archives(), true);
+    copy.child.kill("SIGINT");
+    assert.equal((await copy.exit).code, 130);
+    await eventually("no archive is made any more", async () => !(await archives()));
   });
 });
 
