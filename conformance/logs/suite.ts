@@ -1,6 +1,6 @@
 // `hawser logs` beside the newest kubectl: the same lines, from the same pods, whatever is asked for; each line once.
 import assert from "node:assert/strict";
-import { rename } from "node:fs/promises";
+import { rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import type { Container, Pod, PodSpec } from "@hawser/api";
@@ -168,6 +168,6 @@ async function rotate(target: Target, pod: string, count: number): Promise<void>
   if (!status) throw new Error("no status");
   await rename(status.logPath, `${status.logPath}.2026010${count + 1}-000000`);
   await cri.runtime.reopenContainerLog({ containerId });
-  // A rotation comes some lines after the one before.
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  // The next rotation comes some lines later.
+  await eventually("lines in the new log", async () => (await stat(status.logPath)).size > 0);
 }
