@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@hawser/trace";
+import { KeyedLock } from "../store/lock.ts";
 import { type OCIImageConfig, parseConfig } from "./config.ts";
 import { digestOf, hexOf } from "./digest.ts";
 import { readJSON, setAside, syncDirectory, writeFileDurably } from "./disk.ts";
@@ -25,6 +26,8 @@ export interface Image {
   updatedAt: number;
 }
 
+type NewNames = Pick<Image, "repoTags" | "repoDigests" | "pinned" | "updatedAt">;
+
 export interface ImageRecordsOptions {
   /** `<directory>/<hex>.json` describes an image, `<directory>/<hex>.config` is its config, byte for byte. */
   directory: string;
@@ -36,6 +39,8 @@ export interface ImageRecordsOptions {
 export class ImageRecords {
   readonly #options: ImageRecordsOptions;
   readonly #images = new Map<string, Image>();
+  /** One change at a time: each begins with what the one before has left, and a tag concerns two images. */
+  readonly #changes = new KeyedLock();
 
   constructor(options: ImageRecordsOptions) {
     this.#options = options;
@@ -103,18 +108,21 @@ export class ImageRecords {
 
   /** Adds an image, or names to one that is there; takes the tags from other images. Durable when it resolves. */
   async add(image: Image, config: Uint8Array): Promise<Image> {
-    if (this.#images.has(image.id)) return await this.name(image.id, image);
-    await writeFileDurably(this.#path(image.id, "config"), config);
-    await this.#write(image);
-    await this.#takeTags(image);
-    return image;
+    return await this.#changes.run("", async () => {
+      if (this.#images.has(image.id)) return await this.#name(image.id, image);
+      await writeFileDurably(this.#path(image.id, "config"), config);
+      await this.#write(image);
+      await this.#takeTags(image);
+      return image;
+    });
   }
 
   /** Gives names to an image that is there; takes the tags from other images. Durable when it resolves. */
-  async name(
-    id: string,
-    { repoTags, repoDigests, pinned, updatedAt }: Pick<Image, "repoTags" | "repoDigests" | "pinned" | "updatedAt">,
-  ): Promise<Image> {
+  async name(id: string, names: NewNames): Promise<Image> {
+    return await this.#changes.run("", () => this.#name(id, names));
+  }
+
+  async #name(id: string, { repoTags, repoDigests, pinned, updatedAt }: NewNames): Promise<Image> {
     const known = this.#images.get(id);
     if (!known) throw new Error(`image ${id} is not there`);
     const image: Image = {
@@ -131,10 +139,12 @@ export class ImageRecords {
 
   /** Forgets an image. Its layers are another's business. */
   async remove(id: string): Promise<void> {
-    if (!this.#images.delete(id)) return;
-    await rm(this.#path(id, "json"), { force: true });
-    await rm(this.#path(id, "config"), { force: true });
-    await syncDirectory(this.#options.directory);
+    await this.#changes.run("", async () => {
+      if (!this.#images.delete(id)) return;
+      await rm(this.#path(id, "json"), { force: true });
+      await rm(this.#path(id, "config"), { force: true });
+      await syncDirectory(this.#options.directory);
+    });
   }
 
   /** The image's config. Throws when it is not there, or not what its digest says. */

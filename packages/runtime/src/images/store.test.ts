@@ -96,6 +96,21 @@ describe("ImageStore: names", () => {
     }
   });
 
+  it("names that come at the same time all count, and an image that is removed meanwhile does not come back", async () => {
+    await using fixture = await testStore();
+    const tags = ["app:1", "app:2", "app:3"];
+    await Promise.all(tags.map((tag) => fixture.store.load(inPieces(dockerArchive(first, [tag])))));
+    for (const tag of tags) assert.equal(fixture.store.status(tag)?.id, first.id, tag);
+    // The second image takes a tag of the first one, whose record is written anew for that.
+    await Promise.all([fixture.store.load(inPieces(dockerArchive(second, ["app:1"]))), fixture.store.remove(first.id)]);
+    for (const store of [fixture.store, await fixture.reopen()]) {
+      assert.deepEqual(
+        store.list().map(({ id }) => id),
+        [second.id],
+      );
+    }
+  });
+
   it("an image is found by its id, the beginning of it, and its names", async () => {
     await using fixture = await testStore();
     await fixture.store.load(inPieces(dockerArchive(first, ["app:1"])));
