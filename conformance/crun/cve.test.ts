@@ -1,7 +1,19 @@
 // Known holes of container runtimes, each tried on ours. docs/security.md has the reasons.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -53,6 +65,30 @@ for (const ociRuntime of ["crun", "runc"] as const) {
         await rpc().removePodSandbox({ podSandboxId });
       }
       assert.equal(await digest(), genuine);
+    });
+
+    it("the node's /dev/null keeps its mode and its owner, whoever has it as a stream", async () => {
+      const genuine = await stat("/dev/null");
+      const { podSandboxId, containerId } = await startContainer(runtime.cri);
+      const web = { securityContext: { runAsUser: { value: 1000n } } };
+      const other = await startContainer(runtime.cri, { linux: web });
+      try {
+        const { stdout } = await sh(
+          runtime.cri,
+          containerId,
+          "stat -L -c %t:%T /proc/self/fd/0; chmod 0662 /proc/self/fd/0",
+        );
+        assert.equal(stdout, "1:3\n");
+        // crun gives an exec's streams to its user.
+        const said = await sh(runtime.cri, other.containerId, "echo gone >/dev/null; cat");
+        assert.deepEqual(said, { stdout: "", stderr: "", exitCode: 0 });
+        const { mode, uid, gid } = await stat("/dev/null");
+        assert.deepEqual({ mode, uid, gid }, { mode: genuine.mode, uid: genuine.uid, gid: genuine.gid });
+      } finally {
+        await chmod("/dev/null", genuine.mode);
+        await chown("/dev/null", genuine.uid, genuine.gid);
+        for (const id of [podSandboxId, other.podSandboxId]) await rpc().removePodSandbox({ podSandboxId: id });
+      }
     });
 
     it("CVE-2024-21626: no descriptor of ours leads out, nor does a working directory among them", async () => {

@@ -1,37 +1,22 @@
 import { writeFileSync } from "node:fs";
 import koffi from "koffi";
-import { closeQuietly, lastError, type Opaque } from "./libc.ts";
+import { closeQuietly, lastError } from "./libc.ts";
+import { copyTree, mountAttribute, setAttributes } from "./mount-tree.ts";
 
 /**
  * Mounts whose owners are shown in another range of ids. None of these calls waits for anything.
  *
- * Source: mount_setattr(2), open_tree(2), move_mount(2), user_namespaces(7)
+ * Source: mount_setattr(2), move_mount(2), user_namespaces(7)
  */
 
 const library = koffi.load("libc.so.6");
-// The casts give koffi's untyped functions the types of their system calls' arguments.
-const openTree = library.func("long syscall(long number, int directory, const char *path, unsigned int flags)") as (
-  number: number,
-  directory: number,
-  path: string,
-  flags: number,
-) => number;
-const mountSetattr = library.func(
-  "long syscall(long number, int directory, const char *path, unsigned int flags, void *attributes, size_t size)",
-) as (number: number, directory: number, path: string, flags: number, attributes: Opaque, size: number) => number;
+// The cast gives koffi's untyped function the types of its system call's arguments.
 const moveMount = library.func(
   "long syscall(long number, int from, const char *path, int to, const char *target, unsigned int flags)",
 ) as (number: number, from: number, path: string, to: number, target: string, flags: number) => number;
 
-const SYS_open_tree = 428;
 const SYS_move_mount = 429;
-const SYS_mount_setattr = 442;
 const AT_FDCWD = -100;
-const AT_EMPTY_PATH = 0x1000;
-const AT_RECURSIVE = 0x8000;
-const OPEN_TREE_CLONE = 1;
-const O_CLOEXEC = 0o2000000;
-const MOUNT_ATTR_IDMAP = 0x100000n;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
 
 /** `size` ids: `containerID` inside is `hostID` on the node. As the OCI spec names them. */
@@ -73,16 +58,9 @@ export function writeMappings(pid: number, { uids, gids }: IDMappings): void {
  */
 export function mountMapped(options: { source: string; target: string; userns: number; recursive?: boolean }): void {
   const { source, target, userns, recursive = false } = options;
-  const below = recursive ? AT_RECURSIVE : 0;
-  const tree = openTree(SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | O_CLOEXEC | below);
-  if (tree < 0) throw lastError("open_tree", source);
+  const tree = copyTree(source, { recursive });
   try {
-    // struct mount_attr: set, clear, propagation, userns_fd
-    const attributes = new Uint8Array(new BigUint64Array([MOUNT_ATTR_IDMAP, 0n, 0n, BigInt(userns)]).buffer);
-    const flags = AT_EMPTY_PATH | below;
-    if (mountSetattr(SYS_mount_setattr, tree, "", flags, attributes, attributes.length) < 0) {
-      throw lastError("mount_setattr", `${source}, to map its owners`);
-    }
+    setAttributes(tree, { set: mountAttribute.idMapped, userns, recursive, what: `${source}, to map its owners` });
     if (moveMount(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH) < 0) {
       throw lastError("move_mount", target);
     }

@@ -1,6 +1,7 @@
-import { openSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
 import type { Socket } from "node:net";
 import { closeQuietly, libc, systemError } from "./libc.ts";
+import { devNull } from "./null-device.ts";
 import { openPipe, readable } from "./pipe.ts";
 import type { Reaper } from "./reaper.ts";
 
@@ -161,13 +162,6 @@ export function inputPipe(input: string): number {
 /** Writes what is known to fit: never blocks on an empty pipe. */
 export function writeAll(fd: number, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
-}
-
-let nullDevice: number | undefined;
-/** /dev/null, open for as long as this process is; nobody's to close. */
-export function devNull(): number {
-  nullDevice ??= openSync("/dev/null", "r+");
-  return nullDevice;
 }
 
 let signals: Uint8Array | undefined;

@@ -1,7 +1,7 @@
 import { closeQuietly } from "../native/libc.ts";
+import { devNull } from "../native/null-device.ts";
 import { openPipe, streamPipeBytes } from "../native/pipe.ts";
 import { openSocketPair } from "../native/socket.ts";
-import { devNull } from "../native/spawn.ts";
 import { ExecControl, LostExecError } from "./exec-control.ts";
 import type { ExecHelper } from "./exec-helper.ts";
 import type { ExecProcess, ExecProcessOptions } from "./exec-process.ts";
