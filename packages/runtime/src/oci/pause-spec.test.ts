@@ -54,6 +54,8 @@ for (const [name, value, node] of [
   ["net.core.somaxconn", "1", { network: true }],
   ["kernel.shmmax", "1", { ipc: true }],
   ["net../kernel.core_pattern", "1", { network: true }],
+  ["net/../kernel/core_pattern", "1", {}],
+  ["net..core.somaxconn", "1", {}],
 ] as const) {
   test(`pauseSpec: refuses ${JSON.stringify({ name, value, node })} (CVE-2022-0811)`, () => {
     assert.throws(() => withSysctl(name, value, node), { code: 3 });

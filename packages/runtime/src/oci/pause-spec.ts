@@ -105,7 +105,7 @@ function sysctls(linux: LinuxPodSandboxConfig | undefined, own: { net: boolean; 
     const plain = name.replaceAll("/", ".");
     const isIPC = ipcSysctls.some((known) => plain === known || (known.endsWith(".") && plain.startsWith(known)));
     const allowed = (own.net && plain.startsWith("net.")) || (own.ipc && isIPC);
-    if (!/^[A-Za-z0-9_.-]+$/.test(plain) || /[\n\0]/.test(value) || !allowed) {
+    if (!/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+$/.test(plain) || /[\n\0]/.test(value) || !allowed) {
       throw new CRIError(Code.InvalidArgument, `sysctl "${name}" is not allowed in this pod`);
     }
   }
