@@ -77,6 +77,8 @@ export function connectionError(cause: unknown, server: URL): ConnectionError {
       return unable("dns", `dial tcp: lookup ${server.hostname}: Temporary failure in name resolution`);
     case "ETIMEDOUT":
       return unable("timeout", `dial tcp ${address}: i/o timeout`);
+    case "ERR_DIAL_TIMEOUT": // of a session: the server may have the request, and not have answered it
+      return unable("timeout", `dial tcp ${address}: i/o timeout`, false);
     case "EHOSTUNREACH":
       return unable("unreachable", `dial tcp ${address}: connect: no route to host`);
     case "ENETUNREACH":

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { test } from "node:test";
+import { dialUpgrade } from "./dial.ts";
 import { dialErrorText } from "./dial-error.ts";
 
 const coded = (code: string, more: object = {}) => Object.assign(new Error(`node says ${code}`), { code, ...more });
@@ -40,3 +43,19 @@ for (const [name, error, want] of [
     assert.equal(dialErrorText(error, host), want);
   });
 }
+
+test("dialErrorText: a server that is there and does not answer", async () => {
+  const server = createServer().listen(0, "127.0.0.1");
+  server.on("connection", (socket) => socket.on("error", () => {}).resume());
+  await once(server, "listening");
+  try {
+    const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+    const error = await dialUpgrade({ url, method: "POST", timeoutMs: 50 }).then(
+      () => undefined,
+      (cause: unknown) => cause,
+    );
+    assert.equal(dialErrorText(error, url.host), `dial tcp ${url.host}: i/o timeout`);
+  } finally {
+    server.close();
+  }
+});

@@ -41,7 +41,7 @@ export function dialErrorText(error: unknown, host: string): string | undefined 
       return `tls: failed to verify certificate: x509: ${nameMismatch(cause)}`;
     if (code === "ECONNRESET" || code === "EPIPE") return `read tcp ${host}: connection reset by peer`;
     if (code.startsWith("ERR_SSL_")) return `tls: ${cause.message}`;
-    if (code === "ERR_DIAL_TIMEOUT" || /^no answer from/.test(cause.message)) return `dial tcp ${host}: i/o timeout`;
+    if (code === "ERR_DIAL_TIMEOUT") return `dial tcp ${host}: i/o timeout`;
   }
   return undefined;
 }

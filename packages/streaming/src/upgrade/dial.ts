@@ -82,7 +82,8 @@ export function watchDial(
 ): () => void {
   const expire = () => {
     release();
-    give(new Error(`no answer from ${url.host} within ${timeoutMs} ms`));
+    const late = new Error(`no answer from ${url.host} within ${timeoutMs} ms`);
+    give(Object.assign(late, { code: "ERR_DIAL_TIMEOUT" })); // as the socket's own errors have one
   };
   const onAbort = () => {
     release();
