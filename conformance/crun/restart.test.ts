@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { ContainerState, connectCRI, PodSandboxState, upload } from "@hawser/cri";
 import { removeEverything } from "@hawser/runtime";
-import { makeArchive } from "./support/image.ts";
+import { inChunks, makeArchive } from "./support/image.ts";
 import { image, sandboxConfig, sh, startContainer, testConfig } from "./support/runtime.ts";
 import { eventually, openExec, textOf } from "./support/session.ts";
 
@@ -43,10 +43,7 @@ async function startProcess(root: string, podCIDR: string) {
     ended,
     async load() {
       const archive = await makeArchive({ name: image });
-      const chunks = (async function* () {
-        for (let at = 0; at < archive.length; at += 256 * 1024) yield archive.subarray(at, at + 256 * 1024);
-      })();
-      await upload({ endpoint: `unix://${socketPath}`, path: "/hawser.v1.Images/Load", chunks });
+      await upload({ endpoint: `unix://${socketPath}`, path: "/hawser.v1.Images/Load", chunks: inChunks(archive) });
     },
     async end(signal: NodeJS.Signals) {
       cri.close();

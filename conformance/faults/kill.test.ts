@@ -10,7 +10,7 @@ import { difference, inventory } from "./support/inventory.ts";
 import { thorough } from "./support/length.ts";
 import { type FaultyRuntime, startFaulty } from "./support/runtime-process.ts";
 
-describe("a runtime killed at any step of", { timeout: 3_600_000 }, () => {
+describe("a runtime killed at any step of", { timeout: thorough ? 3_600_000 : 280_000 }, () => {
   let runtime: FaultyRuntime;
   let other: Awaited<ReturnType<typeof bystander>>;
   let registry: Registry;

@@ -21,7 +21,7 @@ const cycles = thorough ? 1000 : 30;
 /** What the runtime may grow by in the second half of all cycles, bytes: garbage is collected when V8 thinks fit. */
 const growth = 25 * 1024 * 1024;
 
-describe("a runtime with many containers", { timeout: 1_800_000 }, () => {
+describe("a runtime with many containers", { timeout: thorough ? 1_800_000 : 280_000 }, () => {
   it(`${pods * containersPerPod} at once: all run, are found again, and go`, async () => {
     await using runtime = await startFaulty();
     await bystander(runtime.cri);

@@ -5,7 +5,7 @@ import path from "node:path";
 import { type CRIConnection, connectCRI, upload } from "@hawser/cri";
 import { type PartialConfig, removeEverything } from "@hawser/runtime";
 import { type Background, background, checkout } from "@hawser/testing";
-import { makeArchive } from "../crun/support/image.ts";
+import { inChunks, makeArchive } from "../crun/support/image.ts";
 import { image, testConfig } from "../crun/support/runtime.ts";
 
 export interface RuntimeProcess extends AsyncDisposable {
@@ -54,10 +54,7 @@ export async function startRuntimeProcess(
     await runtime.saw("hawser-runtime ready", { timeoutMs: 30_000 });
     const cri = stack.use(await connectCRI({ endpoint }));
     const archive = await makeArchive({ name: image });
-    const chunks = (async function* () {
-      for (let at = 0; at < archive.length; at += 256 * 1024) yield archive.subarray(at, at + 256 * 1024);
-    })();
-    await upload({ endpoint, path: "/hawser.v1.Images/Load", chunks });
+    await upload({ endpoint, path: "/hawser.v1.Images/Load", chunks: inChunks(archive) });
     return {
       folder,
       endpoint,

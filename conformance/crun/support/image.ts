@@ -14,6 +14,9 @@ const programs = [
   ),
 ];
 
+/** Bytes of an archive in one message. */
+const chunkBytes = 256 * 1024;
+
 export interface ImageOptions {
   name: string;
   user?: string;
@@ -46,6 +49,11 @@ export async function makeArchive(options: ImageOptions): Promise<Buffer> {
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** An archive as the runtime's Load takes it. */
+export async function* inChunks(archive: Buffer): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < archive.length; at += chunkBytes) yield archive.subarray(at, at + chunkBytes);
 }
 
 async function fillRoot(root: string, files: Record<string, string>): Promise<void> {

@@ -13,7 +13,7 @@ import {
 } from "@hawser/cri";
 import { type PartialConfig, removeEverything, startRuntime } from "@hawser/runtime";
 import { createLogger } from "@hawser/trace";
-import { type ImageOptions, makeArchive } from "./image.ts";
+import { type ImageOptions, inChunks, makeArchive } from "./image.ts";
 
 export const image = "hawser.test/tools:latest";
 
@@ -48,7 +48,7 @@ export async function startTestRuntime(
   let cri = await connectCRI({ endpoint: `unix://${socketPath}` });
   const load = async (given: ImageOptions) => {
     const archive = await makeArchive(given);
-    await upload({ endpoint: `unix://${socketPath}`, path: "/hawser.v1.Images/Load", chunks: pieces(archive) });
+    await upload({ endpoint: `unix://${socketPath}`, path: "/hawser.v1.Images/Load", chunks: inChunks(archive) });
   };
   await load({ name: image });
   return {
@@ -77,10 +77,6 @@ export function testConfig() {
   const catatonit = path.resolve(import.meta.dirname, "../../../.cache/peers/catatonit/usr/bin");
   if (!process.env.PATH?.includes(catatonit)) process.env.PATH += `:${catatonit}`;
   return { podCIDR: `10.${100 + (process.pid % 100)}.${++subnet}.0/24` };
-}
-
-async function* pieces(bytes: Buffer): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < bytes.length; at += 256 * 1024) yield bytes.subarray(at, at + 256 * 1024);
 }
 
 let serial = 0;

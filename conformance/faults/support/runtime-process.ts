@@ -5,12 +5,14 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { type CRIConnection, connectCRI, upload } from "@hawser/cri";
 import { type PartialConfig, removeEverything } from "@hawser/runtime";
-import { type ImageOptions, makeArchive } from "../../crun/support/image.ts";
+import { type ImageOptions, inChunks, makeArchive } from "../../crun/support/image.ts";
 import { image, testConfig } from "../../crun/support/runtime.ts";
 import type { Arm, Counted } from "./steps.ts";
 
 /** What V8 is given in production, so that the program does not start itself once more. */
-const heapFlags = ["--max-semi-space-size=2", "--optimize-for-size"];
+const heapFlags = ["--max-semi-space-size=2", "--optimize-for-size", "--single-threaded-gc"];
+/** How long a runtime that dies at a step may take, milliseconds. */
+const killPatience = 10_000;
 const here = import.meta.dirname;
 
 export interface FaultyOptions {
@@ -36,7 +38,7 @@ export interface FaultyRuntime extends AsyncDisposable {
   arm(killAt: number): Promise<void>;
   /** The steps since it was armed. */
   counted(): Promise<string[]>;
-  /** Resolves when the process is gone. */
+  /** Resolves when the process is gone. Rejects when it lives on for 10 s: nobody has killed it then. */
   gone(): Promise<void>;
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Starts it again, after its end. */
@@ -87,10 +89,7 @@ export async function startFaulty(options: FaultyOptions = {}): Promise<FaultyRu
   };
   const load = async (given: ImageOptions) => {
     const archive = await makeArchive(given);
-    const chunks = (async function* () {
-      for (let at = 0; at < archive.length; at += 256 * 1024) yield archive.subarray(at, at + 256 * 1024);
-    })();
-    await upload({ endpoint: `unix://${socketPath}`, path: "/hawser.v1.Images/Load", chunks });
+    await upload({ endpoint: `unix://${socketPath}`, path: "/hawser.v1.Images/Load", chunks: inChunks(archive) });
   };
   const kill = async (signal: NodeJS.Signals = "SIGKILL") => {
     cri?.close();
@@ -125,7 +124,9 @@ export async function startFaulty(options: FaultyOptions = {}): Promise<FaultyRu
     },
     counted: () => ask("count"),
     gone: async () => {
-      await ended;
+      const [signal, late] = [AbortSignal.timeout(killPatience), Promise.withResolvers<never>()];
+      signal.addEventListener("abort", () => late.reject(new Error("the runtime lives on")), { once: true });
+      await Promise.race([ended, late.promise]);
       cri?.close();
     },
     kill,
