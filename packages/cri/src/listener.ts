@@ -18,6 +18,7 @@ export async function listen(server: Server, socketPath: string): Promise<AsyncD
   } catch (cause) {
     throw new Error(`cannot listen on ${socketPath}: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
+  listener.on("error", (error) => process.emitWarning(error)); // one connection was not accepted; the others go on
   return {
     async [Symbol.asyncDispose]() {
       listener.close(); // calls back when the last connection is gone: not ours to wait for

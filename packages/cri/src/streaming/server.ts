@@ -99,6 +99,8 @@ export function createStreamingServer(options: StreamingServerOptions): Streamin
     async start(stayUp = false) {
       server.listen(port, address);
       await once(server, "listening");
+      // A connection that cannot be accepted for want of memory: the others are no worse for it.
+      server.on("error", (error) => log.error("streaming server cannot accept a connection", { error }));
       if (stayUp) await once(server, "close");
     },
     stop,
