@@ -1,4 +1,5 @@
-import { readdir, stat } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { lstat, readdir, stat } from "node:fs/promises";
 import path from "node:path";
 import type { Device as CRIDevice } from "@hawser/cri";
 import { Code, CRIError } from "@hawser/cri";
@@ -34,43 +35,43 @@ export async function grantDevices(requested: CRIDevice[], privileged: boolean):
 }
 
 async function deviceOrDirectory(hostPath: string, containerPath: string): Promise<Device[]> {
-  const single = await deviceAt(hostPath, containerPath).catch((cause: NodeJS.ErrnoException) => {
+  const status = await stat(hostPath).catch((cause: NodeJS.ErrnoException) => {
     throw new CRIError(Code.NotFound, `device ${hostPath}: ${cause.code ?? cause.message}`, { cause });
   });
+  const single = deviceOf(status, containerPath);
   return single ? [single] : await hostDevices(hostPath, containerPath);
 }
 
-/** Every device node below a directory of the node, but for what each container has for itself. */
+/**
+ * Every device node below a directory of the node, but for what each container has for itself. Links there are not followed: what
+ * they lead to may be above them.
+ */
 async function hostDevices(directory: string, target: string): Promise<Device[]> {
   const devices: Device[] = [];
   for (const name of await readdir(directory)) {
-    if (devices.length > maxDevices) throw new Error(`more than ${maxDevices} devices below ${directory}`);
     if (["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts", "console", ".udev"].includes(name)) continue;
     const [source, destination] = [path.join(directory, name), path.join(target, name)];
-    const stats = await stat(source).catch(() => undefined);
-    if (stats?.isDirectory()) devices.push(...(await hostDevices(source, destination)));
-    else if (stats) {
-      const device = await deviceAt(source, destination);
-      if (device) devices.push(device);
-    }
+    const status = await lstat(source).catch(ignoreGone);
+    const device = status && deviceOf(status, destination);
+    if (device) devices.push(device);
+    else if (status?.isDirectory()) devices.push(...(await hostDevices(source, destination)));
+    if (devices.length > maxDevices) throw new Error(`more than ${maxDevices} devices below ${directory}`);
   }
   return devices;
 }
 
-async function deviceAt(hostPath: string, containerPath: string): Promise<Device | undefined> {
-  const { mode, rdev, uid, gid, ...stats } = await stat(hostPath).then((s) => ({
-    mode: s.mode,
-    rdev: s.rdev,
-    uid: s.uid,
-    gid: s.gid,
-    character: s.isCharacterDevice(),
-    block: s.isBlockDevice(),
-  }));
-  if (!stats.character && !stats.block) return undefined;
+/** A device may be unplugged since its name was read. */
+function ignoreGone(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== "ENOENT") throw error;
+}
+
+function deviceOf(status: Stats, containerPath: string): Device | undefined {
+  if (!status.isCharacterDevice() && !status.isBlockDevice()) return undefined;
+  const { mode, rdev, uid, gid } = status;
   return {
     path: containerPath,
-    type: stats.character ? "c" : "b",
-    major: ((rdev >> 8) & 0xfff) | 0,
+    type: status.isCharacterDevice() ? "c" : "b",
+    major: (rdev >> 8) & 0xfff,
     minor: (rdev & 0xff) | ((rdev >> 12) & 0xfff00),
     fileMode: mode & 0o777,
     uid,
