@@ -3,7 +3,7 @@
 // tested.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { glob, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { chmod, glob, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { processes } from "@hawser/testing";
@@ -25,6 +25,7 @@ if (files.length === 0) throw new Error(`no test file has ${words.join(" or ")} 
 
 // Everything temporary of this run lies in one folder, whose name tells its leavings from those of others.
 const folder = await mkdtemp(join(tmpdir(), "ht-"));
+await chmod(folder, 0o711); // as a runtime's folder lies on a node: users of a pod's own have to get through
 const before = new Set(await nameless());
 const runner = spawn(process.execPath, ["--test", "--test-concurrency=1", `--test-timeout=${timeout}`, ...files], {
   env: { ...process.env, TMPDIR: folder },
