@@ -59,9 +59,10 @@ export async function portForward(client: KubeClient, options: PortForwardOption
   session.closed.catch(() => {}); // told by `closed` below
   const listeners: (ForwardedPort & { address: string })[] = [];
   const sockets = new Set<Socket>();
-  const accept = (server: Server, actual: ForwardedPort) => {
+  const accept = (server: Server, port: ForwardedPort) => {
     server.maxConnections = maxConnections;
     server.on("connection", (socket) => {
+      const actual = { ...port, local: boundPort(server) };
       sockets.add(socket);
       socket.once("close", () => sockets.delete(socket));
       options.onConnection?.(actual);
@@ -73,11 +74,13 @@ export async function portForward(client: KubeClient, options: PortForwardOption
   };
   for (const port of options.ports) {
     try {
-      for (const { server, address } of await listen(port, options.addresses ?? ["localhost"])) {
-        stack.defer(() => closeServer(server));
-        const actual = { ...port, local: (server.address() as AddressInfo).port }; // it listens on TCP
-        listeners.push({ ...actual, address });
-        accept(server, actual);
+      for (const { server, address } of await listen(port, options.addresses ?? ["localhost"], accept)) {
+        stack.defer(async () => {
+          const closed = closeServer(server); // which waits for its connections
+          for (const socket of sockets) socket.destroy();
+          await closed;
+        });
+        listeners.push({ ...port, local: boundPort(server), address });
       }
     } catch (error) {
       if (!(error instanceof ListenError)) throw error;
@@ -85,9 +88,6 @@ export async function portForward(client: KubeClient, options: PortForwardOption
     }
   }
   if (listeners.length === 0) throw new ListenError(noneOf(options.ports));
-  stack.defer(async () => {
-    for (const socket of sockets) socket.destroy();
-  });
   const resources = stack.move();
   let disposal: Promise<void> | undefined;
   const dispose = () => {
@@ -139,9 +139,11 @@ export class ListenError extends Error {
   override readonly name = "ListenError";
 }
 
+/** `prepare` gets each server before it listens: a connection may come in the very next moment. */
 async function listen(
   port: ForwardedPort,
   addresses: readonly string[],
+  prepare: (server: Server, port: ForwardedPort) => void,
 ): Promise<{ server: Server; address: string }[]> {
   const { createServer } = await import("node:net");
   const found: { server: Server; address: string }[] = [];
@@ -151,16 +153,17 @@ async function listen(
     const local4and6 = address === "localhost";
     for (const host of local4and6 ? ["127.0.0.1", "::1"] : [address]) {
       const server = createServer({ allowHalfOpen: true, noDelay: true });
+      prepare(server, port);
       try {
         server.listen({ port: local, host, ipv6Only: host.includes(":") });
         await once(server, "listening");
         found.push({ server, address: host });
         // One free port for both families, so that `localhost` means the same whichever way it is resolved.
-        if (local4and6) local = (server.address() as AddressInfo).port;
+        if (local4and6) local = boundPort(server);
       } catch (error) {
         failures.push(error);
         if (local4and6) continue;
-        await Promise.all(found.map(({ server: each }) => closeServer(each)));
+        for (const { server: each } of found) each.close(); // not waited for: it may have connections already
         throw listenError(failures);
       }
     }
@@ -181,6 +184,10 @@ function listenError(failures: unknown[]): ListenError {
 function noneOf(ports: readonly ForwardedPort[]): string {
   const list = ports.map(({ local, remote }) => `{${local} ${remote}}`).join(" ");
   return `unable to listen on any of the requested ports: [${list}]`;
+}
+
+function boundPort(server: Server): number {
+  return (server.address() as AddressInfo).port; // it listens on TCP
 }
 
 async function closeServer(server: Server): Promise<void> {
