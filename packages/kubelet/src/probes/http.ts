@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import http from "node:http";
 import https from "node:https";
+import { dialErrorText } from "@hawser/streaming";
 
 /** Bytes of a body that are looked at: it only goes into messages. */
 const maxBodyBytes = 10 * 1024;
@@ -82,13 +83,8 @@ function get(url: URL, extra: { name: string; value: string }[], signal: AbortSi
 /** A connection's failure as Go words it, which is what people search for. */
 export function failureText(error: unknown, { hostname, port }: { hostname: string; port: string | number }): string {
   const { code, name, message } = error as NodeJS.ErrnoException;
-  const address = `${hostname}:${port || 80}`;
-  if (code === "ECONNREFUSED") return `dial tcp ${address}: connect: connection refused`;
-  if (code === "EHOSTUNREACH") return `dial tcp ${address}: connect: no route to host`;
-  if (code === "ETIMEDOUT") return `dial tcp ${address}: i/o timeout`;
-  if (code === "ECONNRESET") return `read tcp ${address}: connection reset by peer`;
   if (name === "TimeoutError" || name === "AbortError" || code === "ABORT_ERR") {
     return "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
   }
-  return message;
+  return dialErrorText(error, `${hostname}:${port || 80}`) ?? message;
 }

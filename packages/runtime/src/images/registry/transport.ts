@@ -2,6 +2,7 @@ import { Agent as HTTPAgent, request as httpRequest, type IncomingHttpHeaders, t
 import { Agent as HTTPSAgent, request as httpsRequest } from "node:https";
 import type { Readable } from "node:stream";
 import { getCACertificates } from "node:tls";
+import { dialErrorText } from "@hawser/streaming";
 import { ConnectionError, withoutQuery } from "./errors.ts";
 import { isLoopback } from "./loopback.ts";
 import { defaultTimeouts, type Timeouts } from "./timeouts.ts";
@@ -136,24 +137,12 @@ function explain(request: Hop, error: NodeJS.ErrnoException & { address?: string
   const { host, hostname } = request.url;
   const where = error.address ? `${error.address}:${error.port}` : host;
   const texts: Record<string, string> = {
-    ECONNREFUSED: `dial tcp ${where}: connect: connection refused`,
-    EHOSTUNREACH: `dial tcp ${where}: connect: no route to host`,
-    ENETUNREACH: `dial tcp ${where}: connect: network is unreachable`,
-    ETIMEDOUT: `dial tcp ${where}: i/o timeout`,
     ENOTFOUND: `dial tcp: lookup ${hostname}: no such host`,
     EAI_AGAIN: `dial tcp: lookup ${hostname}: Temporary failure in name resolution`,
     ECONNRESET: "EOF",
     WRONG_VERSION: "http: server gave HTTP response to HTTPS client",
-    DEPTH_ZERO_SELF_SIGNED_CERT: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
-    SELF_SIGNED_CERT_IN_CHAIN: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
-    UNABLE_TO_VERIFY_LEAF_SIGNATURE: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
-    UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-      "tls: failed to verify certificate: x509: certificate signed by unknown authority",
-    CERT_HAS_EXPIRED: "tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
   };
-  const code = codeOf(error);
-  const text =
-    texts[code] ?? (/CERT|TLS|SSL/.test(code) ? `tls: failed to verify certificate: ${error.message}` : error.message);
+  const text = texts[codeOf(error)] ?? dialErrorText(error, where) ?? error.message;
   return failure(request, text, error);
 }
 
