@@ -169,10 +169,15 @@ for (const ociRuntime of ["crun", "runc"] as const) {
 
     it("is removed with everything else, though it still runs", async () => {
       const other = await startTestRuntime({ ociRuntime });
-      const { containerId } = await startContainer(other.cri, {}, podOf());
-      const { info } = await other.cri.runtime.containerStatus({ containerId, verbose: true });
-      const { pid } = JSON.parse(info.info ?? "{}") as { pid: number };
-      await other[Symbol.asyncDispose]();
+      let containerId = "";
+      let pid = 0;
+      try {
+        ({ containerId } = await startContainer(other.cri, {}, podOf()));
+        const { info } = await other.cri.runtime.containerStatus({ containerId, verbose: true });
+        ({ pid } = JSON.parse(info.info ?? "{}") as { pid: number });
+      } finally {
+        await other[Symbol.asyncDispose]();
+      }
       const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "State:\tZ");
       assert.match(status, /^State:\tZ/m, "gone, or not yet reaped");
       const mounts = await readFile("/proc/self/mountinfo", "utf8");

@@ -23,7 +23,7 @@ import { discardSandbox, writeDraft } from "./discard.ts";
 import { withDiskRoom } from "./disk-room.ts";
 import { mountShm, writeSandboxFiles } from "./sandbox-files.ts";
 import { newId, sandboxMetadata, sandboxName } from "./sandbox-name.ts";
-import { sandboxUsers } from "./sandbox-users.ts";
+import { checkPassable, sandboxUsers } from "./sandbox-users.ts";
 
 type Dependencies = Pick<
   Context,
@@ -83,6 +83,7 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
   const modes = config.linux?.securityContext?.namespaceOptions;
   refuse(config, host);
   const users = sandboxUsers(config);
+  if (users) await checkPassable(paths.root);
   const ownNetwork = modes?.network !== NamespaceMode.NODE;
   const ownIPC = modes?.ipc !== NamespaceMode.NODE;
   const hostname = (ownNetwork && (config.hostname || hostnameOf(config.metadata?.name ?? ""))) || host.hostname;

@@ -1,3 +1,5 @@
+import { stat } from "node:fs/promises";
+import path from "node:path";
 import { Code, CRIError, type IDMapping, NamespaceMode, type PodSandboxConfig } from "@hawser/cri";
 import type { IDMappings } from "../native/idmap.ts";
 
@@ -36,6 +38,20 @@ export function linesOf(name: string, mappings: readonly IDMapping[]): IDMapping
   if (lines.some(({ size }) => size === 0)) refuse(`a mapping of ${name} is empty`);
   if (!lines.some(({ containerID }) => containerID === 0)) refuse(`the mappings of ${name} have no root`);
   return lines;
+}
+
+/**
+ * Throws FailedPrecondition when a folder above the runtime's own cannot be passed by users who are nobody on the node:
+ * the OCI runtime's words for it do not say which.
+ */
+export async function checkPassable(root: string): Promise<void> {
+  const { mode } = await stat(root);
+  if ((mode & 0o001) === 0) {
+    const advice = `chmod o+x ${root}, or keep the runtime's data elsewhere`;
+    throw new CRIError(Code.FailedPrecondition, `user namespace: its users cannot pass ${root}; ${advice}`);
+  }
+  const above = path.dirname(root);
+  if (above !== root) await checkPassable(above);
 }
 
 function refuse(reason: string): never {
