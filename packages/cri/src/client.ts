@@ -1,5 +1,6 @@
 import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import { Client, credentials, type ServiceError } from "@grpc/grpc-js";
+import { maxDeadlineMs } from "./deadline.ts";
 import { type AnyMessage, type APIVersion, methodDefinition } from "./definition.ts";
 import { Code, CRIError, isUnimplemented } from "./errors.ts";
 import {
@@ -163,7 +164,7 @@ function unary(channel: Client, method: DescMethod, policy: Policy) {
   return (request: AnyMessage, { signal, timeoutMs }: CallOptions = {}): Promise<AnyMessage> => {
     if (signal?.aborted) return Promise.reject(signal.reason);
     const timeout = timeoutMs ?? timeoutFor(method, request, policy.callTimeoutMs);
-    const options = timeout > 0 ? { deadline: Date.now() + timeout } : {};
+    const options = withDeadline(timeout);
     return new Promise((resolve, reject) => {
       const cancel = () => call.cancel();
       const call = channel.makeUnaryRequest(
@@ -188,7 +189,7 @@ function streaming(channel: Client, method: DescMethod, policy: Policy) {
   const { path, requestSerialize, responseDeserialize } = methodDefinition(method, policy.apiVersion);
   return async function* (request: AnyMessage, { signal, timeoutMs }: CallOptions = {}): AsyncGenerator<AnyMessage> {
     signal?.throwIfAborted();
-    const options = timeoutMs ? { deadline: Date.now() + timeoutMs } : {};
+    const options = withDeadline(timeoutMs ?? 0);
     const call = channel.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, options);
     const cancel = () => call.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
@@ -225,6 +226,11 @@ function timeoutFor(method: DescMethod, request: AnyMessage, usual: number): num
     default:
       return usual;
   }
+}
+
+/** None for 0, and where grpc-js could not count it: a stop may be asked to wait for years. */
+function withDeadline(timeoutMs: number): { deadline?: number } {
+  return timeoutMs > 0 && timeoutMs <= maxDeadlineMs ? { deadline: Date.now() + timeoutMs } : {};
 }
 
 function seconds(value: bigint | undefined): number {

@@ -10,6 +10,7 @@ import {
   type sendUnaryData,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { clientsDeadline } from "./deadline.ts";
 import { type AnyMessage, type APIVersion, apiVersions, methodDefinition, serviceName } from "./definition.ts";
 import { Code, CRIError } from "./errors.ts";
 import { ImageService as ImageDescriptor, RuntimeService as RuntimeDescriptor } from "./gen/cri_pb.ts";
@@ -62,6 +63,7 @@ export async function serveVersions(options: ServeOptions, versions: readonly AP
   const server = new Server({
     "grpc.max_receive_message_length": maxRequestBytes,
     "grpc.max_send_message_length": -1, // ExecSync may answer twice 16 MiB; its method bounds it
+    interceptors: [clientsDeadline],
   });
   for (const [descriptor, handlers] of [
     [RuntimeDescriptor, options.runtime],
