@@ -4,6 +4,7 @@ import { containerConfig } from "./container-config.ts";
 import type { WaitingReason } from "./container-status.ts";
 import { runHook } from "./hooks.ts";
 import { ImageError, type PulledImage } from "./images.ts";
+import { maxGrace } from "./labels.ts";
 import type { BoundPod, PodContainer } from "./pod.ts";
 import type { SandboxConfig } from "./sandbox-config.ts";
 import { ContainerConfigError } from "./security.ts";
@@ -118,11 +119,12 @@ export async function killContainer(
 ): Promise<void> {
   const containerId = target.status.id;
   events.record(involved(pod, name), "Normal", "Killing", message);
-  let left = grace;
+  const seconds = Math.min(grace, maxGrace);
+  let left = seconds;
   const hook = what?.container.lifecycle?.preStop;
   if (hook && what) {
     const started = now();
-    const timeoutMs = grace * 1000;
+    const timeoutMs = seconds * 1000;
     const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
     await runHook(
       { runtime },
@@ -134,7 +136,7 @@ export async function killContainer(
       const text = error instanceof Error ? error.message : String(error);
       events.record(involved(pod, name), "Warning", "FailedPreStopHook", text);
     });
-    left = Math.max(leastGrace, Math.ceil(grace - (now() - started) / 1000));
+    left = Math.max(leastGrace, Math.ceil(seconds - (now() - started) / 1000));
   }
   await runtime.stopContainer({ containerId, timeout: BigInt(left) }, { signal });
 }

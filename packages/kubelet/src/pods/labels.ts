@@ -55,8 +55,11 @@ export function containerHash({ name, image }: Container): string {
     .slice(0, 8);
 }
 
+/** The most that a container gets to end, seconds: what the longest timer can count. A pod may ask for centuries. */
+export const maxGrace = Math.floor((2 ** 31 - 1) / 1000);
+
 /** Seconds between SIGTERM and SIGKILL: the deletion's word, else the pod's, else 30. A pod that must go at once still gets 1. */
 export function gracePeriod({ metadata, spec }: BoundPod): number {
   const seconds = metadata.deletionTimestamp ? metadata.deletionGracePeriodSeconds : undefined;
-  return Math.max(1, seconds ?? spec.terminationGracePeriodSeconds ?? 30);
+  return Math.min(maxGrace, Math.max(1, seconds ?? spec.terminationGracePeriodSeconds ?? 30));
 }

@@ -3,7 +3,7 @@ import path from "node:path";
 import { ContainerState } from "@hawser/cri";
 import type { KubeletContext } from "../context.ts";
 import { removePodFolder } from "../volumes/volumes.ts";
-import { gracePeriodAnnotation, podNameLabel, podNamespaceLabel, podUIDLabel } from "./labels.ts";
+import { gracePeriodAnnotation, maxGrace, podNameLabel, podNamespaceLabel, podUIDLabel } from "./labels.ts";
 import { podsFolder } from "./paths.ts";
 
 /** Seconds a container gets that does not say how many it wants. */
@@ -19,7 +19,8 @@ export async function removeOrphan(context: Context, uid: string, signal: AbortS
   const running = containers.filter(({ state }) => state === ContainerState.CONTAINER_RUNNING);
   await Promise.all(
     running.map(({ id, annotations }) => {
-      const timeout = BigInt(Number(annotations[gracePeriodAnnotation] ?? defaultGrace) || defaultGrace);
+      const grace = Number(annotations[gracePeriodAnnotation] ?? defaultGrace) || defaultGrace;
+      const timeout = BigInt(Math.min(grace, maxGrace));
       return runtime.stopContainer({ containerId: id, timeout }, { signal });
     }),
   );
