@@ -1,13 +1,8 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { hierarchies, pidsBelow, removeCgroup } from "./cgroup/paths.ts";
-import { killQuietly } from "./native/spawn.ts";
+import { killUntilGone } from "./native/kill.ts";
 import type { CgroupMode } from "./oci/probe.ts";
-
-/** How long killed processes may take to go, milliseconds. */
-const killPatience = 5000;
-/** Between two looks at them, milliseconds. */
-const lookInterval = 5;
 
 /** Every process of the node with its command line. */
 export async function processes(): Promise<{ pid: number; args: string[] }[]> {
@@ -22,14 +17,7 @@ export async function processes(): Promise<{ pid: number; args: string[] }[]> {
  * Throws when they do not go within 5 s.
  */
 export async function endWorkers(id: string): Promise<void> {
-  const deadline = performance.now() + killPatience;
-  for (;;) {
-    const pids = await workersOf(id);
-    if (pids.length === 0) return;
-    if (performance.now() > deadline) throw new Error(`processes ${pids.join(", ")} do not end`);
-    for (const pid of pids) killQuietly(pid, "SIGKILL");
-    await new Promise((resolve) => setTimeout(resolve, lookInterval));
-  }
+  await killUntilGone(() => workersOf(id));
 }
 
 /** By an argument that is the id or ends with it (a bundle), or by the variable that CNI plugins have it in. */
@@ -53,14 +41,6 @@ async function workersOf(id: string): Promise<number[]> {
 export async function endCgroup(mode: CgroupMode, cgroup: string, graceMs = 0): Promise<void> {
   if (!cgroup.startsWith("/") || cgroup === "/") return;
   const directories = (await hierarchies(mode)).map((hierarchy) => path.join(hierarchy, cgroup));
-  const started = performance.now();
-  for (;;) {
-    const pids = (await Promise.all(directories.map(pidsBelow))).flat();
-    if (pids.length === 0) break;
-    const waited = performance.now() - started;
-    if (waited > graceMs + killPatience) throw new Error(`processes ${pids.join(", ")} do not end`);
-    if (waited >= graceMs) for (const pid of new Set(pids)) killQuietly(pid, "SIGKILL");
-    await new Promise((resolve) => setTimeout(resolve, lookInterval));
-  }
+  await killUntilGone(async () => (await Promise.all(directories.map(pidsBelow))).flat(), graceMs);
   await removeCgroup(mode, cgroup);
 }

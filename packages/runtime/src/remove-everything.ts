@@ -2,6 +2,7 @@ import { readdir, rm, rmdir } from "node:fs/promises";
 import path from "node:path";
 import { hierarchies, pidsBelow, removeCgroup } from "./cgroup/paths.ts";
 import { processes } from "./half-made.ts";
+import { killUntilGone } from "./native/kill.ts";
 import { lockFile } from "./native/lock.ts";
 import { mountsBelow, unmount } from "./native/mount.ts";
 import { Reaper } from "./native/reaper.ts";
@@ -14,9 +15,6 @@ import { unifiedMount } from "./oci/view.ts";
 import { type Paths, pathsOf } from "./paths.ts";
 import { readJSON } from "./store/json-file.ts";
 import type { SandboxRecord } from "./store/records.ts";
-
-/** How long killed processes may take to go, milliseconds. */
-const killPatience = 5000;
 
 /** How long a CNI plugin may take, milliseconds. */
 const pluginTimeout = 60_000;
@@ -102,18 +100,11 @@ async function killAll(mode: CgroupMode, paths: Paths, records: SandboxRecord[])
     ({ args }) => args[0]?.endsWith("conmon") && args.some((arg) => arg.startsWith(`${paths.containers}/`)),
   );
   for (const { pid } of conmons) killQuietly(pid, "SIGKILL");
-  const deadline = performance.now() + killPatience;
   const pods = (await hierarchies(mode)).flatMap((hierarchy) =>
     cgroupsOf(paths, records).map((cgroup) => path.join(hierarchy, cgroup)),
   );
   const directories = [...pods, ...execGroups(paths)];
-  for (;;) {
-    const pids = (await Promise.all(directories.map(pidsBelow))).flat();
-    if (pids.length === 0) return;
-    if (performance.now() > deadline) throw new Error(`processes ${pids.join(", ")} do not end`);
-    for (const pid of new Set(pids)) killQuietly(pid, "SIGKILL");
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  await killUntilGone(async () => (await Promise.all(directories.map(pidsBelow))).flat());
 }
 
 async function removeTree(directory: string): Promise<void> {
