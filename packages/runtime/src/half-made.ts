@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
-import { hierarchies, pidsBelow, removeCgroup } from "./cgroup/paths.ts";
+import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
+import { pidsBelow } from "./cgroup/tree.ts";
 import { killUntilGone } from "./native/kill.ts";
 import type { CgroupMode } from "./oci/probe.ts";
 

@@ -1,6 +1,7 @@
 import { readdir, rm, rmdir } from "node:fs/promises";
 import path from "node:path";
-import { hierarchies, pidsBelow, removeCgroup } from "./cgroup/paths.ts";
+import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
+import { pidsBelow, removeTree } from "./cgroup/tree.ts";
 import { processes } from "./half-made.ts";
 import { killUntilGone } from "./native/kill.ts";
 import { lockFile } from "./native/lock.ts";
@@ -105,13 +106,6 @@ async function killAll(mode: CgroupMode, paths: Paths, records: SandboxRecord[])
   );
   const directories = [...pods, ...execGroups(paths)];
   await killUntilGone(async () => (await Promise.all(directories.map(pidsBelow))).flat());
-}
-
-async function removeTree(directory: string): Promise<void> {
-  for (const entry of await readdir(directory, { withFileTypes: true }).catch(() => [])) {
-    if (entry.isDirectory()) await removeTree(path.join(directory, entry.name));
-  }
-  await rmdir(directory).catch(() => undefined); // on a host without it, or with processes that were never ours
 }
 
 async function names(directory: string): Promise<string[]> {

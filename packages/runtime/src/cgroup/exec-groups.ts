@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { killQuietly } from "../native/spawn.ts";
 import type { ContainerRecord } from "../store/records.ts";
+import { ignoreExpected, pidsIn, removeIfEmpty, removeTree } from "./tree.ts";
 
 /** Pause between looks at a group that is being killed, milliseconds. */
 const lookInterval = 5;
@@ -114,7 +115,7 @@ class KeptGroups {
       if (await removeIfEmpty(older)) waiting?.delete(older);
     }
     if (await removeIfEmpty(directory)) return;
-    await mkdir(path.join(directory, keptMark)).catch(ignoreMissing);
+    await mkdir(path.join(directory, keptMark)).catch(ignoreExpected);
     const all = this.#directories.get(containerId) ?? new Set();
     this.#directories.set(containerId, all.add(directory));
   }
@@ -153,38 +154,4 @@ function members(directory: string): Pick<ExecGroup, "count" | "signal" | "kill"
       }
     },
   };
-}
-
-/** The processes of one cgroup, zombies not counted; empty when it is gone. */
-export async function pidsIn(directory: string): Promise<number[]> {
-  const text = await readFile(path.join(directory, "cgroup.procs"), "utf8").catch(ignoreMissing);
-  const pids = (text ?? "").split("\n").filter(Boolean).map(Number);
-  const alive = await Promise.all(pids.map(isRunning));
-  return pids.filter((_, index) => alive[index]);
-}
-
-async function isRunning(pid: number): Promise<boolean> {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
-  return stat !== undefined && !/\) [ZX]/.test(stat);
-}
-
-/** True when the directory is gone. */
-async function removeIfEmpty(directory: string): Promise<boolean> {
-  try {
-    await rmdir(directory);
-    return true;
-  } catch (error) {
-    ignoreMissing(error as NodeJS.ErrnoException); // as all of rmdir's are
-    return (error as NodeJS.ErrnoException).code !== "EBUSY";
-  }
-}
-
-async function removeTree(directory: string): Promise<void> {
-  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
-  for (const entry of entries) if (entry.isDirectory()) await removeTree(path.join(directory, entry.name));
-  await removeIfEmpty(directory);
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): undefined {
-  if (!["ENOENT", "EBUSY", "ENODEV"].includes(error.code ?? "")) throw error;
 }

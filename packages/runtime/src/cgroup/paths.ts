@@ -1,7 +1,7 @@
-import { readdir, readFile, rmdir } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import type { CgroupMode } from "../oci/probe.ts";
-import { pidsIn } from "./exec-groups.ts";
+import { removeTree } from "./tree.ts";
 
 const mountPoint = "/sys/fs/cgroup";
 
@@ -24,20 +24,5 @@ export async function hierarchies(mode: CgroupMode): Promise<string[]> {
 /** Removes a cgroup and those below it from every hierarchy, as far as they are empty. Idempotent. */
 export async function removeCgroup(mode: CgroupMode, cgroup: string): Promise<void> {
   if (cgroup.split("/").filter(Boolean).length === 0) return;
-  await Promise.all((await hierarchies(mode)).map((hierarchy) => removeEmpty(path.join(hierarchy, cgroup))));
-}
-
-async function removeEmpty(directory: string): Promise<void> {
-  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
-  for (const entry of entries) if (entry.isDirectory()) await removeEmpty(path.join(directory, entry.name));
-  await rmdir(directory).catch((error: NodeJS.ErrnoException) => {
-    if (!["ENOENT", "EBUSY", "ENOTEMPTY"].includes(error.code ?? "")) throw error;
-  });
-}
-
-/** The processes of a cgroup's directory and those below it; none when it is gone. */
-export async function pidsBelow(directory: string): Promise<number[]> {
-  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
-  const below = entries.filter((entry) => entry.isDirectory()).map(({ name }) => pidsBelow(path.join(directory, name)));
-  return [...(await pidsIn(directory)), ...(await Promise.all(below)).flat()];
+  await Promise.all((await hierarchies(mode)).map((hierarchy) => removeTree(path.join(hierarchy, cgroup))));
 }
