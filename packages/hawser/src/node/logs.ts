@@ -82,12 +82,11 @@ function watchState({ runtime }: CRIConnection, containerId: string, signal: Abo
       await delay(askPeriod, undefined, { signal: both });
     }
   };
-  const asking = ask().catch(() => {
+  ask().catch(() => {
     runs = false; // what cannot be asked any more is not waited for
   });
   return {
     runs: () => runs,
-    asking,
     [Symbol.dispose]: () => stop.abort(),
   };
 }

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import path from "node:path";
 import { test } from "node:test";
 import { ContainerEventType, ContainerFilterSchema, ContainerState, create } from "@hawser/cri";
 import type { ContainerRecord } from "../store/records.ts";
@@ -6,6 +8,13 @@ import { describeUsage } from "./container-stats.ts";
 import { Events } from "./events.ts";
 import { containerMatches, labelsMatch, parts } from "./filters.ts";
 import { resolvConf } from "./sandbox-files.ts";
+import { runtimeVersion } from "./version.ts";
+
+test("version: is that of the package", async () => {
+  const file = path.join(import.meta.dirname, "../../package.json");
+  const { version } = JSON.parse(await readFile(file, "utf8")) as { version: string };
+  assert.equal(runtimeVersion, version);
+});
 
 test("resolvConf: searches, servers, options; no value ends its own line", () => {
   const text = resolvConf({
