@@ -31,7 +31,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       await writeFile(path.join(directory, "marker"), "of the node");
     });
     after(async () => {
-      await runtime[Symbol.asyncDispose]();
+      await runtime?.[Symbol.asyncDispose]();
       await rm(directory, { recursive: true });
     });
     const rpc = () => runtime.cri.runtime;

@@ -133,7 +133,7 @@ describe("hawser-exec and crun exec", { timeout: 120_000 }, () => {
     runtime = await startTestRuntime({ ociRuntime: "crun" });
   });
   after(async () => {
-    await runtime[Symbol.asyncDispose]();
+    await runtime?.[Symbol.asyncDispose]();
     await rm(folder, { recursive: true, force: true });
   });
 

@@ -28,7 +28,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       runtime = await startTestRuntime({ ociRuntime });
     });
     after(async () => {
-      await runtime[Symbol.asyncDispose]();
+      await runtime?.[Symbol.asyncDispose]();
       await rm(logs, { recursive: true });
     });
 
