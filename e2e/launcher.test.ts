@@ -29,6 +29,15 @@ describe("the launcher", () => {
     assert.equal((await run([old, program, "up", "--nonsense"])).code, 1);
   });
 
+  it("tells that its output could not be written, and is silent where nobody reads", async () => {
+    const command = `${process.execPath} ${program} --help`;
+    const full = await run(["/bin/sh", "-c", `${command} >/dev/full`]);
+    assert.match(full.stderr, /^error: write \/dev\/stdout: ENOSPC/);
+    assert.equal(full.code, 1);
+    assert.equal((await run(["/bin/sh", "-c", `${command} >/dev/full 2>/dev/full`])).code, 1);
+    assert.equal((await run(["/bin/bash", "-c", `${command} | true; exit \${PIPESTATUS[0]}`])).stderr, "");
+  });
+
   it("passes signals on: SIGTERM ends the daemon in order", async (t) => {
     if (unlessOld(t)) return;
     const dir = await mkdtemp(join(tmpdir(), "hawser-launcher-"));

@@ -1,3 +1,4 @@
+import { writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { help } from "./help.ts";
@@ -56,22 +57,36 @@ export async function main(argv: string[]): Promise<number> {
   return client.main(argv);
 }
 
+/** What a write to a pipe without a reader, or to a terminal that is gone, fails with. */
+const readerGone: ReadonlySet<string | undefined> = new Set(["EPIPE", "EIO", "ECONNRESET", "ERR_STREAM_DESTROYED"]);
+
 /** Runs this process's own command line and ends the process with its exit code. Called by bin/hawser.cjs. */
 export async function start(): Promise<void> {
   // `hawser get pods | head -1`, or a terminal that was closed: the reader has gone, and there is nobody to tell. What
   // changes the machine goes on to its end all the same; anything else ends.
   const command = process.argv[2] ?? "";
   const goesOn = command === "up" || command === "down";
-  process.stdout.on("error", () => {
-    if (!goesOn) process.exit(141);
-  });
+  const onFailure = (err: Error) => goesOn || process.exit(outputFailed(err));
+  process.stdout.on("error", onFailure);
   process.stderr.on("error", () => {});
   const code = await main(process.argv.slice(2)).catch((err: unknown) => {
     process.stderr.write(`hawser: ${err instanceof Error ? explain(err) : String(err)}\n`);
     return 1;
   });
   await Promise.all([taken(process.stdout), taken(process.stderr)]);
+  if (process.stdout.errored) onFailure(process.stdout.errored); // of the last write, before its event
   process.exit(code);
+}
+
+/** The exit code: as if SIGPIPE had ended us, or 1 where what was written is not all there, on a full disk say. */
+function outputFailed(err: NodeJS.ErrnoException): number {
+  if (readerGone.has(err.code)) return 141;
+  try {
+    writeSync(process.stderr.fd, `error: write /dev/stdout: ${err.message}\n`);
+  } catch {
+    // the same disk, likely: the exit code tells
+  }
+  return 1;
 }
 
 /** Resolves when the reader has taken all that was written; a pipe takes what fits and the rest when it can. */
