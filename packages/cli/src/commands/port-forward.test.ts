@@ -140,6 +140,10 @@ describe("hawser port-forward", () => {
     },
     { argv: "port-forward web x", want: "error: Pod 'web' does not have a named port 'x'\n" },
     { argv: "port-forward web 53", want: "error: UDP protocol is not supported for 53\n" },
+    {
+      argv: "port-forward web 99999:80",
+      want: "error: error parsing local port '99999': strconv.ParseUint: parsing \"99999\": value out of range\n",
+    },
     { argv: "port-forward web 80:", want: "error: remote port cannot be empty\n" },
     {
       argv: "port-forward slow 80",

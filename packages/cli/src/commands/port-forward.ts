@@ -131,9 +131,11 @@ function split(spec: string): Spec {
 
 function number(text: string, what: "local" | "remote"): number {
   const value = Number(text);
-  if (!/^\d+$/.test(text) || value > 65535) {
+  const digits = /^\d+$/.test(text);
+  if (!digits || value > 65535) {
+    const why = digits ? "value out of range" : "invalid syntax";
     throw new CommandError(
-      `error parsing ${what} port '${text}': strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`,
+      `error parsing ${what} port '${text}': strconv.ParseUint: parsing ${JSON.stringify(text)}: ${why}`,
     );
   }
   if (what === "remote" && value === 0) throw new CommandError("remote port must be > 0");
