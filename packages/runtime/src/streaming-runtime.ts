@@ -64,6 +64,11 @@ async function portForward(dependencies: Dependencies, to: { id: string; port: n
   const { network } = readySandbox(dependencies, to.id);
   if (network) return duplexOf(await connectInNetns(network.netns, to.port, to.signal));
   const socket = dial({ host: "localhost", port: to.port, allowHalfOpen: true });
-  await once(socket, "connect", { signal: to.signal });
+  try {
+    await once(socket, "connect", { signal: to.signal });
+  } catch (error) {
+    socket.destroy(); // the client has gone first: nobody else would close it
+    throw error;
+  }
   return duplexOf(socket);
 }
