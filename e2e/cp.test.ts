@@ -274,7 +274,9 @@ async function cuttingRelay(kubeconfig: string, { cutAfter }: { cutAfter: number
   const relay: Server = createServer((near) => {
     const far = connect(Number(server.port), server.hostname);
     let passed = 0;
+    let ended = false;
     const end = () => {
+      ended = true;
       near.destroy();
       far.destroy();
     };
@@ -282,7 +284,8 @@ async function cuttingRelay(kubeconfig: string, { cutAfter }: { cutAfter: number
       passed += chunk.length;
       total += chunk.length;
       const [limit] = cuts;
-      if (limit === undefined || passed < limit) return;
+      // What a cut connection had already received is no reason for the next cut.
+      if (ended || limit === undefined || passed < limit) return;
       cuts = cuts.slice(1);
       end();
     };
