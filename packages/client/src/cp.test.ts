@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import * as fs from "node:fs/promises";
@@ -6,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { describe, it } from "node:test";
+import { promisify } from "node:util";
 import { createClient, type KubeClient } from "./client.ts";
 import { type CopyProgress, copyFrom, copyTo } from "./cp.ts";
 import { type FakeContainer, type FakeContainerOptions, fakeContainer } from "./testing/fake-container.ts";
@@ -134,6 +136,19 @@ describe("copyFrom", () => {
     await assert.rejects(copyFrom(place.client, { ...target, path: "tree", to: new PassThrough() }), { code: "kind" });
   });
 
+  it("fails for a pipe that is itself what is asked for, and leaves one in a tree out with a warning", async () => {
+    await using place = await open();
+    await makeTree(place.there);
+    await promisify(execFile)("mkfifo", [join(place.there, "tree/pipe")]);
+    const warnings: string[] = [];
+    const options = { ...target, to: join(place.here, "x"), onWarning: (line: string) => warnings.push(line) };
+    const alone = copyFrom(place.client, { ...options, path: "tree/pipe" });
+    await assert.rejects(alone, { code: "kind", message: "pipe is a special file: nothing was copied" });
+    assert.deepEqual([await fs.readdir(place.here), warnings], [[], []]);
+    assert.equal((await copyFrom(place.client, { ...options, path: "tree" })).skipped, 1);
+    assert.deepEqual(warnings, ['warning: skipping special file: "tree/pipe"']);
+  });
+
   it("says with tar's words and exit code that there is no such file", async () => {
     await using place = await open();
     const warnings: string[] = [];
@@ -247,6 +262,13 @@ describe("copyTo", () => {
       const wrong = { content, size, name: "m" };
       await assert.rejects(copyTo(place.client, { ...target, from: wrong, path: "." }), { code: "kind" });
     }
+  });
+
+  it("fails for a device that is itself what is asked for, and asks the container nothing", async () => {
+    await using place = await open();
+    const copied = copyTo(place.client, { ...target, from: "/dev/null", path: "/tmp/x" });
+    await assert.rejects(copied, { code: "kind", message: "/dev/null is a special file: nothing was copied" });
+    assert.deepEqual(place.container.commands, []);
   });
 
   it("says that there is no such file here, and passes tar's failure on", async () => {

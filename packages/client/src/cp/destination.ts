@@ -12,7 +12,10 @@ import {
   Unpacker,
 } from "@hawser/tar";
 import { type Output, outputWriter } from "../output.ts";
-import { CopyError, type CopyFromOptions } from "./types.ts";
+import { CopyError, type CopyFromOptions, specialFile } from "./types.ts";
+
+/** The entries that are devices and pipes. */
+const special: ReadonlySet<string> = new Set(["3", "4", "6"]);
 
 /** What was asked for is itself a link, to this place (as the container has it). */
 export class RootLink extends Error {
@@ -40,7 +43,7 @@ export interface DestinationOptions extends Pick<CopyFromOptions, "to" | "preser
  * Files, made when the archive's first entry says what is copied. A file goes into `to` where that is a directory, a directory
  * becomes `to`. A destination that is neither (/dev/stdout, a pipe) is written to, as a stream is.
  *
- * Throws RootLink from `take` when what is copied is a link.
+ * Throws RootLink from `take` when what is copied is a link, and CopyError `kind` when it is a special file.
  */
 export async function openDestination(options: DestinationOptions): Promise<Destination> {
   const { to, base } = options;
@@ -57,6 +60,7 @@ export async function openDestination(options: DestinationOptions): Promise<Dest
   const begin = async ({ header }: TarEntry): Promise<Unpacker> => {
     const isRoot = depthOf(header.name) === depthOf(base);
     if (isRoot && header.type === "2") throw new RootLink(shown(header.linkname));
+    if (isRoot && special.has(header.type)) throw specialFile(shown(header.name));
     const isDirectory = !isRoot || header.type === "5";
     if (isRoot && header.type === "0") total = header.size;
     const place = await placeOf(there?.isDirectory() && !isDirectory ? join(to, base) : to);

@@ -14,7 +14,7 @@ import {
 } from "@hawser/tar";
 import { stoppable } from "../input.ts";
 import { bufferOf, changedError } from "./remote.ts";
-import { type CopyContent, CopyError, type CopyResult, type CopyToOptions } from "./types.ts";
+import { type CopyContent, CopyError, type CopyResult, type CopyToOptions, specialFile } from "./types.ts";
 
 /** What is sent: it can be packed again where it comes from files. */
 export interface Source {
@@ -65,7 +65,9 @@ export async function fileSource(path: string, { onProgress, onWarning, retries 
     if (!hasCode(cause, "ENOENT", "ENOTDIR")) throw cause;
     throw new CopyError("not-found", `${path} doesn't exist in local filesystem`, { cause });
   });
-  const contentsOnly = /(^|\/)\.\/*$/.test(path) && (await lstat(path)).isDirectory();
+  const own = await lstat(path);
+  if (!own.isFile() && !own.isDirectory() && !own.isSymbolicLink()) throw specialFile(path);
+  const contentsOnly = /(^|\/)\.\/*$/.test(path) && own.isDirectory();
   const whole = resolve(path);
   const parent = localDirectory(byteString(dirname(whole)));
   const name = byteString(basename(whole) || ".");

@@ -82,8 +82,8 @@ export interface CopyResult {
  * `no-tar`: neither has the container a tar nor can its runtime do without; `not-found`: there is no such local file;
  * `exit`: tar has failed, and `exitCode` and the warnings say how; `truncated`: the archive ended before its end;
  * `corrupt`: the archive is malformed, or no honest archive of what was asked for; `changed`: files changed meanwhile; `stuck`: tar does
- * not end, or the container does not say what is there; `kind`: a directory where only one file's content was asked for, or content of
- * another size than was said.
+ * not end, or the container does not say what is there; `kind`: a directory where only one file's content was asked for, content of
+ * another size than was said, or a device, pipe or socket alone.
  */
 export type CopyErrorCode = "no-tar" | "not-found" | "exit" | "truncated" | "corrupt" | "changed" | "stuck" | "kind";
 
@@ -99,4 +99,9 @@ export class CopyError extends Error {
     this.code = code;
     this.exitCode = options.exitCode;
   }
+}
+
+/** What was asked for is itself what in a tree is left out with a warning. */
+export function specialFile(path: string): CopyError {
+  return new CopyError("kind", `${path} is a special file: nothing was copied`);
 }
