@@ -5,6 +5,8 @@ import { pathOf } from "./ref.ts";
 export interface LogsOptions extends Partial<PodLogOptions> {
   namespace: string;
   pod: string;
+  /** Called when the server has begun its answer: what fails from then on has broken off. */
+  onAnswer?: (() => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -13,10 +15,11 @@ export interface LogsOptions extends Partial<PodLogOptions> {
  * Throws StatusError, ConnectionError (also when it is cut short), and the signal's reason.
  */
 export async function* logs(client: Pick<KubeClient, "stream">, options: LogsOptions): AsyncGenerator<Uint8Array> {
-  const { namespace, pod, signal, ...query } = options;
+  const { namespace, pod, onAnswer, signal, ...query } = options;
   const path = pathOf({ resource: "pods", namespace, name: pod, subresource: "log" });
   try {
     const { body } = await client.stream({ method: "GET", path, query: podLogOptionsQuery(query), signal });
+    onAnswer?.();
     yield* body;
   } catch (error) {
     throw signal?.aborted ? signal.reason : error;

@@ -5,7 +5,7 @@ import { brokenSessionCode, CommandError } from "../errors.ts";
 /** Milliseconds for all questions together. */
 const patience = 2000;
 
-/** A session broke off: whether the command succeeded is unknown. */
+/** A session, or a log that was followed, broke off: whether the command succeeded is unknown. */
 export class BrokenSession extends CommandError {
   override readonly name = "BrokenSession";
 
@@ -21,18 +21,29 @@ export class BrokenSession extends CommandError {
  *
  * Throws BrokenSession in place of a StreamError; every other error as it is.
  */
-export async function toldWhereItBroke<T>(session: Promise<T>, at: { client: KubeClient; pod: Pod }): Promise<T> {
+export async function toldWhereItBroke<T>(session: Promise<T>, at: Chain): Promise<T> {
   try {
     return await session;
   } catch (cause) {
     if (!(cause instanceof Error) || cause.name !== "StreamError") throw cause;
-    const message = `the session broke off: ${cause.message}\n${await firstMissingHop(at)}`;
-    throw new BrokenSession(message, { cause });
+    throw await brokenOff("session", { cause, ...at });
   }
 }
 
+/** The error for what broke off by `cause`, with the first hop that does not answer. */
+export async function brokenOff(what: string, { cause, ...at }: Chain & { cause: Error }): Promise<BrokenSession> {
+  const message = `the ${what} broke off: ${cause.message}\n${await firstMissingHop(at)}`;
+  return new BrokenSession(message, { cause });
+}
+
+/** Whom to ask for a pod, and the pod. */
+interface Chain {
+  client: KubeClient;
+  pod: Pod;
+}
+
 /** Which hop does not answer, in a sentence. */
-async function firstMissingHop({ client, pod }: { client: KubeClient; pod: Pod }): Promise<string> {
+async function firstMissingHop({ client, pod }: Chain): Promise<string> {
   const { server } = client.config;
   const signal = AbortSignal.timeout(patience);
   const ask = async (path: string) => {

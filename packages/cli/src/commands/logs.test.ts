@@ -154,4 +154,27 @@ describe("hawser logs", () => {
     assert.equal(stdout, "half");
     assert.match(stderr, /^Unable to connect to the server: /);
   });
+
+  it("ends with 255 and where it broke off when a log that is followed does", async () => {
+    for (const text of ["half", ""]) {
+      await using server = await fakeApi({
+        pods: [pod("web")],
+        log(_, response) {
+          response.writeHead(200, { "Content-Type": "text/plain" });
+          response.write(text, () => response.destroy());
+          if (!text) response.flushHeaders();
+        },
+      });
+      const { code, stdout, stderr } = await commandLine(["logs", "-f", "web"], { server: server.url }).result;
+      assert.deepEqual([code, stdout], [255, text]);
+      assert.match(stderr, /^error: the log broke off: .+\nThe API server and the kubelet of node n1 answer: .*\n$/);
+    }
+  });
+
+  it("a connection that is lost before the answer is no log that broke off", async () => {
+    await using server = await fakeApi({ pods: [pod("web")], log: (_, response) => response.destroy() });
+    const { code, stderr } = await commandLine(["logs", "-f", "web"], { server: server.url }).result;
+    assert.equal(code, 1);
+    assert.match(stderr, /^Unable to connect to the server: /);
+  });
 });

@@ -8,6 +8,7 @@ import { CommandError, Interrupted, messageFor, UsageError } from "../errors.ts"
 import { duration, integer, text, toggle, type Values } from "../flags/flag.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { write } from "../io.ts";
+import { brokenOff } from "./broken-session.ts";
 import { wholeLines } from "./log-lines.ts";
 import { podRunningTimeout } from "./stream-flags.ts";
 
@@ -78,6 +79,8 @@ hawser logs -l run=web --all-containers --prefix
 # Of the instance before a container's last restart
 hawser logs -p -c web exec-test-nginx`,
   flags,
+  notes: `Exit codes:
+  0, 1 for an error, 255 when a log that was followed broke off.`,
   run: runLogs,
 });
 
@@ -230,8 +233,18 @@ async function consume({ context, client, options, given }: LogRequest, source: 
   const { logs: open } = await import("@hawser/client");
   const prefix = given.prefix ? `[pod/${name}/${source.container}] ` : "";
   const fetch = async () => {
-    const bytes = open(client, { ...options, namespace, pod: name, container: source.container, signal });
-    for await (const chunk of apart ? wholeLines(bytes, prefix) : bytes) await write(io.stdout, chunk);
+    let answered = false;
+    const onAnswer = () => {
+      answered = true;
+    };
+    const bytes = open(client, { ...options, namespace, pod: name, container: source.container, onAnswer, signal });
+    try {
+      for await (const chunk of apart ? wholeLines(bytes, prefix) : bytes) await write(io.stdout, chunk);
+    } catch (error) {
+      if (!given.follow || !answered || !isConnectionError(error)) throw error;
+      const cause = error.cause instanceof Error ? error.cause : error; // which says no more than that it was reading
+      throw await brokenOff("log", { cause, client, pod: source.pod });
+    }
   };
   try {
     if (given.follow) await onceStarted(fetch, { context, given });
@@ -240,6 +253,10 @@ async function consume({ context, client, options, given }: LogRequest, source: 
     if (!given["ignore-errors"] || signal.aborted) throw error;
     await context.out(`error: ${messageFor(error)}\n`);
   }
+}
+
+function isConnectionError(error: unknown): error is Error {
+  return error instanceof Error && error.name === "ConnectionError";
 }
 
 /** Milliseconds between two tries to follow a container that has not started. */
