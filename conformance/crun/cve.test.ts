@@ -69,14 +69,20 @@ for (const ociRuntime of ["crun", "runc"] as const) {
 
     it("the node's /dev/null keeps its mode and its owner, whoever has it as a stream", async () => {
       const genuine = await stat("/dev/null");
-      const { podSandboxId, containerId } = await startContainer(runtime.cri);
+      // Its first process tries, and so does an exec; crun gives streams to the root of a pod's own users.
+      const command = ["sh", "-c", "chmod 0662 /proc/self/fd/0; exec sleep 100000"];
+      const { podSandboxId, containerId } = await startContainer(runtime.cri, { command });
+      const ids = [{ hostId: 3_000_000, containerId: 0, length: 65_536 }];
+      const usernsOptions = { mode: NamespaceMode.POD, uids: ids, gids: ids };
+      const users = sandboxConfig({ linux: { securityContext: { namespaceOptions: { usernsOptions } } } });
+      const mapped = await startContainer(runtime.cri, {}, users);
       const web = { securityContext: { runAsUser: { value: 1000n } } };
       const other = await startContainer(runtime.cri, { linux: web });
       try {
         const { stdout } = await sh(
           runtime.cri,
           containerId,
-          "stat -L -c %t:%T /proc/self/fd/0; chmod 0662 /proc/self/fd/0",
+          "while grep -q sh /proc/1/comm; do :; done; stat -L -c %t:%T /proc/self/fd/0; chmod 0662 /proc/self/fd/0",
         );
         assert.equal(stdout, "1:3\n");
         // crun gives an exec's streams to its user.
@@ -87,7 +93,8 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       } finally {
         await chmod("/dev/null", genuine.mode);
         await chown("/dev/null", genuine.uid, genuine.gid);
-        for (const id of [podSandboxId, other.podSandboxId]) await rpc().removePodSandbox({ podSandboxId: id });
+        for (const id of [podSandboxId, mapped.podSandboxId, other.podSandboxId])
+          await rpc().removePodSandbox({ podSandboxId: id });
       }
     });
 

@@ -1,6 +1,7 @@
 import { open, readFile, unlink } from "node:fs/promises";
 import path from "node:path";
 import { closeQuietly } from "../native/libc.ts";
+import { devNull } from "../native/null-device.ts";
 import { openPipe, readable } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
 import { killQuietly, spawn } from "../native/spawn.ts";
@@ -50,7 +51,7 @@ export async function createUnderConmon(
   const { id, bundle } = options;
   using snapshot = oci.view.snapshot();
   // `-r` and `--runtime-arg` make the beginning of the command line that conmon runs.
-  const [runtimePath = oci.path, ...prefix] = [...givingPipes(options.stdioOwner), ...snapshot.prefix, oci.path];
+  const [runtimePath = oci.path, ...prefix] = [...ownStreams(options.stdioOwner), ...snapshot.prefix, oci.path];
   const sync = openPipe();
   let child: { pid: number; exited: Promise<number> };
   try {
@@ -93,10 +94,19 @@ export async function createUnderConmon(
   throw new OCIError("create", cleaned(message ?? "conmon gave no reason"));
 }
 
-/** Before a command line: its standard descriptors, as far as they are pipes, get another owner. */
-function givingPipes(owner: { uid: number; gid: number } | undefined): string[] {
-  if (!owner) return [];
-  const script = `for n in 0 1 2; do [ ! -p /dev/fd/$n ] || chown ${owner.uid}:${owner.gid} /dev/fd/$n; done; exec "$@"`;
+/**
+ * Before a command line: a standard descriptor that is a device, which is conmon's own /dev/null, is replaced by one that
+ * changes nothing on the node: a container's root could chmod it, and crun gives it to the root of a user namespace. Pipes get
+ * their owner, if there is one.
+ */
+function ownStreams(owner: { uid: number; gid: number } | undefined): string[] {
+  const give = owner ? `chown ${owner.uid}:${owner.gid} /dev/fd/$n` : ":";
+  const device = `/proc/${process.pid}/fd/${devNull()}`;
+  const script = `for n in 0 1 2; do
+    if [ -p /dev/fd/$n ]; then ${give}
+    elif [ -c /dev/fd/$n ]; then eval "exec $n<>${device}"; fi
+  done
+  exec "$@"`;
   return ["/bin/sh", "-c", script, "sh"];
 }
 
