@@ -17,6 +17,8 @@ export interface IO {
    * carriage return to each newline of the remote terminal. Undone by leaving raw mode.
    */
   passOutput?(): Promise<void>;
+  /** Calls `listener` each time this process goes on after it was stopped. Returns what ends that. */
+  onContinue?(listener: () => void): () => void;
 }
 
 export type { TerminalSize };

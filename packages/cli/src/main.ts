@@ -46,7 +46,17 @@ function processIO(onHangup: () => void): IO {
     stderr: process.stderr,
     env: process.env,
     passOutput,
+    onContinue,
   };
+}
+
+function onContinue(listener: () => void): () => void {
+  const onSignal = () => {
+    listener();
+    process.kill(process.pid, "SIGWINCH"); // of a size that changed meanwhile only the foreground was told
+  };
+  process.on("SIGCONT", onSignal);
+  return () => process.off("SIGCONT", onSignal);
 }
 
 /** Node cannot clear OPOST itself; stty can. A machine without it gets Node's raw mode. */

@@ -7,18 +7,28 @@ export interface RawTerminal extends AsyncDisposable {
 }
 
 /**
- * Puts the terminal on stdin into raw mode: each key goes to the remote side as it is, Ctrl-C included.
+ * Puts the terminal on stdin into raw mode: each key goes to the remote side as it is, Ctrl-C included. It does so once more
+ * whenever this process goes on after it was stopped: a shell has set the terminal to its own liking meanwhile.
  * `redraw` first tells a size one larger, so that a program that was running before draws its screen anew.
  */
 export async function enterRawMode(io: IO, { redraw = false } = {}): Promise<RawTerminal> {
   io.stdin.setRawMode?.(true);
   const closed = new AbortController();
+  let passing: Promise<void> | undefined;
+  const again = () => {
+    io.stdin.setRawMode?.(false); // what is raw already would be left as it is
+    io.stdin.setRawMode?.(true);
+    passing = io.passOutput?.();
+  };
+  const stopListening = io.onContinue?.(again);
   // A terminal that goes away must not throw at whoever writes the last words.
   await io.passOutput?.();
   return {
     sizes: sizes(io, { redraw, signal: closed.signal }),
     async [Symbol.asyncDispose]() {
       closed.abort();
+      stopListening?.();
+      await passing; // or it would undo what follows
       io.stdin.setRawMode?.(false);
     },
   };

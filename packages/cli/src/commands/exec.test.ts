@@ -239,6 +239,28 @@ describe("hawser exec", () => {
     await gone.promise;
   });
 
+  it("puts the terminal into raw mode again when it goes on after a stop, until the session has ended", async () => {
+    const begun = Promise.withResolvers<void>();
+    await using server = await fakeApi({
+      pods: [pod("web")],
+      async session(session) {
+        begun.resolve();
+        await echo(session);
+      },
+    });
+    const { result, terminal } = commandLine(["exec", "-it", "web", "--", "cat"], {
+      server: server.url,
+      terminal: true,
+    });
+    await begun.promise;
+    terminal.goOn();
+    assert.deepEqual(terminal.modes, [true, false, true]);
+    terminal.stdin.end("x");
+    assert.deepEqual(await result, { code: 0, stdout: "x", stderr: "" });
+    terminal.goOn();
+    assert.deepEqual(terminal.modes, [true, false, true, false]);
+  });
+
   it("puts the terminal back when the upgrade is refused", async () => {
     await using server = await fakeApi({
       pods: [pod("web")],

@@ -14,6 +14,8 @@ export interface Terminal {
   stdin: PassThrough;
   stdout: PassThrough;
   resize(columns: number, rows: number): void;
+  /** As after a stop. */
+  goOn(): void;
 }
 
 export interface CommandLineOptions {
@@ -38,7 +40,16 @@ export function commandLine(
     stdout: Object.assign(stdout, { isTTY: terminal, columns: 80, rows: 24 }) as OutputStream,
   };
   if (input !== undefined) stdin.end(input);
-  const io: IO = { ...streams, stderr, env: { HOME: "/no/such/home", ...env } };
+  const continued = new Set<() => void>();
+  const io: IO = {
+    ...streams,
+    stderr,
+    env: { HOME: "/no/such/home", ...env },
+    onContinue(listener) {
+      continued.add(listener);
+      return () => continued.delete(listener);
+    },
+  };
   const [out, err] = [collect(stdout), collect(stderr)];
   const result = run([...(server ? ["--server", server] : []), ...argv], { io, signal }).then((code) => ({
     code,
@@ -54,6 +65,9 @@ export function commandLine(
       resize(columns, rows) {
         Object.assign(stdout, { columns, rows });
         stdout.emit("resize");
+      },
+      goOn() {
+        for (const listener of continued) listener();
       },
     },
   };
