@@ -506,6 +506,7 @@ static void become_user(const struct request *request) {
   if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) fail(errno, "error while setting PR_SET_KEEPCAPS");
   if (setresgid(request->gid, request->gid, request->gid) < 0) fail(errno, "cannot setresgid to %u", request->gid);
   if (setresuid(request->uid, request->uid, request->uid) < 0) fail(errno, "cannot setresuid to %u", request->uid);
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) fail(errno, "prctl (PR_SET_DUMPABLE)"); /* a change of user sets the host's default */
 
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct sets[2];
@@ -661,6 +662,7 @@ int main(void) {
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return FAILED;
   prctl(PR_SET_NAME, "hawser-exec"); /* for ps: the memfd's number says nothing */
   setsid();                          /* no terminal's Ctrl-C at the runtime ends an exec */
+  syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL); /* what an exec keeps that may not make one of its own */
   signal(SIGCHLD, SIG_IGN);          /* nobody waits for waiters */
   if (send(PORTER, hello, sizeof hello - 1, MSG_NOSIGNAL) < 0) return FAILED;
   int descriptors[DESCRIPTORS], count;
