@@ -6,8 +6,8 @@ import { findType, isUnservedPath, noSuchType, type ResourceType } from "./resou
 import { readPair } from "./targets.ts";
 
 export interface PodQuery {
-  /** `POD`, or `TYPE/NAME`. */
-  word: string;
+  /** `POD`, `TYPE/NAME`, or what that says. */
+  word: string | { type: ResourceType; name: string };
   namespace: string;
   /** Milliseconds to wait for a pod where none exists yet. */
   timeoutMs: number;
@@ -26,7 +26,7 @@ export interface FoundPods {
 
 /** The pod that is named, or the pods that belong to the object named, waiting for the first one. */
 export async function findPods(client: KubeClient, query: PodQuery): Promise<FoundPods> {
-  const { type, name } = await reading(client, query.word);
+  const { type, name } = typeof query.word === "string" ? await reading(client, query.word) : query.word;
   const namespace = type.namespaced ? query.namespace : undefined;
   const object = await client
     .get<KubernetesObject>({ ...type, ...(namespace && { namespace }), name }, { signal: query.signal })

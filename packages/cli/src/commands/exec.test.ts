@@ -142,6 +142,49 @@ const cases: Case[] = [
     want: { code: 1, stderr: "error: pod, type/name or --filename must be specified\n" },
   },
   {
+    name: "takes the pod that a manifest is of, from stdin too",
+    argv: ["exec", "-f", "-", "--", "ls"],
+    api: { session: tell },
+    input: "apiVersion: v1\nkind: Pod\nmetadata: {name: annotated}\n",
+    want: { code: 0, stdout: "b ls" },
+  },
+  {
+    name: "a manifest of two objects",
+    argv: ["exec", "-f", "-", "--", "ls"],
+    input: ["web", "two"].map((name) => `apiVersion: v1\nkind: Pod\nmetadata: {name: ${name}}\n`).join("---\n"),
+    want: { code: 1, stderr: "error: cannot exec into multiple objects at a time\n" },
+  },
+  {
+    name: "a manifest of another namespace than the one that was named",
+    argv: ["exec", "-n", "default", "-f", "-", "--", "ls"],
+    input: "apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: other}\n",
+    want: {
+      code: 1,
+      stderr:
+        'error: the namespace from the provided object "other" does not match the namespace "default". You must pass \'--namespace=other\' to perform this operation.\n',
+    },
+  },
+  {
+    name: "a manifest's pod that is not there",
+    argv: ["exec", "-f", "-", "--", "ls"],
+    input: "apiVersion: v1\nkind: Pod\nmetadata: {name: nope}\n",
+    want: { code: 1, stderr: 'Error from server (NotFound): pods "nope" not found\n' },
+  },
+  {
+    name: "a file that is not there",
+    argv: ["exec", "-f", "/no/such.yaml", "--", "ls"],
+    want: { code: 1, stderr: 'error: the path "/no/such.yaml" does not exist\n' },
+  },
+  {
+    name: "a manifest and a pod",
+    argv: ["exec", "-f", "x.yaml", "web", "--", "ls"],
+    want: {
+      code: 1,
+      stderr:
+        "error: when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well\n",
+    },
+  },
+  {
     name: "the form without --",
     argv: ["exec", "web", "ls"],
     want: {

@@ -1,13 +1,22 @@
 // Step 1 of 8. After: client/src/remotecommand.ts (the request).
+import type { KubeClient } from "@hawser/client";
 import { chooseContainer } from "../cluster/containers.ts";
+import { readManifests } from "../cluster/manifests.ts";
+import { type ObjectRef, placeOf } from "../cluster/objects.ts";
 import { findPods } from "../cluster/pods.ts";
 import { type Context, command } from "../command.ts";
 import { CommandError, ExitError, UsageError } from "../errors.ts";
+import { slice, type Values } from "../flags/flag.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { enterRawMode } from "../terminal.ts";
 import { toldWhereItBroke } from "./broken-session.ts";
 import { brokenSessionNote, chooseTerminal, isCompleted, streamFlags } from "./stream-flags.ts";
 import { transportsOf } from "./transports.ts";
+
+const execFlags = {
+  ...streamFlags,
+  filename: slice({ short: "f", usage: "to use to exec into the resource" }),
+};
 
 /** Source: kubernetes/kubectl pkg/cmd/exec/exec.go */
 export const exec = command({
@@ -29,21 +38,26 @@ hawser exec -i mypod -- sh -c 'cat > /tmp/in' < in
 hawser exec mypod -- cat /tmp/out > out
 
 # In the first pod of a deployment
-hawser exec deploy/web -- date`,
-  flags: streamFlags,
+hawser exec deploy/web -- date
+
+# In the pod that a manifest is of
+hawser exec -f pod.yaml -- date`,
+  flags: execFlags,
   notes: brokenSessionNote,
   run: runExec,
 });
 
-async function runExec(context: Context, line: Parsed<typeof streamFlags>): Promise<number> {
+async function runExec(context: Context, line: Parsed<typeof execFlags>): Promise<number> {
   const { flags } = line;
   const { word, command: remote } = readArguments(line);
-  const [client, { namespace }] = await Promise.all([context.client(), context.namespace()]);
+  const [client, place] = await Promise.all([context.client(), context.namespace()]);
+  const target = flags.filename.length > 0 ? await objectInFile(context, { client, place, flags }) : undefined;
+  const namespace = target?.namespace ?? place.namespace;
   const { signal } = context;
   const {
     pods: [pod],
   } = await findPods(client, {
-    word,
+    word: target ?? word,
     namespace,
     timeoutMs: flags["pod-running-timeout"],
     purpose: "attach to",
@@ -61,7 +75,7 @@ async function runExec(context: Context, line: Parsed<typeof streamFlags>): Prom
     await using terminal = raw ? await enterRawMode(io) : undefined;
     return await run(client, {
       namespace,
-      pod: pod.metadata?.name ?? word,
+      pod: pod.metadata?.name ?? "",
       container,
       command: remote,
       stdin: stdin ? io.stdin : undefined,
@@ -78,14 +92,36 @@ async function runExec(context: Context, line: Parsed<typeof streamFlags>): Prom
   return 0;
 }
 
-function readArguments({ args, argsBeforeDash }: Parsed<typeof streamFlags>): { word: string; command: string[] } {
+interface ObjectInFile {
+  client: KubeClient;
+  place: { namespace: string; explicit: boolean };
+  flags: Values<typeof execFlags>;
+}
+
+/** The one object that the files hold. Source: kubernetes/cli-runtime pkg/resource/builder.go */
+async function objectInFile({ io }: Context, { client, place, flags }: ObjectInFile): Promise<ObjectRef> {
+  const [manifest, ...more] = await readManifests({ filenames: flags.filename, recursive: false, stdin: io.stdin });
+  if (!manifest || more.length > 0) throw new CommandError("cannot exec into multiple objects at a time");
+  return await placeOf(client, manifest, place);
+}
+
+function readArguments({ args, argsBeforeDash, flags: { filename } }: Parsed<typeof execFlags>): {
+  word: string;
+  command: string[];
+} {
   const word = argsBeforeDash === 0 ? "" : (args[0] ?? "");
+  const fromFile = filename.length > 0;
   if (argsBeforeDash === undefined || argsBeforeDash > 1) {
-    if (args.length > 1) {
+    if (args.length > 1 || (args.length > 0 && fromFile)) {
       throw new UsageError("exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead");
     }
   }
-  if (!word) throw new CommandError("pod, type/name or --filename must be specified");
+  if (word && fromFile) {
+    throw new CommandError(
+      "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well",
+    );
+  }
+  if (!word && !fromFile) throw new CommandError("pod, type/name or --filename must be specified");
   const command = argsBeforeDash === undefined ? [] : args.slice(argsBeforeDash);
   if (command.length === 0) throw new CommandError("you must specify at least one command for the container");
   return { word, command };
