@@ -32,6 +32,15 @@ describe("terminal sizes", () => {
       text: '{"Width":0,"Height":2}{"Width":-1,"Height":2}{"Width":1.5,"Height":2}{"Width":70000,"Height":2}',
       want: [],
     },
+    {
+      name: "sizes right behind words, a size that is cut, and one of words",
+      text: 'oh{"Width":1,"Height":2}\n{"Width":80,{"Width":3,"Height":4}{"Width":"x","Height":{}}{"Width":5,"Height":6}',
+      want: [
+        { width: 1, height: 2 },
+        { width: 3, height: 4 },
+        { width: 5, height: 6 },
+      ],
+    },
     { name: "no size at all, then one", text: 'x}{"Width":5,"Height":6}', want: [{ width: 5, height: 6 }] },
   ];
   for (const { name, text, want } of cases) {

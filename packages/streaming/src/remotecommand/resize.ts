@@ -12,7 +12,8 @@ export function encodeSize({ width, height }: TerminalSize): Buffer {
 
 /**
  * The sizes of a resize stream: JSON objects one after the other, however they are cut into chunks. A Receiver for a
- * SPDY stream, and an iteration of sizes. Names are read in any case (client-node writes lower); sizes below 1 are ignored.
+ * SPDY stream, and an iteration of sizes. Names are read in any case (client-node writes lower); sizes below 1 are ignored, and
+ * what is no size is passed over up to the next one, where Kubernetes reads no more.
  */
 export class SizeReader implements AsyncIterable<TerminalSize> {
   #text = "";
@@ -23,7 +24,8 @@ export class SizeReader implements AsyncIterable<TerminalSize> {
   push(bytes: Uint8Array): void {
     this.#text += Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
     for (let end = this.#text.indexOf("}"); end >= 0; end = this.#text.indexOf("}")) {
-      const size = parseSize(this.#text.slice(0, end + 1));
+      const whole = this.#text.slice(0, end + 1);
+      const size = parseSize(whole.slice(Math.max(0, whole.lastIndexOf("{"))));
       this.#text = this.#text.slice(end + 1);
       if (size) this.#add(size);
     }
