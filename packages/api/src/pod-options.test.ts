@@ -35,4 +35,14 @@ test("log options", () => {
   assert.equal(options.tailLines, 5);
   assert.equal(options.sinceTime, "2020-01-01T00:00:00Z");
   assert.throws(() => parsePodLogOptions(new URLSearchParams("tailLines=x")), { code: 400 });
+  for (const name of ["tailLines", "limitBytes", "sinceSeconds"]) {
+    for (const number of ["99999999999999999999", "9223372036854775808", "-9223372036854775809", "1".repeat(100_000)]) {
+      assert.throws(() => parsePodLogOptions(new URLSearchParams({ [name]: number })), {
+        code: 400,
+        message: `strconv.ParseInt: parsing "${number}": value out of range`,
+      });
+    }
+  }
+  const most = parsePodLogOptions(new URLSearchParams("tailLines=9223372036854775807"));
+  assert.equal(String(most.tailLines), "9007199254740991");
 });

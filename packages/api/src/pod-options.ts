@@ -53,7 +53,7 @@ export function parsePodPortForwardOptions(query: URLSearchParams): PodPortForwa
   return { ports: texts.map(port) };
 }
 
-/** Throws StatusError 400 for a number that is none. */
+/** Throws StatusError 400 for a number that is none, or none of 64 bits. */
 export function parsePodLogOptions(query: URLSearchParams): PodLogOptions {
   const text = (name: "container" | "sinceTime" | "stream") => {
     const value = query.get(name);
@@ -105,7 +105,12 @@ function integer(query: URLSearchParams, name: string): Record<string, number> {
   if (!/^-?\d+$/.test(value)) {
     throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`);
   }
-  return { [name]: Number(value) };
+  const tooLong = value.replace(/^-?0*/, "").length > 19; // not even read: a query may be as long as a request's head
+  if (tooLong || BigInt(value) !== BigInt.asIntN(64, BigInt(value))) {
+    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(value)}: value out of range`);
+  }
+  // Beyond what a number holds exactly, one number is as good as the other, and has to stay within 64 bits.
+  return { [name]: Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Number(value))) };
 }
 
 function port(text: string): number {
