@@ -16,7 +16,10 @@ export interface CopyOptions {
   /** What was left out, and what tar had to say. One line each. */
   onWarning?: ((line: string) => void) | undefined;
   onRetry?: ((retry: CopyRetry) => void) | undefined;
-  /** Aborting ends the copy; the promise rejects with its reason. Files that are whole stay, the one under way is removed. */
+  /**
+   * Aborting ends the copy; the promise rejects with its reason. Files that are whole stay; the one under way is removed, but for an
+   * upload by the container's tar, which leaves it cut short under its name.
+   */
   signal?: AbortSignal | undefined;
   /** Default both, WebSocket first. */
   transports?: readonly UpgradeKind[] | undefined;
