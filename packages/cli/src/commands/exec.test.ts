@@ -180,8 +180,7 @@ const cases: Case[] = [
     argv: ["exec", "-f", "x.yaml", "web", "--", "ls"],
     want: {
       code: 1,
-      stderr:
-        "error: when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well\n",
+      stderr: "error: resource/name arguments cannot be provided when a path is specified\n",
     },
   },
   {

@@ -117,9 +117,7 @@ function readArguments({ args, argsBeforeDash, flags: { filename } }: Parsed<typ
     }
   }
   if (word && fromFile) {
-    throw new CommandError(
-      "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well",
-    );
+    throw new CommandError("resource/name arguments cannot be provided when a path is specified");
   }
   if (!word && !fromFile) throw new CommandError("pod, type/name or --filename must be specified");
   const command = argsBeforeDash === undefined ? [] : args.slice(argsBeforeDash);
