@@ -221,11 +221,14 @@ describe("cp through the whole path", () => {
   it("shows how far it is on a terminal, and nothing elsewhere", async () => {
     const here = join(folder, "shown");
     await fs.writeFile(here, randomBytes(48 * MiB));
+    // A line wide enough for all of it, whatever the rate.
     const quoted = cluster.hawser
       .command(["cp", here, "gnu:/tmp/shown"])
       .map((word) => `'${word}'`)
       .join(" ");
-    const shown = await run(["script", "-qec", quoted, "/dev/null"], { env: { ...cluster.hawser.env, TERM: "xterm" } });
+    const shown = await run(["script", "-qec", `stty cols 120; ${quoted}`, "/dev/null"], {
+      env: { ...cluster.hawser.env, TERM: "xterm" },
+    });
     assert.equal(shown.code, 0);
     assert.match(shown.stdout, /shown {2}\[#* *\] +\d+% {2}[\d.]+ MiB of 48\.0 MiB {2}[\d.]+ [MKG]iB\/s/);
     assert.ok(shown.stdout.trimEnd().endsWith("\x1b[K"), "the line is taken away at the end");
