@@ -203,13 +203,13 @@ describe("streams: terminals", () => {
   });
 });
 
-/** The client that runs in the foreground of a screen's shell. */
-async function clientOn({ tty }: Screen): Promise<number> {
-  const device = (await must(["stat", "-c", "%Hr %Lr", tty])).trim().split(" ").map(Number);
-  const [major = 0, minor = 0] = device;
-  const number = (major << 8) | (minor & 0xff) | ((minor & 0xfff00) << 12);
-  const found = (await processes()).find((row) => row.tty === number && row.pgid === row.tpgid && row.pid === row.pgid);
-  if (!found) throw new Error(`nothing runs in the foreground of ${tty}`);
+/**
+ * The client that runs in the foreground of a screen's shell. By the session: a container's terminals have numbers of their own,
+ * and so maybe the same one.
+ */
+async function clientOn({ shell }: Screen): Promise<number> {
+  const found = (await processes()).find((row) => row.sid === shell && row.pgid === row.tpgid && row.pid === row.pgid);
+  if (!found || found.pid === shell) throw new Error(`nothing runs in the foreground of shell ${shell}`);
   return found.pid;
 }
 

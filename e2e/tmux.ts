@@ -16,6 +16,8 @@ export interface Screen extends AsyncDisposable {
   resize(columns: number, rows: number): Promise<void>;
   /** Device of the terminal. */
   tty: string;
+  /** The shell's process: the leader of the terminal's session. */
+  shell: number;
 }
 
 /** Opens a terminal of so many columns and rows with a plain shell in it, whose prompt is `here$ `. */
@@ -47,6 +49,7 @@ export async function openScreen({ columns = 90, rows = 28 } = {}, env: NodeJS.P
       await tmux("resize-window", "-x", String(width), "-y", String(height));
     },
     tty: (await tmux("display-message", "-p", "#{pane_tty}")).trim(),
+    shell: Number(await tmux("display-message", "-p", "#{pane_pid}")),
     async [Symbol.asyncDispose]() {
       await run(["tmux", "-S", socket, "kill-server"]);
       await rm(socket, { force: true });
