@@ -4,7 +4,7 @@ export interface Samples {
   readonly sorted: readonly number[];
 }
 
-export type Unit = "ms" | "MB/s" | "calls/s" | "MB" | "KB";
+export type Unit = "ms" | "MB/s" | "calls/s" | "MB" | "KB" | "%";
 
 /** One contestant of a row. Throws what it throws: a row that cannot be measured says why. */
 export interface Contestant {

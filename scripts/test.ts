@@ -1,6 +1,6 @@
 // Runs every test, or those whose path holds one of the words given, and then looks whether they left anything behind:
-// a process, a mount, a file, a network namespace, an interface. One file at a time: the machine is part of what is
-// tested.
+// a process, a mount, a file, a network namespace, an interface. First the units, two files at a time; then what has the
+// machine as a part of what is tested, one file at a time.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, glob, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
@@ -10,33 +10,41 @@ import { processes } from "@hawser/testing";
 import { mountsBelow, unmountBelow } from "hawser";
 
 process.chdir(join(import.meta.dirname, ".."));
-const patterns = ["packages/*/src/**/*.test.ts", "scripts/*.test.ts", "conformance/**/*.test.ts", "e2e/**/*.test.ts"];
+const phases = [
+  { patterns: ["packages/*/src/**/*.test.ts", "scripts/*.test.ts"], concurrency: 2 },
+  { patterns: ["conformance/**/*.test.ts", "e2e/**/*.test.ts"], concurrency: 1 },
+];
 /** For one test or hook, milliseconds. */
 const timeout = Number(process.env.HAWSER_TEST_TIMEOUT ?? 300_000);
 
 const words = process.argv.slice(2);
-const files: string[] = [];
-for (const pattern of patterns) {
-  for (const file of (await Array.fromAsync(glob(pattern))).sort()) {
-    if (words.length === 0 || words.some((word) => file.includes(word))) files.push(file);
-  }
+const wanted = (file: string) => words.length === 0 || words.some((word) => file.includes(word));
+const runs: { files: string[]; concurrency: number }[] = [];
+for (const { patterns, concurrency } of phases) {
+  const files = (await Array.fromAsync(glob(patterns))).sort().filter(wanted);
+  if (files.length > 0) runs.push({ files, concurrency });
 }
-if (files.length === 0) throw new Error(`no test file has ${words.join(" or ")} in its path`);
+if (runs.length === 0) throw new Error(`no test file has ${words.join(" or ")} in its path`);
 
 // Everything temporary of this run lies in one folder, whose name tells its leavings from those of others.
 const folder = await mkdtemp(join(tmpdir(), "ht-"));
 await chmod(folder, 0o711); // as a runtime's folder lies on a node: users of a pod's own have to get through
 const before = new Set(await nameless());
-const runner = spawn(process.execPath, ["--test", "--test-concurrency=1", `--test-timeout=${timeout}`, ...files], {
-  env: { ...process.env, TMPDIR: folder },
-  stdio: "inherit",
-});
-const [code] = await once(runner, "exit");
+let failed = false;
+for (const { files, concurrency } of runs) {
+  const options = ["--test", `--test-concurrency=${concurrency}`, `--test-timeout=${timeout}`];
+  const runner = spawn(process.execPath, [...options, ...files], {
+    env: { ...process.env, TMPDIR: folder },
+    stdio: "inherit",
+  });
+  const [code] = await once(runner, "exit");
+  failed ||= code !== 0;
+}
 const left = await residue();
 for (const item of left) console.error(`left behind by the tests: ${item}`);
 await unmountBelow(folder);
 await rm(folder, { recursive: true, force: true });
-process.exitCode = code === 0 && left.length > 0 ? 1 : (code ?? 1);
+process.exitCode = failed || left.length > 0 ? 1 : 0;
 
 /** What the tests have left on this machine, a line each. */
 async function residue(): Promise<string[]> {
