@@ -1,5 +1,6 @@
 import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { limiter } from "../limiter.ts";
 import { maxConfigSize } from "./config.ts";
 import type { Downloads } from "./downloads.ts";
 import { type Installer, installImage } from "./install.ts";
@@ -135,20 +136,4 @@ async function step<T>(what: string, name: string, body: () => Promise<T>): Prom
   } catch (cause) {
     throw new Error(`${what} "${name}": ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
-}
-
-/** Runs at most `limit` of the given functions at a time, in order; a failed one stops none. */
-function limiter(limit: number) {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async <T>(body: () => Promise<T>): Promise<T> => {
-    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
-    running++;
-    try {
-      return await body();
-    } finally {
-      running--;
-      waiting.shift()?.();
-    }
-  };
 }

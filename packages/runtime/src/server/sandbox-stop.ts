@@ -5,6 +5,7 @@ import {
   type StopPodSandboxResponseSchema,
 } from "@hawser/cri";
 import type { Context } from "../context.ts";
+import { limiter } from "../limiter.ts";
 import { disconnect } from "../network/bridge.ts";
 import { call } from "../oci/runtime.ts";
 import type { Exits } from "../store/exits.ts";
@@ -12,6 +13,9 @@ import type { SandboxRecord } from "../store/records.ts";
 import { endContainer } from "./container-end.ts";
 import { unmountShm } from "./sandbox-files.ts";
 import { connectionOfRecord } from "./sandbox-run.ts";
+
+/** Containers that are ended at a time: each has only so long to be gone, and its end is work for us. */
+const endedAtOnce = 16;
 
 export type StopDependencies = Pick<
   Context,
@@ -40,7 +44,8 @@ async function stop(dependencies: StopDependencies, sandbox: SandboxRecord): Pro
   const { sandboxes, containers, exits, events, network } = dependencies;
   const { id } = sandbox;
   const inside = containers.list().filter(({ sandboxId }) => sandboxId === id);
-  await Promise.all(inside.map((container) => endContainer({ exits }, container, 0)));
+  const slots = limiter(endedAtOnce);
+  await Promise.all(inside.map((container) => slots(() => endContainer({ exits }, container, 0))));
   if (sandbox.released) return;
   const released = await Promise.allSettled([
     call(dependencies, "delete", ["--force", id]),
