@@ -19,6 +19,11 @@ export interface CRIPeer {
 
 let serial = 0;
 
+/** Where the logs of a pod of that name go. */
+export function logDirectory(name: string): string {
+  return `/tmp/hawser-bench-${process.pid}/${name}`;
+}
+
 /** RunPodSandbox, CreateContainer, StartContainer: what a kubelet does, with `sleep` as the container. */
 export async function startPod(
   cri: CRIConnection,
@@ -27,7 +32,7 @@ export async function startPod(
   const name = `bench-${process.pid}-${serial++}`;
   const sandboxConfig = {
     metadata: { name, namespace: "bench", uid: name, attempt: 0 },
-    logDirectory: `/tmp/hawser-bench-${process.pid}/${name}`,
+    logDirectory: logDirectory(name),
     linux: { cgroupParent: `${peer.cgroupParent}/${name}`, securityContext: { namespaceOptions: {} } },
   };
   const { podSandboxId } = await cri.runtime.runPodSandbox({ config: sandboxConfig });

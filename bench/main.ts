@@ -1,4 +1,5 @@
-// `make bench`: prints the table of docs/benchmarks.md, measured now. `--quick` for a look; `--only WORD` for some rows.
+// `make bench`: prints the table of docs/benchmarks.md, measured now. `--quick` for a look; `--only WORD` for some rows, `--peer WORD`
+// for those contestants alone whose names have the word.
 import { parseArgs } from "node:util";
 import { newestKubectl } from "@hawser/testing";
 import { describeMachine } from "./machine.ts";
@@ -17,7 +18,11 @@ import { upRow } from "./rows/up.ts";
 import { markdown, type Row } from "./table.ts";
 
 const { values } = parseArgs({
-  options: { quick: { type: "boolean", default: false }, only: { type: "string", multiple: true } },
+  options: {
+    quick: { type: "boolean", default: false },
+    only: { type: "string", multiple: true },
+    peer: { type: "string", multiple: true },
+  },
 });
 const runs = values.quick ? 5 : 30;
 const wanted = (section: string) => values.only === undefined || values.only.includes(section);
@@ -38,6 +43,7 @@ const starters: [string, () => Promise<Peer>][] = [
   ["containerd + crun", () => containerdPeer("crun")],
 ];
 for (const [name, start] of starters) {
+  if (values.peer && !values.peer.some((word) => name.includes(word))) continue;
   say(`starting ${name}`);
   try {
     peers.push(stack.use(await start()));

@@ -10,7 +10,7 @@ import { startRegistry } from "@hawser/testing";
 import { architecture, packRoot } from "../../conformance/root-of-programs.ts";
 import { imageArchive } from "../../scripts/image-archive.ts";
 import { pushArchive } from "../../scripts/push-image.ts";
-import { type CRIPeer, openPod } from "../cri-pod.ts";
+import { type CRIPeer, logDirectory, openPod } from "../cri-pod.ts";
 import { race, timed } from "../measure.ts";
 import type { Row } from "../table.ts";
 import type { Effort } from "./cri.ts";
@@ -68,25 +68,25 @@ async function largeImage(): Promise<Buffer> {
 /** Bytes of output a second, from the start of the container until all of it is in the log. */
 async function logRate(peer: CRIPeer): Promise<number> {
   await using pod = await openPod(peer);
-  const folder = await mkdtemp(join(tmpdir(), "hawser-bench-log-"));
-  try {
-    const { status } = await pod.cri.runtime.podSandboxStatus({ podSandboxId: pod.podSandboxId });
-    const sandboxConfig = {
+  const { status } = await pod.cri.runtime.podSandboxStatus({ podSandboxId: pod.podSandboxId });
+  const name = status?.metadata?.name ?? "";
+  const folder = logDirectory(name);
+  const { containerId } = await pod.cri.runtime.createContainer({
+    podSandboxId: pod.podSandboxId,
+    config: {
+      metadata: { name: "log", attempt: 0 },
+      image: { image: peer.image },
+      command: ["seq", String(lines)],
+      logPath: "log",
+      linux: {},
+    },
+    sandboxConfig: {
       ...(status?.metadata && { metadata: status.metadata }),
       logDirectory: folder,
-      linux: { cgroupParent: `${peer.cgroupParent}/${status?.metadata?.name}` },
-    };
-    const { containerId } = await pod.cri.runtime.createContainer({
-      podSandboxId: pod.podSandboxId,
-      config: {
-        metadata: { name: "log", attempt: 0 },
-        image: { image: peer.image },
-        command: ["seq", String(lines)],
-        logPath: "log",
-        linux: {},
-      },
-      sandboxConfig,
-    });
+      linux: { cgroupParent: `${peer.cgroupParent}/${name}` },
+    },
+  });
+  try {
     const took = await timed(async () => {
       await pod.cri.runtime.startContainer({ containerId });
       await ended(pod.cri, containerId);
