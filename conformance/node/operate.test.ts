@@ -155,7 +155,7 @@ test("Prometheus finds operations, errors, times, sessions, tokens and the proce
   assert.match(await (await fetch(url)).text(), /^hawser_runtime_config_last_reload_successful 0$/m);
 });
 
-test("a configuration with a mistake, or metrics for everybody: one line, exit code 2", { skip: false }, async () => {
+test("a configuration with a mistake, or metrics for everybody: one line, exit code 2", async () => {
   const folder = (await must(["mktemp", "-d", "--tmpdir", "hawser-config-XXXXXX"])).trim();
   try {
     for (const [text, why] of [

@@ -1,7 +1,7 @@
 import { Duplex } from "node:stream";
 import type { ForwardedConnection, PortForwardSession, PortForwardTransport } from "@hawser/streaming";
 import type { KubeClient } from "./client.ts";
-import { dialPod } from "./subresource.ts";
+import { dialPortForward } from "./subresource.ts";
 
 export interface ConnectPortOptions {
   namespace: string;
@@ -21,17 +21,9 @@ export interface ConnectPortOptions {
  * words of the server, and with a StreamError when the connection is lost.
  */
 export async function connectPort(client: KubeClient, options: ConnectPortOptions): Promise<Duplex> {
-  const { namespace, pod, port, signal, transports } = options;
-  const { openPortForward } = await import("@hawser/streaming");
+  const { port, signal } = options;
   await using stack = new AsyncDisposableStack();
-  const session = stack.use(
-    await dialPod(
-      client,
-      { namespace, pod, subresource: "portforward" },
-      { open: (target) => openPortForward(target, transports && { transports }), signal },
-    ),
-  );
-  session.closed.catch(() => {}); // its connection tells
+  const session = stack.use(await dialPortForward(client, options));
   const connection = await session.connect(port);
   stack.move();
   return duplex({ session, connection }, signal);

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import type { AddressInfo, Server, Socket } from "node:net";
 import type { PortForwardSession, PortForwardTransport } from "@hawser/streaming";
 import type { KubeClient } from "./client.ts";
-import { dialPod } from "./subresource.ts";
+import { dialPortForward } from "./subresource.ts";
 
 /** Connections one local port serves at once; a further one is closed as it comes. */
 const maxConnections = 1024;
@@ -46,17 +46,9 @@ export interface PortForward extends AsyncDisposable {
  * Throws StatusError, UpgradeError, ConnectionError, and ListenError when no port can be listened on.
  */
 export async function portForward(client: KubeClient, options: PortForwardOptions): Promise<PortForward> {
-  const { namespace, pod, signal, transports } = options;
-  const { openPortForward } = await import("@hawser/streaming");
+  const { signal } = options;
   await using stack = new AsyncDisposableStack();
-  const session = stack.use(
-    await dialPod(
-      client,
-      { namespace, pod, subresource: "portforward" },
-      { open: (target) => openPortForward(target, transports && { transports }), signal },
-    ),
-  );
-  session.closed.catch(() => {}); // told by `closed` below
+  const session = stack.use(await dialPortForward(client, options));
   const listeners: (ForwardedPort & { address: string })[] = [];
   const sockets = new Set<Socket>();
   const accept = (server: Server, port: ForwardedPort) => {

@@ -1,6 +1,6 @@
 import type { Agent } from "node:http";
 import { StatusError } from "@hawser/api";
-import type { DialTarget } from "@hawser/streaming";
+import type { DialTarget, PortForwardSession, PortForwardTransport } from "@hawser/streaming";
 import { type KubeClient, recentAgents } from "./client.ts";
 import { connectionError } from "./connection-error.ts";
 import { pathOf } from "./ref.ts";
@@ -43,6 +43,27 @@ export async function dialPod<Session>(
       if (!again) throw await refusal(error, config.server);
     }
   }
+}
+
+/** A session to forward a pod's ports by; what ends it is told to whoever uses it. Throws as `dialPod` does. */
+export async function dialPortForward(
+  client: Pick<KubeClient, "config">,
+  options: {
+    namespace: string;
+    pod: string;
+    transports?: readonly PortForwardTransport[] | undefined;
+    signal?: AbortSignal | undefined;
+  },
+): Promise<PortForwardSession> {
+  const { namespace, pod, transports, signal } = options;
+  const { openPortForward } = await import("@hawser/streaming");
+  const session = await dialPod(
+    client,
+    { namespace, pod, subresource: "portforward" },
+    { open: (target) => openPortForward(target, transports && { transports }), signal },
+  );
+  session.closed.catch(() => {});
+  return session;
 }
 
 /** An upgrade's connection is never reused, so neither is its agent. */
