@@ -138,7 +138,12 @@ async function showPath(apiPort: number, kubeletPort: number): Promise<void> {
       `${stream?.local} <- ${stream?.peer}`,
       "HTTP: that URL, upgraded to streams",
     ],
-    ["monitor", `process ${parent?.pid}`, (parent?.args ?? "").slice(0, 50), "has entered the container, waits for sh"],
+    [
+      "monitor",
+      `process ${parent?.pid}`,
+      (parent?.args ?? "").slice(0, 50),
+      "has entered the container, waits for the command",
+    ],
     ["kernel", `process ${sleeper.pid}`, sleeper.args, "in the container's namespaces"],
   ];
   const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
