@@ -33,6 +33,8 @@ const before = new Set(await nameless());
 let failed = false;
 for (const { files, concurrency } of runs) {
   const options = ["--test", `--test-concurrency=${concurrency}`, `--test-timeout=${timeout}`];
+  for (const reporter of ["spec", "./scripts/slowest.ts"])
+    options.push(`--test-reporter=${reporter}`, "--test-reporter-destination=stdout");
   const runner = spawn(process.execPath, [...options, ...files], {
     env: { ...process.env, TMPDIR: folder },
     stdio: "inherit",
