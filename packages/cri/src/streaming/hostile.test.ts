@@ -43,15 +43,18 @@ const memory = () => {
 };
 
 describe("hostile clients of a streaming server", () => {
-  let server: StreamingServer;
+  let server: StreamingServer; // which soon drops those that do not go on
+  let patient: StreamingServer;
   before(async () => {
     server = createStreamingServer({ runtime, streamCreationTimeoutMs: 250 });
-    await server.start();
+    patient = createStreamingServer({ runtime });
+    await Promise.all([server.start(), patient.start()]);
   });
-  after(() => server.stop());
+  after(() => Promise.all([server.stop(), patient.stop()]));
 
   const attack = (which: (typeof attacks)[number], signal?: AbortSignal) => {
-    const url = new URL(server.getExec(request).url);
+    const target = which.ending === "told" ? patient : server;
+    const url = new URL(target.getExec(request).url);
     const socket = connect({ port: Number(url.port), host: url.hostname });
     return launch(socket, which, { path: url.pathname, ...(signal && { signal }) });
   };

@@ -184,6 +184,7 @@ export async function launch(
     stayMs = 100,
   }: { path: string; headers?: Record<string, string>; signal?: AbortSignal; stayMs?: number },
 ): Promise<Ended> {
+  const bomb = attack.bytes(); // packing one takes time that the server would count
   const received: Buffer[] = [];
   let sent = false;
   const closed = Promise.withResolvers<void>();
@@ -195,7 +196,7 @@ export async function launch(
     received.push(chunk);
     if (sent || !Buffer.concat(received).includes("\r\n\r\n")) return;
     sent = true;
-    for (const bytes of attack.bytes()) if (socket.writable) socket.write(bytes);
+    for (const bytes of bomb) if (socket.writable) socket.write(bytes);
     if (attack.ending === "borne") setTimeout(() => socket.destroy(), stayMs);
   });
   socket.write(handshake(attack, path, headers));
