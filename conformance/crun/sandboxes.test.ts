@@ -1,12 +1,13 @@
 // What pods and images may ask for beside the ordinary: slices as parents, host ports by udp and address, shared processes, volumes.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { glob, readFile, rmdir, stat } from "node:fs/promises";
+import { glob, readdir, readFile, rmdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { NamespaceMode, Protocol } from "@hawser/cri";
 import { image, sandboxConfig, sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
+import { eventually } from "./support/session.ts";
 
 const run = promisify(execFile);
 
@@ -18,10 +19,11 @@ for (const ociRuntime of ["crun", "runc"] as const) {
     });
     after(() => runtime[Symbol.asyncDispose]());
     const rpc = () => runtime.cri.runtime;
-    const cgroupsOf = async (containerId: string) => {
+    const ofProcess = async (containerId: string, file: string) => {
       const { info } = await rpc().containerStatus({ containerId, verbose: true });
-      return await readFile(`/proc/${(JSON.parse(info.info ?? "{}") as { pid: number }).pid}/cgroup`, "utf8");
+      return await readFile(`/proc/${(JSON.parse(info.info ?? "{}") as { pid: number }).pid}/${file}`, "utf8");
     };
+    const cgroupsOf = (containerId: string) => ofProcess(containerId, "cgroup");
 
     it("lie in the cgroup their parent names, a path or a slice", async () => {
       const top = `hawsertest${process.pid}`;
@@ -52,10 +54,24 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       }
     });
 
+    it("leave the root that their pause processes share as it is, however many are made at once", async () => {
+      const configs = Array.from({ length: 4 }, () => sandboxConfig());
+      const made = await Promise.allSettled(configs.map((config) => rpc().runPodSandbox({ config })));
+      const ids = made.flatMap((one) => (one.status === "fulfilled" ? [one.value.podSandboxId] : []));
+      try {
+        assert.equal(ids.length, configs.length);
+        const root = path.join(runtime.root, "pause");
+        assert.deepEqual((await readdir(root, { recursive: true })).sort(), ["dev", "pause", "proc", "sys"]);
+      } finally {
+        await Promise.all(ids.map((podSandboxId) => rpc().removePodSandbox({ podSandboxId })));
+      }
+    });
+
     it("are told of in metrics by the descriptors' labels", async () => {
       const { podSandboxId, containerId } = await startContainer(runtime.cri);
       try {
         const { descriptors } = await rpc().listMetricDescriptors({});
+        await eventually(async () => !/runc|crun/.test(await ofProcess(containerId, "cmdline"))); // runc's threads would be counted
         const keys = new Map(descriptors.map(({ name, labelKeys }) => [name, labelKeys]));
         const { podMetrics } = await rpc().listPodSandboxMetrics({});
         assert.deepEqual(

@@ -34,6 +34,12 @@ test("pauseSpec: has the pod's namespaces, and no rights", () => {
   assert.equal(hostname, "pod");
 });
 
+test("pauseSpec: nothing is made in the root that all pause processes share", () => {
+  const { root, mounts } = pauseSpec(order);
+  assert.equal(root.readonly, true);
+  assert.ok(mounts.some(({ destination, type }) => destination === "/dev" && type === "tmpfs"));
+});
+
 test("pauseSpec: leaves the node's namespaces alone where asked", () => {
   const { NODE } = NamespaceMode;
   const namespaceOptions = create(NamespaceOptionSchema, { network: NODE, pid: NODE, ipc: NODE });

@@ -64,8 +64,9 @@ export function pauseSpec(options: PauseSpecOptions): Spec {
     ...(netns && { hostname }),
     mounts: [
       { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-      // The shared root is not for a pod's own users to make devices in.
-      ...(users ? [{ destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755"] }] : []),
+      // A /dev of its own: the OCI runtime makes devices and links there, and two of them at once, in the root that all
+      // pause processes share, get in each other's way (crun 1.8.1: creating symlink for `/dev/ptmx`: File exists).
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755", "size=64k"] },
     ],
     linux: {
       ...own,
