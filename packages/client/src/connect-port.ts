@@ -11,6 +11,8 @@ export interface ConnectPortOptions {
   signal?: AbortSignal | undefined;
   /** As for `portForward`. */
   transports?: readonly PortForwardTransport[] | undefined;
+  /** As for `exec`. */
+  peerTimeoutMs?: number | undefined;
 }
 
 /**

@@ -26,6 +26,8 @@ export interface PortForwardOptions {
    * WebSocket per connection; a half-close is not passed on there.
    */
   transports?: readonly PortForwardTransport[] | undefined;
+  /** As for `exec`. */
+  peerTimeoutMs?: number | undefined;
   onConnection?: ((port: ForwardedPort) => void) | undefined;
   /** One port cannot be listened on; the others are. */
   onListenError?: ((port: ForwardedPort, error: ListenError) => void) | undefined;

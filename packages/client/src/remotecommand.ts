@@ -23,6 +23,12 @@ export interface AttachOptions {
   signal?: AbortSignal | undefined;
   /** Default both, WebSocket first. */
   transports?: readonly UpgradeKind[] | undefined;
+  /**
+   * Milliseconds a server may leave what it was sent unacknowledged, and twice that pings unanswered, before the session is
+   * lost. Default 30,000; 0 for as long as TCP has it. Where more than 64 KiB of input may be waiting there for the process, pings may
+   * stay unanswered 15 times as long.
+   */
+  peerTimeoutMs?: number | undefined;
   /** Called when the streams are open. */
   onOpen?: ((session: { transport: UpgradeKind; protocol: string }) => void) | undefined;
 }
@@ -80,11 +86,16 @@ async function run(
   client: KubeClient,
   options: AttachOptions & { subresource: "exec" | "attach"; query: URLSearchParams },
 ): Promise<Status> {
-  const { signal, transports } = options;
+  const { signal, transports, peerTimeoutMs } = options;
+  const how = {
+    ...flags(options),
+    ...(transports && { transports }),
+    ...(peerTimeoutMs !== undefined && { peerTimeoutMs }),
+  };
   // Loaded here, so that a program that only asks and watches does not pay for WebSocket and SPDY.
   const { openRemoteCommand } = await import("@hawser/streaming");
   await using session = await dialPod(client, options, {
-    open: (target) => openRemoteCommand(target, { ...flags(options), ...(transports && { transports }) }),
+    open: (target) => openRemoteCommand(target, how),
     signal,
   });
   session.status.catch(() => {}); // awaited below, but an output may fail first

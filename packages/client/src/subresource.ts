@@ -52,15 +52,17 @@ export async function dialPortForward(
     namespace: string;
     pod: string;
     transports?: readonly PortForwardTransport[] | undefined;
+    peerTimeoutMs?: number | undefined;
     signal?: AbortSignal | undefined;
   },
 ): Promise<PortForwardSession> {
-  const { namespace, pod, transports, signal } = options;
+  const { namespace, pod, transports, peerTimeoutMs, signal } = options;
+  const how = { ...(transports && { transports }), ...(peerTimeoutMs !== undefined && { peerTimeoutMs }) };
   const { openPortForward } = await import("@hawser/streaming");
   const session = await dialPod(
     client,
     { namespace, pod, subresource: "portforward" },
-    { open: (target) => openPortForward(target, transports && { transports }), signal },
+    { open: (target) => openPortForward(target, how), signal },
   );
   session.closed.catch(() => {});
   return session;

@@ -66,7 +66,8 @@ async function runAttach(context: Context, { args, flags }: Parsed<typeof attach
     });
   }
   const { stdin, tty, quiet } = flags;
-  await attachTo(context, { client, pod, container, stdin, tty, quiet, detachKeys });
+  const peerTimeoutMs = flags["stream-peer-timeout"];
+  await attachTo(context, { client, pod, container, stdin, tty, quiet, peerTimeoutMs, detachKeys });
   return 0;
 }
 
@@ -77,6 +78,8 @@ export interface AttachTarget {
   stdin: boolean;
   tty: boolean;
   quiet: boolean;
+  /** Milliseconds, as for the library's attach. */
+  peerTimeoutMs: number;
   /** What leaves a terminal; the usual keys where absent. */
   detachKeys?: Uint8Array;
   /** What the container wrote before; asked for when the session is open, and shown before what the session brings. */
@@ -86,7 +89,7 @@ export interface AttachTarget {
 /** Attaches this process's streams to a container, its terminal to the container's where both have one. */
 export async function attachTo(context: Context, target: AttachTarget): Promise<void> {
   const { io, signal, program } = context;
-  const { client, pod, container, stdin, tty, quiet, history } = target;
+  const { client, pod, container, stdin, tty, quiet, peerTimeoutMs, history } = target;
   const { detachKeys = parseDetachKeys(defaultDetachKeys) } = target;
   const { name = "", namespace = "" } = pod.metadata ?? {};
   if (tty && !container.tty && !quiet) {
@@ -118,6 +121,7 @@ export async function attachTo(context: Context, target: AttachTarget): Promise<
         tty: raw,
         size: terminal?.sizes,
         signal: AbortSignal.any([signal, left.signal]),
+        peerTimeoutMs,
         ...transportsOf(io.env, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS"),
         onOpen() {
           released = history?.().then((log) => gate?.release(log));

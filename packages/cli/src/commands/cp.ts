@@ -7,7 +7,7 @@ import { integer, toggle } from "../flags/flag.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { progressBar } from "../progress-bar.ts";
 import { toldWhereItBroke } from "./broken-session.ts";
-import { containerFlag, isCompleted } from "./stream-flags.ts";
+import { containerFlag, isCompleted, peerTimeoutFlag } from "./stream-flags.ts";
 import { transportsOf } from "./transports.ts";
 
 const flags = {
@@ -19,6 +19,7 @@ const flags = {
     usage:
       "Set number of retries to complete a copy operation whose connection is lost. Specify 0 to disable or any negative value for infinite retrying. The default is 0 (no retry).",
   }),
+  "stream-peer-timeout": peerTimeoutFlag,
 };
 
 /** Source: kubernetes/kubectl pkg/cmd/cp/cp.go */
@@ -85,6 +86,7 @@ async function runCopy(context: Context, { args, flags: given }: Parsed<typeof f
     preserve: !given["no-preserve"],
     retries: given.retries,
     signal,
+    peerTimeoutMs: given["stream-peer-timeout"],
     ...transportsOf(io.env, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS"),
     onWarning: say,
     onRetry: ({ offset, attempt, retries }) => say(`Resuming copy at ${offset} bytes, retry ${attempt}/${retries}`),

@@ -84,6 +84,7 @@ async function runExec(context: Context, line: Parsed<typeof execFlags>): Promis
       tty: raw,
       size: terminal?.sizes,
       signal,
+      peerTimeoutMs: flags["stream-peer-timeout"],
       ...transportsOf(io.env, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS"),
     });
   };

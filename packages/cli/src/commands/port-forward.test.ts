@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { describe, it } from "node:test";
-import { refuseUpgrade } from "@hawser/streaming";
+import { refuseUpgrade, type UpgradeRequest } from "@hawser/streaming";
+import { startRelay } from "@hawser/streaming/testing";
 import { Interrupted } from "../errors.ts";
 import { commandLine } from "../testing/command-line.ts";
 import { type FakeApiOptions, fakeApi, pod } from "../testing/fake-api.ts";
@@ -99,6 +100,42 @@ describe("hawser port-forward", () => {
     assert.equal(code, 0);
     const why = `an error occurred forwarding ${port} -> 80: error forwarding port 80: connection refused`;
     assert.equal(stderr, `error: ${why}\n`);
+  });
+
+  for (const transport of ["true", "false"]) {
+    it(`ends with 255 and the hop when the server falls silent, WebSockets ${transport}`, async () => {
+      await using server = await fakeApi({ pods: [web], connect: echo });
+      await using relay = await startRelay(Number(new URL(server.url).port));
+      const { result, terminal } = commandLine(["port-forward", "--stream-peer-timeout=100ms", "web", ":80"], {
+        server: relay.url.origin,
+        env: { KUBECTL_PORT_FORWARD_WEBSOCKETS: transport },
+      });
+      assert.equal(await exchange(await forwarded(terminal.stdout, 80), "x"), "80: x");
+      relay.freeze();
+      const { code, stderr } = await result;
+      assert.equal(code, 255);
+      const why =
+        /^error: the session broke off: lost connection to pod: the peer has sent nothing, and answered no ping, for 0\.\d+ s\nThe API server \S+ does not answer: /;
+      assert.match(stderr, why);
+    });
+  }
+
+  it("ends with 1 and kubectl's words when the pod does", async () => {
+    const sessions: UpgradeRequest[] = [];
+    await using server = await fakeApi({
+      pods: [web],
+      connect: echo,
+      upgrade: (upgrade) => {
+        sessions.push(upgrade);
+        return false;
+      },
+    });
+    const { result, terminal } = commandLine(["port-forward", "web", ":80"], { server: server.url });
+    await exchange(await forwarded(terminal.stdout, 80), "x");
+    server.remove("web");
+    for (const { socket } of sessions) socket.destroy();
+    const { code, stderr } = await result;
+    assert.deepEqual({ code, stderr }, { code: 1, stderr: "error: lost connection to pod\n" });
   });
 
   it("says in kubectl's words that it may not", async () => {

@@ -1,12 +1,13 @@
 import { isIP } from "node:net";
 import type { KubernetesObject, Pod } from "@hawser/api";
-import type { ForwardedPort, ListenError } from "@hawser/client";
+import type { ForwardedPort, KubeClient, ListenError } from "@hawser/client";
 import { findPods } from "../cluster/pods.ts";
 import { type Context, command } from "../command.ts";
 import { CommandError, messageFor, UsageError } from "../errors.ts";
 import { slice } from "../flags/flag.ts";
 import type { Parsed } from "../flags/parse.ts";
-import { podRunningTimeout } from "./stream-flags.ts";
+import { brokenOff } from "./broken-session.ts";
+import { isCompleted, peerTimeoutFlag, podRunningTimeout } from "./stream-flags.ts";
 import { transportsOf } from "./transports.ts";
 
 const flags = {
@@ -18,6 +19,7 @@ const flags = {
     ["localhost"],
   ),
   "pod-running-timeout": podRunningTimeout(60_000),
+  "stream-peer-timeout": peerTimeoutFlag,
 };
 
 /** Source: kubernetes/kubectl pkg/cmd/portforward/portforward.go, kubernetes/client-go tools/portforward/portforward.go */
@@ -28,7 +30,8 @@ export const portForward = command({
   long: `Forward one or more local ports to a pod.
 
 Use resource type/name such as deployment/web to select a pod. A connection that the pod refuses fails alone, with
-its reason on stderr: the others, and the listener, go on. Ends when the pod does, and with Ctrl-C.`,
+its reason on stderr: the others, and the listener, go on. Ends when the pod does, and with Ctrl-C. With 255 when the
+session breaks off.`,
   examples: `# Listen on 5000 and 6000, forwarding to the same ports of the pod
 hawser port-forward pod/mypod 5000 6000
 
@@ -69,6 +72,7 @@ async function runPortForward(context: Context, { args, flags: given }: Parsed<t
     ports: specs.map(({ local, remote }) => ({ local: number(local, "local"), remote })),
     addresses,
     signal,
+    peerTimeoutMs: given["stream-peer-timeout"],
     ...transportsOf(io.env, "KUBECTL_PORT_FORWARD_WEBSOCKETS"),
     onConnection: ({ local }) => {
       io.stdout.write(`Handling connection for ${local}\n`);
@@ -89,11 +93,24 @@ async function runPortForward(context: Context, { args, flags: given }: Parsed<t
   try {
     await forward.closed;
   } catch (cause) {
-    throw new CommandError("lost connection to pod", { cause });
+    throw await lost(cause, { client, pod });
   }
   if (signal.aborted && isInterrupt(signal.reason)) return 0; // Ctrl-C is how this command is meant to end
   if (!signal.aborted) throw new CommandError("lost connection to pod");
   throw signal.reason;
+}
+
+/** The end of the pod is the session's, with kubectl's words and code; anything else has broken it off. */
+async function lost(cause: unknown, { client, pod }: { client: KubeClient; pod: Pod }): Promise<unknown> {
+  if (!(cause instanceof Error)) return cause;
+  const { name = "", namespace = "", uid } = pod.metadata ?? {};
+  const signal = AbortSignal.timeout(2000);
+  const now = await client.get<Pod>({ resource: "pods", namespace, name }, { signal }).catch((error: unknown) => error);
+  const isGone = now instanceof Error && "code" in now && now.code === 404;
+  const isOver = !(now instanceof Error) && ((now as Pod).metadata?.uid !== uid || isCompleted(now as Pod));
+  if (isGone || isOver) return new CommandError(cause.message, { cause });
+  const why = cause.cause instanceof Error ? `${cause.message}: ${cause.cause.message}` : cause.message;
+  return await brokenOff("session", { cause: new Error(why, { cause }), client, pod });
 }
 
 /** What opening throws when there is no session, in distinction from a port that cannot be listened on. */

@@ -1,5 +1,5 @@
 import { text, texts, toggle, type Values } from "../flags/flag.ts";
-import { podRunningTimeout } from "./stream-flags.ts";
+import { peerTimeoutFlag, podRunningTimeout } from "./stream-flags.ts";
 
 export const runFlags = {
   annotations: texts({ usage: "Annotations to apply to the pod." }),
@@ -52,6 +52,7 @@ export const runFlags = {
     short: "i",
     usage: "Keep stdin open on the container in the pod, even if nothing is attached.",
   }),
+  "stream-peer-timeout": peerTimeoutFlag,
   tty: toggle({ short: "t", usage: "Allocate a TTY for the container in the pod." }),
 };
 

@@ -132,9 +132,9 @@ async function follow(context: Context, running: Running): Promise<number> {
   if (isCompleted(started)) await showLog(context, running, container.name);
   else {
     try {
-      const { stdin, tty, quiet } = flags;
+      const { stdin, tty, quiet, "stream-peer-timeout": peerTimeoutMs } = flags;
       const history = () => logOf(context, running, container.name);
-      await attachTo(context, { client, pod: started, container, stdin, tty, quiet, history });
+      await attachTo(context, { client, pod: started, container, stdin, tty, quiet, peerTimeoutMs, history });
     } catch (error) {
       if (signal.aborted || isLost(error)) throw error;
       context.warn(

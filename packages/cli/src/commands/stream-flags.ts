@@ -17,12 +17,22 @@ export const podRunningTimeout = (initial: number) =>
     initial,
   );
 
+/** On every command that has sessions. The API server's and the kubelet's flag of this name is about theirs. */
+export const peerTimeoutFlag = duration(
+  {
+    usage:
+      "The length of time (like 30s, 2m) after which a server counts as lost that acknowledges nothing of what it was sent; twice that where it acknowledges, and answers no ping. Zero for as long as TCP has it",
+  },
+  30_000,
+);
+
 /** The flags exec and attach share. */
 export const streamFlags = {
   container: containerFlag,
   "pod-running-timeout": podRunningTimeout(60_000),
   quiet: toggle({ short: "q", usage: "Only print output from the remote session" }),
   stdin: toggle({ short: "i", usage: "Pass stdin to the container" }),
+  "stream-peer-timeout": peerTimeoutFlag,
   tty: toggle({ short: "t", usage: "Stdin is a TTY" }),
 };
 

@@ -33,7 +33,7 @@ export async function runRemote(
   command: readonly string[],
   { stdin, stdout, signal = options.signal }: RemoteStreams,
 ): Promise<RemoteResult> {
-  const { namespace, pod, container, transports } = options;
+  const { namespace, pod, container, transports, peerTimeoutMs } = options;
   const words: Buffer[] = [];
   let length = 0;
   const stderr = {
@@ -50,7 +50,18 @@ export async function runRemote(
       .split("\n")
       .map((line) => line.trimEnd())
       .filter(Boolean);
-  const request = { namespace, pod, container, command, stdin, stdout: output, stderr, signal, transports };
+  const request = {
+    namespace,
+    pod,
+    container,
+    command,
+    stdin,
+    stdout: output,
+    stderr,
+    signal,
+    transports,
+    peerTimeoutMs,
+  };
   try {
     const { exitCode } = await exec(client, request);
     return { exitCode, missing: exitCode === 126 || exitCode === 127, words: said() };

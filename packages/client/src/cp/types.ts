@@ -23,6 +23,8 @@ export interface CopyOptions {
   signal?: AbortSignal | undefined;
   /** Default both, WebSocket first. */
   transports?: readonly UpgradeKind[] | undefined;
+  /** As for `exec`. */
+  peerTimeoutMs?: number | undefined;
 }
 
 export interface CopyFromOptions extends CopyOptions {

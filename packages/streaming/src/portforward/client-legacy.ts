@@ -1,6 +1,7 @@
 import { ByteQueue } from "../byte-queue.ts";
 import type { ByteSink } from "../bytes.ts";
 import { ProtocolError, StreamError } from "../errors.ts";
+import { livenessOf } from "../silence.ts";
 import type { DialTarget } from "../upgrade/types.ts";
 import { channelSink, type Wire } from "../websocket/channel-sink.ts";
 import { decodeMessage } from "../websocket/channels.ts";
@@ -16,8 +17,6 @@ const dataChannel = 0;
 const queueBytes = 256 * 1024;
 /** Bytes of one message, as real servers read them: what is longer is cut. */
 const maxMessage = 32 * 1024;
-/** Milliseconds of a silent peer until it counts as lost. */
-const lostMs = 61_000;
 
 /**
  * Port forwarding before the tunnel: each connection is a WebSocket of its own, dialled when it is made. There is no half-close:
@@ -50,8 +49,8 @@ export function openLegacy(
 function dial(target: Omit<DialTarget, "agent">, port: number, options: OpenPortForwardOptions) {
   const url = new URL(target.url);
   url.searchParams.set(options.portParameter ?? "ports", String(port));
-  const pingMs = options.pingIntervalMs ?? 10_000;
-  return dialWebSocket({ ...target, url }, options.protocols ?? legacyProtocols, { pingMs, lostMs: pingMs && lostMs });
+  const { protocols = legacyProtocols, peerTimeoutMs } = options;
+  return dialWebSocket({ ...target, url }, protocols, { ...livenessOf(options, 10_000), peerTimeoutMs });
 }
 
 function openConnection(connection: WebSocketConnection, port: number): ForwardedConnection {

@@ -1,4 +1,6 @@
 import { StreamError, UpgradeError } from "../errors.ts";
+import { watchPeer } from "../peer-watch.ts";
+import { livenessOf } from "../silence.ts";
 import { SpdyConnection } from "../spdy/connection.ts";
 import { dialSpdy } from "../spdy/handshake.ts";
 import type { Transport } from "../transport.ts";
@@ -31,7 +33,7 @@ export async function openPortForward(
   for (const [index, kind] of transports.entries()) {
     try {
       if (kind === "legacy") return openLegacy(target, options);
-      return makeSession(await (kind === "websocket" ? dialTunnel(target) : dialDirect(target)), kind, options);
+      return makeSession(await (kind === "websocket" ? dialTunnel : dialDirect)(target, options), kind, options);
     } catch (error) {
       if (!(error instanceof UpgradeError) || index === transports.length - 1) throw error;
     }
@@ -39,13 +41,18 @@ export async function openPortForward(
   throw new TypeError("no transport to open a port-forward with");
 }
 
-async function dialTunnel(target: DialTarget): Promise<Transport> {
-  return tunnelTransport(await dialWebSocket(target, [tunnelProtocol(portForwardProtocol)], { pingMs: 0 }));
+async function dialTunnel(target: DialTarget, { peerTimeoutMs }: OpenPortForwardOptions): Promise<Transport> {
+  const protocols = [tunnelProtocol(portForwardProtocol)];
+  return tunnelTransport(await dialWebSocket(target, protocols, { pingMs: 0, peerTimeoutMs }));
 }
 
-async function dialDirect(target: DialTarget): Promise<Transport> {
-  const { transport, protocol } = await dialSpdy(target, [portForwardProtocol]);
-  if (protocol === portForwardProtocol) return transport;
+async function dialDirect(target: DialTarget, { peerTimeoutMs }: OpenPortForwardOptions): Promise<Transport> {
+  const { transport, protocol, socket } = await dialSpdy(target, [portForwardProtocol]);
+  if (protocol === portForwardProtocol) {
+    const watch = watchPeer(socket, peerTimeoutMs);
+    void transport.closed.then(() => watch[Symbol.dispose]());
+    return transport;
+  }
   transport.destroy();
   throw new UpgradeError(`unable to negotiate protocol: client supports ${portForwardProtocol}, server named none`, {
     statusCode: 101,
@@ -55,8 +62,8 @@ async function dialDirect(target: DialTarget): Promise<Transport> {
 }
 
 function makeSession(transport: Transport, kind: UpgradeKind, options: OpenPortForwardOptions): PortForwardSession {
-  const pingMs = options.pingIntervalMs ?? 10_000;
-  const connection = new SpdyConnection(transport, { role: "client", maxStreams: 0, queueBytes, pingMs });
+  const liveness = livenessOf(options, 10_000);
+  const connection = new SpdyConnection(transport, { role: "client", maxStreams: 0, queueBytes, ...liveness });
   const closed = Promise.withResolvers<void>();
   closed.promise.catch(() => {}); // who waits for it is told
   let closing = false;

@@ -45,8 +45,10 @@ export interface OpenPortForwardOptions {
   protocols?: readonly string[];
   /** The query parameter that tells `legacy`'s port: `ports` for an API server (the default), `port` for a kubelet. */
   portParameter?: "ports" | "port";
-  /** Milliseconds of silence until we ping. 10 000 where absent, 0 for never. */
+  /** Milliseconds of silence until we ping. 10 000, or a fourth of the time after which the peer is given up, where absent; 0 for never. */
   pingIntervalMs?: number;
+  /** As for a remote command: milliseconds a peer may leave what we sent unacknowledged, and twice that pings unanswered. 30 000 where absent. */
+  peerTimeoutMs?: number;
 }
 
 /** A port-forward session as its client sees it: any number of connections to any ports. */

@@ -1,4 +1,6 @@
 // Step 4 of 8. Before: apiserver/src/registry/core/pod/exec.ts. After: kubelet/src/server/exec.ts (TLS).
+
+import { watchPeer } from "../peer-watch.ts";
 import { tunnelled, tunnelProtocol } from "../portforward/protocols.ts";
 import { Protocol } from "../remotecommand/protocols.ts";
 import { socketTransport } from "../transport.ts";
@@ -7,7 +9,6 @@ import type { UpgradeRequest } from "../upgrade/types.ts";
 import { acceptWebSocket, offeredProtocols } from "../websocket/accept.ts";
 import { tunnelTransport } from "../websocket/tunnel.ts";
 import { askBackend, forwardedHeaders, headOf } from "./backend.ts";
-import { watchPeer } from "./peer-watch.ts";
 import { type SpliceOptions, splice } from "./splice.ts";
 import { translate } from "./translate.ts";
 import type { BackendInfo, ProxyOptions } from "./types.ts";

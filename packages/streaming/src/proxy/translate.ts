@@ -1,6 +1,7 @@
 import { exitCode, exitStatus, internalError, type Status } from "@hawser/api";
 import { type ByteSink, type ByteSource, copy } from "../bytes.ts";
 import { UpgradeError } from "../errors.ts";
+import { watchPeer } from "../peer-watch.ts";
 import { speakSpdy } from "../remotecommand/client-spdy.ts";
 import { Protocol, spdyClientProtocols } from "../remotecommand/protocols.ts";
 import { acceptRemoteCommand } from "../remotecommand/server.ts";
@@ -8,7 +9,6 @@ import type { ClientSession, ServerSession } from "../remotecommand/types.ts";
 import { dialSpdy } from "../spdy/handshake.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
 import { addresses, dialFailure } from "./backend.ts";
-import { watchPeer } from "./peer-watch.ts";
 import type { ProxyOptions } from "./types.ts";
 
 /**
@@ -33,7 +33,7 @@ export async function translate(
     });
     onBackend?.({ way: "translate", statusCode: 101, ...addresses(dialled.socket) });
     using _backend = watchPeer(dialled.socket, peerTimeoutMs);
-    await using backend = speakSpdy(dialled, streams);
+    await using backend = speakSpdy(dialled, { ...streams, ...(peerTimeoutMs !== undefined && { peerTimeoutMs }) });
     await session.finish(await join(session, backend));
   } catch (error) {
     if (error instanceof UpgradeError) onBackend?.({ way: "translate", statusCode: error.statusCode });

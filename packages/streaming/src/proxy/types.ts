@@ -22,7 +22,10 @@ export interface ProxyOptions {
   /** What the next hop speaks besides SPDY. */
   nextHop: "spdy" | "websocket";
   onBackend?(info: BackendInfo): void;
-  /** Milliseconds a peer may leave what we sent unacknowledged until it counts as gone: 30 s where absent, 0 for TCP's own patience. */
+  /**
+   * Milliseconds a peer may leave what we sent unacknowledged until it counts as gone: 30 s where absent, 0 for TCP's own patience.
+   * The next hop of a translation may leave pings unanswered for twice that (or more: see OpenOptions): whoever is behind a splice has to find out himself.
+   */
   peerTimeoutMs?: number;
   /**
    * Milliseconds without a byte either way, pings included, until both connections are dropped. 0, or absent: never. A translated

@@ -1,3 +1,5 @@
+import { watchPeer } from "../peer-watch.ts";
+import { livenessOf } from "../silence.ts";
 import { SpdyConnection } from "../spdy/connection.ts";
 import { dialSpdy, type SpdyUpgrade } from "../spdy/handshake.ts";
 import type { SpdyStream } from "../spdy/stream.ts";
@@ -10,7 +12,10 @@ import type { ClientSession, OpenOptions } from "./types.ts";
 
 /** Dials a remote command over SPDY. Throws as dialSpdy does. */
 export async function openOverSpdy(target: DialTarget, options: OpenOptions): Promise<ClientSession> {
-  return speakSpdy(await dialSpdy(target, options.protocols ?? spdyClientProtocols), options);
+  const dialled = await dialSpdy(target, options.protocols ?? spdyClientProtocols);
+  const watch = watchPeer(dialled.socket, options.peerTimeoutMs);
+  void dialled.transport.closed.then(() => watch[Symbol.dispose]());
+  return speakSpdy(dialled, options);
 }
 
 /**
@@ -24,7 +29,7 @@ export function speakSpdy({ transport, protocol: agreed }: SpdyUpgrade, options:
   const connection = new SpdyConnection(transport, {
     role: "client",
     maxStreams: 0,
-    pingMs: options.pingIntervalMs ?? 5000,
+    ...livenessOf(options, 5000),
   });
   const errorEnded = Promise.withResolvers<void>();
   const reader = new StatusReader(protocol, errorEnded.resolve);

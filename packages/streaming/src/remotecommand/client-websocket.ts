@@ -1,6 +1,7 @@
 import { ByteQueue, pausing } from "../byte-queue.ts";
 import type { ByteSink } from "../bytes.ts";
 import { ProtocolError, StreamError } from "../errors.ts";
+import { livenessOf } from "../silence.ts";
 import type { Receiver } from "../spdy/stream.ts";
 import type { DialTarget } from "../upgrade/types.ts";
 import { channelSink, type Wire, writeMessage } from "../websocket/channel-sink.ts";
@@ -16,8 +17,6 @@ import type { ClientSession, OpenOptions } from "./types.ts";
 const maxMessage = 32 * 1024;
 /** Bytes of one output that may wait for their reader; then the socket is not read. */
 const queueBytes = 256 * 1024;
-/** Milliseconds of a silent peer until it counts as lost, as in client-go. */
-const lostMs = 61_000;
 
 /**
  * A remote command over WebSocket.
@@ -25,11 +24,8 @@ const lostMs = 61_000;
  * Source: kubernetes/client-go tools/remotecommand/websocket.go
  */
 export async function openOverWebSocket(target: DialTarget, options: OpenOptions): Promise<ClientSession> {
-  const pingMs = options.pingIntervalMs ?? 5000;
-  const connection = await dialWebSocket(target, options.protocols ?? [Protocol.v5], {
-    pingMs,
-    lostMs: pingMs && lostMs,
-  });
+  const { protocols = [Protocol.v5], peerTimeoutMs } = options;
+  const connection = await dialWebSocket(target, protocols, { ...livenessOf(options, 5000), peerTimeoutMs });
   const { base64 } = featuresOf(connection.protocol);
   const errorEnded = Promise.withResolvers<void>();
   const reader = new StatusReader(connection.protocol, errorEnded.resolve);

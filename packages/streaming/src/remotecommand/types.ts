@@ -55,8 +55,14 @@ export interface OpenOptions extends RemoteCommandStreams {
    * base64 or not, cannot tell the end of stdin: closing it throws, and the command goes on.
    */
   protocols?: readonly string[];
-  /** Milliseconds of silence until we ping. 5 000 where absent, 0 for never. */
+  /** Milliseconds of silence until we ping. 5 000, or a fourth of the time after which the peer is given up, where absent; 0 for never. */
   pingIntervalMs?: number;
+  /**
+   * Milliseconds a peer may leave what we sent unacknowledged by its kernel, and twice that by its program, which does not answer pings
+   * then; it counts as lost after that. 30 000 where absent, 0 for as long as TCP has it. Where more than 64 KiB of input may be waiting there for the
+   * process, genuine servers answer no pings: 15 times as long then.
+   */
+  peerTimeoutMs?: number;
 }
 
 /** One remote command as its client sees it. */

@@ -1,5 +1,6 @@
 import { ProtocolError, StreamError } from "../errors.ts";
 import { Heartbeat } from "../heartbeat.ts";
+import { Silence } from "../silence.ts";
 import type { Transport } from "../transport.ts";
 import { FrameDecoder } from "./decode.ts";
 import {
@@ -26,6 +27,8 @@ export interface SpdyConnectionOptions {
   onStream?(stream: SpdyStream): void;
   /** Milliseconds of silence until we ping; 0 for never. */
   pingMs?: number;
+  /** Milliseconds of unanswered pings, though we read, after which the peer counts as lost; 0 for never. See Silence for when it is more. */
+  lostMs?: number;
   /** Milliseconds without use until onIdle; 0 for never. */
   idleMs?: number;
   onIdle?(): void;
@@ -53,6 +56,7 @@ export class SpdyConnection {
   readonly #decoder = new FrameDecoder();
   readonly #headers = new HeaderEncoder();
   readonly #heartbeat: Heartbeat;
+  readonly #silence: Silence;
   readonly #gone = new AbortController();
   readonly #link: StreamLink;
   #nextId: number;
@@ -71,13 +75,13 @@ export class SpdyConnection {
     this.#nextId = options.role === "client" ? 1 : 2;
     this.#pingId = this.#nextId;
     this.#link = this.#makeLink();
+    this.#silence = new Silence({ lostMs: options.lostMs ?? 0, sent: () => this.#mostSent() });
     this.#heartbeat = new Heartbeat({
       pingMs: options.pingMs ?? 0,
       idleMs: options.idleMs ?? 0,
       ping: () => this.ping(),
       idle: () => options.onIdle?.(),
-      // While we do not read we would not see the peer go: a ping provokes the reset that tells us.
-      tick: () => this.#blocked > 0 && this.ping(),
+      tick: (elapsedMs) => this.#tick(elapsedMs),
     });
   }
 
@@ -137,6 +141,28 @@ export class SpdyConnection {
     this.#finish(new StreamError("lost", "the connection was dropped here"));
   }
 
+  #tick(elapsedMs: number) {
+    if (this.#blocked > 0) {
+      this.#silence.broken();
+      // While we do not read we would not see the peer go: a ping provokes the reset that tells us.
+      return this.ping();
+    }
+    const lost = this.#silence.passed(elapsedMs);
+    if (lost === undefined) return;
+    this.#transport.destroy();
+    this.#finish(new StreamError("lost", lost));
+  }
+
+  /**
+   * Of the open streams. What of it was taken by who reads it nobody tells, since there are no windows; and a pong tells nothing
+   * either, as the usual server answers while some of its queues are full.
+   */
+  #mostSent(): number {
+    let most = 0;
+    for (const { sent } of this.#streams.values()) most = Math.max(most, sent);
+    return most;
+  }
+
   #makeLink(): StreamLink {
     return {
       data: (streamId, bytes, fin) => {
@@ -180,6 +206,7 @@ export class SpdyConnection {
   #receive(chunk: Buffer) {
     if (this.#gone.signal.aborted && !this.#goingAway) return;
     this.#heartbeat.heard();
+    this.#silence.broken();
     try {
       for (const frame of this.#decoder.push(chunk)) this.#take(frame);
     } catch (error) {

@@ -57,6 +57,7 @@ export class SpdyStream implements ByteDuplex {
   readonly #queue: ByteQueue;
   readonly #replied = Promise.withResolvers<void>();
   readonly #finished = Promise.withResolvers<void>();
+  #sent = 0;
   #open = false;
   #localClosed = false;
   #remoteClosed = false;
@@ -85,6 +86,11 @@ export class SpdyStream implements ByteDuplex {
   /** Why the stream was reset or lost; undefined while it was not. */
   get failure(): unknown {
     return this.#failure;
+  }
+
+  /** Bytes written so far. */
+  get sent(): number {
+    return this.#sent;
   }
 
   /** Resolves when both directions are over, however they ended. */
@@ -119,7 +125,9 @@ export class SpdyStream implements ByteDuplex {
       if (this.#failure) throw this.#failure;
       if (this.#localClosed) throw new StreamError("lost", `stream ${this.id} is closed for writing`);
       const whole = chunk.byteLength <= maxDataLength;
-      this.#link.data(this.id, whole ? chunk : chunk.subarray(offset, offset + maxDataLength), false);
+      const part = whole ? chunk : chunk.subarray(offset, offset + maxDataLength);
+      this.#sent += part.byteLength;
+      this.#link.data(this.id, part, false);
     }
   }
 

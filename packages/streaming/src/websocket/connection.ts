@@ -3,6 +3,7 @@ import type { WebSocket } from "ws";
 import { ProtocolError, StreamError } from "../errors.ts";
 import { Heartbeat } from "../heartbeat.ts";
 import { roomIn } from "../node.ts";
+import { Silence } from "../silence.ts";
 import { roomToWrite, tuneSocket, writeParts } from "../transport.ts";
 import { encodeFrameHeader, encodeMaskedFrame, Opcode } from "./frame.ts";
 import { Unfinished } from "./unfinished.ts";
@@ -40,7 +41,7 @@ export interface WebSocketConnectionOptions {
   /** Milliseconds without use until onIdle; 0 for never. */
   idleMs?: number;
   onIdle?(): void;
-  /** Milliseconds without any byte from the peer, though we read, after which it counts as lost; 0 for never. */
+  /** Milliseconds without any byte from the peer, though we read, after which it counts as lost; 0 for never. See Silence for when it is more. */
   lostMs?: number;
 }
 
@@ -67,7 +68,9 @@ export class WebSocketConnection {
   #closing = false;
   #pong: Buffer | undefined;
   #pongUnderWay = false;
-  #silentMs = 0;
+  readonly #silence: Silence;
+  /** Bytes of messages that were sent, and how many of them before a ping that was answered: those the peer has dealt with. */
+  readonly #sent = { all: 0, taken: 0 };
   #closingMs = 0;
   readonly #unfinished = new Unfinished();
 
@@ -79,18 +82,19 @@ export class WebSocketConnection {
     this.protocol = options.protocol;
     this.#drained = roomIn(socket);
     const { pingMs, idleMs = 0, lostMs = 0, onIdle = () => {} } = options;
+    this.#silence = new Silence({ lostMs, sent: () => (this.#sent.taken < this.#sent.all ? this.#sent.all : 0) });
     this.#heartbeat = new Heartbeat({
       pingMs,
       idleMs,
-      ping: () => this.#ws.readyState === this.#ws.OPEN && this.#ws.ping(),
+      ping: () => this.#ping(),
       idle: onIdle,
-      tick: (elapsedMs) => this.#tick(elapsedMs, lostMs),
+      tick: (elapsedMs) => this.#tick(elapsedMs),
     });
     // Behind ws' own listener: what this chunk completed has been handed out by now.
     socket.on("data", (chunk: Buffer) => this.#received(chunk.byteLength));
     ws.on("message", (data: Buffer, isBinary: boolean) => this.#message(data, isBinary));
     ws.on("ping", (data: Buffer) => this.#pinged(data));
-    ws.on("pong", () => this.#heartbeat.heard());
+    ws.on("pong", (data: Buffer) => this.#ponged(data));
     ws.on("error", (error) => {
       this.#failure ??= error;
       // ws has sent its close and would wait for an answer; what broke the protocol need not give one.
@@ -121,6 +125,7 @@ export class WebSocketConnection {
   send(payload: Uint8Array, { prefix, opcode = Opcode.binary }: { prefix?: number; opcode?: Opcode } = {}): void {
     if (this.#ws.readyState !== this.#ws.OPEN) return;
     this.#heartbeat.used();
+    this.#sent.all += payload.byteLength;
     if (this.#masked) writeParts(this.#socket, [encodeMaskedFrame(opcode, payload, prefix)]);
     else writeParts(this.#socket, [encodeFrameHeader(opcode, payload.byteLength, prefix), payload]);
   }
@@ -179,7 +184,7 @@ export class WebSocketConnection {
   }
 
   #received(bytes: number) {
-    this.#silentMs = 0;
+    this.#silence.broken();
     // The peer has said close, and ws has answered: it need not take long to hang up.
     if (this.#ws.readyState === this.#ws.CLOSING && !this.#closing) {
       this.#closing = true;
@@ -215,7 +220,18 @@ export class WebSocketConnection {
     });
   }
 
-  #tick(elapsedMs: number, lostMs: number) {
+  #ping() {
+    if (this.#ws.readyState === this.#ws.OPEN) this.#ws.ping(String(this.#sent.all));
+  }
+
+  /** It brings back what our ping said: the peer has got as far as that. One that nobody asked for is empty. */
+  #ponged(data: Buffer) {
+    this.#heartbeat.heard();
+    const taken = Number(data.toString("latin1"));
+    if (taken <= this.#sent.all) this.#sent.taken = Math.max(this.#sent.taken, taken);
+  }
+
+  #tick(elapsedMs: number) {
     if (this.#ws.readyState !== this.#ws.OPEN) {
       // Both have said close, or one has: who then does not hang up is hung up on.
       if (this.#socket.writableLength > 0) return;
@@ -224,15 +240,14 @@ export class WebSocketConnection {
       return;
     }
     if (this.#paused) {
-      this.#silentMs = 0;
+      this.#silence.broken();
       this.#pong ??= Buffer.alloc(0);
       return this.#sendPong();
     }
-    this.#silentMs += elapsedMs;
-    if (lostMs > 0 && this.#silentMs > lostMs && this.#socket.writableLength === 0) {
-      this.#failure = new StreamError("lost", `the peer has not answered a ping for ${lostMs / 1000} s`);
-      this.#ws.terminate();
-    }
+    const lost = this.#silence.passed(elapsedMs);
+    if (lost === undefined) return;
+    this.#failure = new StreamError("lost", lost);
+    this.#ws.terminate();
   }
 
   #closedNow(code: number, reason: string) {

@@ -2,12 +2,13 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocket } from "ws";
 import { UpgradeError } from "../errors.ts";
+import { watchPeer } from "../peer-watch.ts";
 import { refusalOf, requestOptions, watchDial } from "../upgrade/dial.ts";
 import type { DialTarget } from "../upgrade/types.ts";
 import { WebSocketConnection, type WebSocketConnectionOptions, webSocketOptions } from "./connection.ts";
 
 /**
- * Dials a WebSocket, offering the protocols most preferred first. Redirects are never followed.
+ * Dials a WebSocket, offering the protocols most preferred first. Redirects are never followed. `peerTimeoutMs` is watchPeer's.
  *
  * Throws UpgradeError when the server answers with anything but a fitting 101, the signal's reason when aborted,
  * and the socket's error when there is no answer.
@@ -15,7 +16,10 @@ import { WebSocketConnection, type WebSocketConnectionOptions, webSocketOptions 
 export function dialWebSocket(
   target: DialTarget,
   protocols: readonly string[],
-  options: Omit<WebSocketConnectionOptions, "role" | "protocol">,
+  {
+    peerTimeoutMs,
+    ...options
+  }: Omit<WebSocketConnectionOptions, "role" | "protocol"> & { peerTimeoutMs?: number | undefined },
 ): Promise<WebSocketConnection> {
   target.signal?.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<WebSocketConnection>();
@@ -52,7 +56,10 @@ export function dialWebSocket(
     release();
     if (!answer) return;
     const { socket, protocol } = answer;
-    resolve(new WebSocketConnection(ws, socket, { role: "client", protocol, ...options }));
+    const connection = new WebSocketConnection(ws, socket, { role: "client", protocol, ...options });
+    const watch = watchPeer(socket, peerTimeoutMs);
+    void connection.closed.then(() => watch[Symbol.dispose]());
+    resolve(connection);
   });
   ws.on("error", (cause) => {
     if (answer) return refuse(cause.message, cause);

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { StreamError } from "../errors.ts";
+import { StreamError } from "./errors.ts";
 
 /** Milliseconds of a peer's silence where we have something for it, where nothing else is said. */
 const defaultTimeoutMs = 30_000;

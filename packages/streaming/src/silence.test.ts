@@ -1,0 +1,151 @@
+// Servers that fall silent while their connection stays: a frozen program, a relay that has lost its other side.
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { describe, it } from "node:test";
+import { silentLogger } from "@hawser/trace";
+import { openPortForward } from "./portforward/client.ts";
+import { acceptPortForward } from "./portforward/server.ts";
+import { proxyUpgrade } from "./proxy/proxy.ts";
+import { openRemoteCommand } from "./remotecommand/client.ts";
+import { acceptRemoteCommand } from "./remotecommand/server.ts";
+import type { OpenOptions } from "./remotecommand/types.ts";
+import { livenessOf, Silence } from "./silence.ts";
+import { listenUpgrades, startRelay } from "./testing/index.ts";
+
+const streams = { stdin: true, stdout: true, stderr: false, tty: false };
+/** Milliseconds. Pings go out every 50 then, and 200 of silence are too many. */
+const peerTimeoutMs = 100;
+const words = /the peer has sent nothing, and answered no ping, for 0\.\d+ s/;
+
+/** Sessions that say "up", and then nothing. */
+const quiet = () =>
+  listenUpgrades(async (upgrade) => {
+    await using session = await acceptRemoteCommand(upgrade, streams);
+    await session.stdout?.write(Buffer.from("up"));
+    await once(session.signal, "abort");
+  });
+
+/** Port-forwards to a port that says "up", and then nothing. */
+const quietPort = (ports?: number[]) =>
+  listenUpgrades(async (upgrade) => {
+    const connect = async (_port: number, signal: AbortSignal) => {
+      async function* source() {
+        yield Buffer.from("up");
+        await once(signal, "abort");
+      }
+      return { source: source(), sink: { write: async () => {}, close: async () => {}, abort: async () => {} } };
+    };
+    await using session = await acceptPortForward(upgrade, { connect, ...(ports && { ports }) });
+    await session.closed;
+  });
+
+async function first(source: AsyncIterable<Uint8Array> | undefined): Promise<string> {
+  for await (const chunk of source ?? []) return Buffer.from(chunk).toString();
+  return "";
+}
+
+/** Waits until so many more bytes have come back: pongs, when nothing else is said. */
+async function more(relay: { readonly returned: number }, bytes: number): Promise<void> {
+  const until = relay.returned + bytes;
+  while (relay.returned < until) await new Promise((resolve) => setImmediate(resolve));
+}
+
+const lost = { name: "StreamError", message: words };
+
+describe("a server that falls silent behind a connection that stays", { concurrency: true }, () => {
+  for (const transport of ["websocket", "spdy"] as const) {
+    const options: OpenOptions = { ...streams, transports: [transport], peerTimeoutMs };
+
+    it(`ends a remote command over ${transport}, and not while it merely has nothing to say`, async () => {
+      await using server = await quiet();
+      await using relay = await startRelay(server.port);
+      await using session = await openRemoteCommand({ url: relay.url }, options);
+      let over = false;
+      session.status.catch(() => {
+        over = true;
+      });
+      assert.equal(await first(session.stdout), "up");
+      await more(relay, transport === "spdy" ? 12 * 10 : 2 * 10); // the answers to ten pings: more than twice the limit
+      assert.equal(over, false);
+      relay.freeze();
+      await assert.rejects(session.status, (error: Error) => {
+        assert.match(`${error.message} ${error.cause}`, words);
+        return error.name === "StreamError";
+      });
+    });
+
+    it(`ends a port-forward over ${transport}`, async () => {
+      await using server = await quietPort();
+      await using relay = await startRelay(server.port);
+      await using session = await openPortForward({ url: relay.url }, { transports: [transport], peerTimeoutMs });
+      const { source } = await session.connect(80);
+      assert.equal(await first(source), "up");
+      relay.freeze();
+      await assert.rejects(session.closed, (error: Error) => {
+        assert.match(String(error.cause), words);
+        return error.message === "lost connection to pod";
+      });
+      await assert.rejects(session.connect(80), lost);
+    });
+  }
+
+  it("ends a connection of the legacy port-forward", async () => {
+    await using server = await quietPort([80]);
+    await using relay = await startRelay(server.port);
+    await using session = await openPortForward({ url: relay.url }, { transports: ["legacy"], peerTimeoutMs });
+    const { source } = await session.connect(80);
+    const chunks = source[Symbol.asyncIterator]();
+    assert.equal(Buffer.from((await chunks.next()).value).toString(), "up");
+    relay.freeze();
+    await assert.rejects(chunks.next(), lost);
+  });
+
+  it("ends what a hop translates to it: the client is told, by a Status", async () => {
+    await using server = await quiet();
+    await using relay = await startRelay(server.port);
+    const target = { url: relay.url };
+    await using hop = await listenUpgrades((upgrade) =>
+      proxyUpgrade(upgrade, {
+        ...{ target, kind: "remotecommand", streams, nextHop: "spdy", peerTimeoutMs, log: silentLogger },
+      }),
+    );
+    await using session = await openRemoteCommand({ url: hop.url }, { ...streams, transports: ["websocket"] });
+    const chunks = session.stdout?.[Symbol.asyncIterator]();
+    assert.equal(Buffer.from((await chunks?.next())?.value ?? "").toString(), "up");
+    relay.freeze();
+    assert.equal((await chunks?.next())?.done, true);
+    const status = await session.status;
+    assert.equal(status.status, "Failure");
+    assert.match(status.message ?? "", words);
+  });
+});
+
+describe("Silence", () => {
+  it("counts ticks, and begins anew with each byte", () => {
+    const silence = new Silence({ lostMs: 60_000, sent: () => 0 });
+    for (let turn = 0; turn < 12; turn++) assert.equal(silence.passed(5000), undefined);
+    silence.broken();
+    for (let turn = 0; turn < 12; turn++) assert.equal(silence.passed(5000), undefined);
+    assert.match(silence.passed(5000) ?? "", /for 65 s/);
+  });
+
+  it("gives a server that may wait for its process to read 15 times as long", () => {
+    let sent = 64 * 1024;
+    const silence = new Silence({ lostMs: 1000, sent: () => sent });
+    assert.match(silence.passed(1500) ?? "", /for 1\.5 s/);
+    sent += 1;
+    assert.equal(silence.passed(13_000), undefined);
+    assert.match(silence.passed(1000) ?? "", /for 15\.5 s/);
+  });
+
+  it("has no limit where it is 0", () => {
+    assert.equal(new Silence({ lostMs: 0, sent: () => 0 }).passed(1e9), undefined);
+  });
+
+  it("follows from what callers set", () => {
+    assert.deepEqual(livenessOf({}, 5000), { pingMs: 5000, lostMs: 60_000 });
+    assert.deepEqual(livenessOf({ peerTimeoutMs: 2000 }, 5000), { pingMs: 1000, lostMs: 4000 });
+    assert.deepEqual(livenessOf({ peerTimeoutMs: 0 }, 5000), { pingMs: 5000, lostMs: 0 });
+    assert.deepEqual(livenessOf({ pingIntervalMs: 0 }, 5000), { pingMs: 0, lostMs: 0 });
+  });
+});
