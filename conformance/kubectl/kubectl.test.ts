@@ -5,14 +5,16 @@ import { type Kubectl, kubectls } from "@hawser/testing";
 import { expectedMinors, type Session, startSession } from "./session.ts";
 
 const known = await kubectls();
-for (const minor of expectedMinors) {
-  const kubectl = known.find((one) => one.minor === minor);
-  if (kubectl) suite(kubectl);
-  else it(`kubectl 1.${minor}`, { skip: `kubectl 1.${minor} is not on this machine` }, () => {});
-}
+describe("every kubectl", { concurrency: 4 }, () => {
+  for (const minor of expectedMinors) {
+    const kubectl = known.find((one) => one.minor === minor);
+    if (kubectl) suite(kubectl);
+    else it(`kubectl 1.${minor}`, { skip: `kubectl 1.${minor} is not on this machine` }, () => {});
+  }
+});
 
 function suite(kubectl: Kubectl): void {
-  describe(`kubectl ${kubectl.version}`, () => {
+  describe(`kubectl ${kubectl.version}`, { concurrency: 1 }, () => {
     let session: Session;
     const stop = new AbortController();
     let kubelet: Promise<void>;
@@ -71,11 +73,12 @@ function suite(kubectl: Kubectl): void {
     });
 
     it("get -w shows what happens while it happens", async () => {
-      const watch = session.kubectl("get pods --watch-only --request-timeout=2s -o name");
+      await using watch = session.background("get pods -w -o name");
+      await watch.saw(/^pod\/exec-test-nginx\n$/); // as it is
       await session.ok("label pod exec-test-nginx seen=yes");
+      await watch.saw(/^(pod\/exec-test-nginx\n){2}$/);
       await session.ok("annotate pod exec-test-nginx why=because");
-      const { stdout } = await watch;
-      assert.match(stdout, /pod\/exec-test-nginx\n/);
+      await watch.saw(/^(pod\/exec-test-nginx\n){3}$/);
       const shown = await session.ok("get pods --show-labels");
       assert.match(shown, /run=exec-test-nginx,seen=yes/);
       assert.equal(

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Node, Pod } from "@hawser/api";
 import { type Apiserver, startApiserver } from "@hawser/apiserver";
 import { createClient, type KubeClient, loadKubeconfig } from "@hawser/client";
-import { type CommandResult, type Kubectl, kubectlCommand, run } from "@hawser/testing";
+import { type Background, background, type CommandResult, type Kubectl, kubectlCommand, run } from "@hawser/testing";
 import { silentLogger } from "@hawser/trace";
 
 /** Every minor version the project names; one that is not on the machine is reported as skipped. */
@@ -19,6 +19,8 @@ export interface Session extends AsyncDisposable {
     args: string,
     options?: { input?: string; env?: NodeJS.ProcessEnv; signal?: AbortSignal },
   ): Promise<CommandResult>;
+  /** Starts this kubectl, for one that goes on. */
+  background(args: string): Background;
   /** As `kubectl`, and throws with what it said unless it ends with 0. Resolves with its stdout. */
   ok(args: string, options?: { input?: string; env?: NodeJS.ProcessEnv }): Promise<string>;
   /** As `kubectl`, expects it to fail, and resolves with its stderr. */
@@ -47,6 +49,8 @@ export async function startSession(kubectl: Kubectl): Promise<Session> {
     client,
     folder,
     kubectl: call,
+    background: (args) =>
+      background(kubectlCommand(kubectl, words(args), { kubeconfig: server.kubeconfigPath }), { env: home }),
     async ok(args, options) {
       const result = await call(args, options);
       if (result.code !== 0) throw new Error(`kubectl ${args}: ${said(result)}`);
