@@ -1,13 +1,18 @@
 // Bundles the program: one CommonJS file per hop in packages/hawser/dist, each loaded only when its hop is asked for.
 // CommonJS, since it starts fastest (docs/decisions/dependencies.md). koffi, node-unix-socket and bufferutil bring
 // machine code and stay real dependencies.
-import { copyFile, rm, stat } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { copyFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { build, type Plugin } from "esbuild";
 import { compileHelper } from "./native.ts";
+import { replaceFolder } from "./replace-folder.ts";
 
 const root = join(import.meta.dirname, "..");
-const out = join(root, "packages/hawser/dist");
+const dist = join(root, "packages/hawser/dist");
+/** Put in place when all is there: no `hawser` that runs meanwhile sees half a bundle, nor none. */
+const out = `${dist}.${process.pid}`;
+process.on("exit", () => rmSync(out, { recursive: true, force: true }));
 
 /** Bundle name and where it begins. */
 const entries: Record<string, string> = {
@@ -44,7 +49,6 @@ const hopsApart: Plugin = {
   },
 };
 
-await rm(out, { recursive: true, force: true });
 const result = await build({
   entryPoints: Object.entries(entries).map(([name, path]) => ({ out: name, in: join(root, path) })),
   outdir: out,
@@ -76,6 +80,7 @@ else console.error(`build: no hawser-exec, so execs will go through the OCI runt
 
 let bytes = 0;
 for (const name of Object.keys(entries)) bytes += (await stat(join(out, `${name}.cjs`))).size;
+await replaceFolder(out, dist);
 console.error(
   `build: packages/hawser/dist, ${Object.keys(entries).length} bundles, ${(bytes / 1e6).toFixed(1)} MB${helper.file ? ", hawser-exec" : ""}`,
 );
