@@ -200,14 +200,14 @@ export const cuts: Cut[] = [
     name: "ExecSync",
     short: [0.6],
     prepare: running,
-    call: (cri, { containerId }) => cri.runtime.execSync({ containerId, cmd: ["sleep", "4.71"], timeout: 60n }),
+    call: (cri, { containerId }) => cri.runtime.execSync({ containerId, cmd: ["sleep", "2.71"], timeout: 60n }),
     async after(cri, subject) {
       const { stdout } = await cri.runtime.execSync({
         containerId: subject.containerId,
         cmd: ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"],
         timeout: 10n,
       });
-      assert.doesNotMatch(Buffer.from(stdout).toString(), /sleep 4\.71/, "its command goes on without anybody");
+      assert.doesNotMatch(Buffer.from(stdout).toString(), /sleep 2\.71/, "its command goes on without anybody");
       await useAndRemove(cri, subject);
     },
   },
