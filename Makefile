@@ -7,7 +7,7 @@ DIST := packages/hawser/dist/main.cjs
 SOURCES := $(shell find packages/*/src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) \
   packages/runtime/native/hawser-exec.c scripts/build.ts scripts/native.ts package-lock.json
 
-.PHONY: help build test test-unit test-long test-faults fuzz demo bench interop package check format generate clean npm
+.PHONY: help build test test-unit test-long test-faults test-cgroup-v2 fuzz demo bench interop package check format generate clean npm
 
 help:
 	@printf '%s\n' \
@@ -15,6 +15,7 @@ help:
 	  'make test      every test: units, against real peers, the whole path (root)' \
 	  'make test-long the streams'"'"' tests at their full sizes: 1 GiB each way, every client (root)' \
 	  'make test-faults the runtime killed at every step, spoiled programs, full disks (root, half an hour)' \
+	  'make test-cgroup-v2 containers on a kernel with cgroup v2 alone and AppArmor, in an emulated machine (root, an hour)' \
 	  'make test-unit the tests that need neither root nor peers' \
 	  'make fuzz      fuzz the stream codecs for TIME seconds, 60 by default' \
 	  'make build     bundle the program: then node_modules/.bin/hawser runs from dist' \
@@ -47,6 +48,10 @@ test-long: build
 test-faults: build
 	@scripts/install.sh test peers
 	@HAWSER_FAULTS=all HAWSER_TEST_TIMEOUT=3600000 node scripts/test.ts conformance/faults
+
+test-cgroup-v2: build
+	@scripts/install.sh test peers vm
+	@node conformance/vm/main.ts $(TESTS)
 
 test-unit: npm
 	@node --test "packages/*/src/**/*.test.ts"

@@ -7,6 +7,7 @@
 #   scripts/install.sh test      those, and what the tests need besides (root)
 #   scripts/install.sh peers     genuine programs that the tests run against, unpacked into .cache/peers, never installed
 #   scripts/install.sh registry  of the peers, only docker-registry
+#   scripts/install.sh vm        qemu, and into .cache/vm a kernel with cgroup v2 and AppArmor, for make test-cgroup-v2 (root)
 #   scripts/install.sh           npm, test and peers
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +16,7 @@ cd "$(dirname "$0")/.."
 system_packages=(crun runc conmon containernetworking-plugins iptables iproute2 catatonit util-linux tar gzip xz-utils zstd socat procps)
 compiler_packages=(gcc libc6-dev)
 test_packages=(curl openssl tmux)
+vm_packages=(qemu-system-x86)
 peer_packages=(containerd docker-registry etcd-server kubernetes-client)
 # The file that shows a peer to be unpacked.
 declare -A peer_program=(
@@ -39,7 +41,8 @@ main() {
       test) install_system "${system_packages[@]}" "${test_packages[@]}" ;;
       peers) install_peers "${peer_packages[@]}" ;;
       registry) install_peers docker-registry ;;
-      *) die "unknown part \"$part\"; the parts are npm, compiler, system, test, peers and registry" ;;
+      vm) install_vm ;;
+      *) die "unknown part \"$part\"; the parts are npm, compiler, system, test, peers, registry and vm" ;;
     esac
   done
 }
@@ -162,8 +165,40 @@ install_peers() {
   done
 }
 
-apt_download() {
-  (cd .cache/peers/deb && rm -f "$1"_*.deb && apt-get -o APT::Sandbox::User=root download -q "$1") >.cache/apt.log 2>&1
+apt_download() { # $1: package; $2: where to
+  (cd "${2:-.cache/peers/deb}" && rm -f "$1"_*.deb && apt-get -o APT::Sandbox::User=root download -q "$1") >.cache/apt.log 2>&1
+}
+
+# --- a virtual machine for the tests ---------------------------------------------------------------------------------
+
+# Of the kernel only what a container host may need is kept: a tenth of it. Nothing of it is installed on this machine.
+install_vm() {
+  [ "$(uname -m)" = x86_64 ] || die "the virtual machine is for x86-64; this is $(uname -m)"
+  require_apt "the virtual machine's programs"
+  install_system "${vm_packages[@]}"
+  if [ -e .cache/vm/complete ]; then return; fi
+  local kernel fresh=.cache/vm.new
+  if ! ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1; then refresh_lists; fi
+  rm -rf .cache/vm "$fresh"
+  mkdir -p "$fresh/deb"
+  say "a kernel for the virtual machine, unpacked into .cache/vm ..."
+  for again in no yes; do
+    kernel=$(apt-cache depends linux-image-amd64 | awk '$1 == "Depends:" && /linux-image-6/ { print $2; exit }')
+    local failed=
+    for package in "$kernel" busybox-static apparmor; do apt_download "$package" "$fresh/deb" || failed=$package; done
+    if [ -z "$failed" ]; then break; fi
+    if [ $again = yes ]; then tail -n 8 .cache/apt.log >&2; die "could not download the Debian package $failed" "$(apt_reason)"; fi
+    refresh_lists
+  done
+  local modules="./lib/modules/${kernel#linux-image-}/kernel"
+  dpkg --fsys-tarfile "$fresh"/deb/"$kernel"_*.deb | tar -x -C "$fresh" --wildcards --no-wildcards-match-slash \
+    './boot/vmlinuz-*' "$modules"/{fs,net,lib,crypto,arch,drivers/virtio,drivers/char/hw_random} "$modules/drivers/net/*.ko" './lib/modules/*/modules.*'
+  for package in busybox-static apparmor; do dpkg -x "$fresh"/deb/"$package"_*.deb "$fresh/$package"; done
+  mv "$fresh"/boot/vmlinuz-* "$fresh/vmlinuz"
+  "$fresh/busybox-static/bin/busybox" depmod -b "$PWD/$fresh" "${kernel#linux-image-}"
+  rm -rf "$fresh/deb" "$fresh/boot"
+  printf '%s\n' "${kernel#linux-image-}" >"$fresh/complete"
+  mv "$fresh" .cache/vm
 }
 
 main "$@"

@@ -1,0 +1,43 @@
+#!/bin/bash
+# The virtual machine as a host of containers: cgroup v2 alone, AppArmor, a loopback interface. Then the tests, and their exit code.
+# What to run comes from the kernel's command line: hawser.tests, words for scripts/test.ts with commas between them.
+checkout=$1
+export HOME=/root LANG=C.UTF-8 NO_COLOR=1
+export PATH=$checkout/node_modules/.bin:$checkout/.cache/vm/apparmor/sbin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+mount -t proc -o nosuid,nodev,noexec proc /proc
+mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
+mount -t devtmpfs -o nosuid devtmpfs /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 devpts /dev/pts
+for place in /dev/shm /tmp /run; do mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs $place; done
+chmod 1777 /tmp /dev/shm
+mount -t cgroup2 -o nosuid,nodev,noexec,nsdelegate cgroup2 /sys/fs/cgroup
+mount -t bpf bpf /sys/fs/bpf
+mount -t securityfs securityfs /sys/kernel/security
+ln -sfn /proc/self/fd /dev/fd
+mount --make-rshared /
+ip link set lo up
+hostname vm
+echo 1 >/proc/sys/net/ipv4/ip_forward
+ulimit -n 65536
+
+# As on a systemd host: processes are in leaves, never in the root or in what has controllers.
+mkdir -p /sys/fs/cgroup/system.slice/tests.service
+echo $$ >/sys/fs/cgroup/system.slice/tests.service/cgroup.procs
+controllers=$(sed 's/^/+/; s/ / +/g' /sys/fs/cgroup/cgroup.controllers)
+echo "$controllers" >/sys/fs/cgroup/cgroup.subtree_control
+
+argument() { tr ' ' '\n' </proc/cmdline | sed -n "s/^hawser\\.$1=//p"; }
+echo "hawser-vm: up after $(cut -d' ' -f1 /proc/uptime) s: Linux $(uname -r), cgroup v2 with $(cat /sys/fs/cgroup/cgroup.controllers), AppArmor $(cat /sys/module/apparmor/parameters/enabled)"
+
+export HAWSER_SLOWNESS=$(argument slowness)
+export NODE_OPTIONS="--import=$checkout/conformance/vm/slow-clock.ts"
+export NODE_COMPILE_CACHE=$checkout/.cache/vm/compile-cache # what the host has filled; what is added stays in here
+export HAWSER_TEST_TIMEOUT=$((300000 * HAWSER_SLOWNESS))
+cd "$checkout" || exit 1
+IFS=, read -ra words <<<"$(argument tests)"
+node scripts/test.ts "${words[@]}"
+echo "hawser-vm: exit $? after $(cut -d' ' -f1 /proc/uptime) s"
+echo o >/proc/sysrq-trigger
+sleep 60

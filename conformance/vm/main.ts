@@ -1,0 +1,109 @@
+// Runs test files in a virtual machine whose kernel has cgroup v2 alone, and AppArmor: `make test-cgroup-v2`.
+// The machine is qemu's, emulated: it sees this host's root read-only, and what it writes is gone with it. Needs root.
+//
+//   node conformance/vm/main.ts [WORD...]     as scripts/test.ts takes them
+import { execFile, spawn } from "node:child_process";
+import { cp, glob, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { setPriority, tmpdir } from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+import { makeInitramfs } from "./initramfs.ts";
+
+const run = promisify(execFile);
+const checkout = path.join(import.meta.dirname, "../..");
+const vm = path.join(checkout, ".cache/vm");
+
+/** What depends on the kernel's cgroups and security modules, and on what is told of them. */
+const usual = [
+  ...["cgroups", "apparmor", "lifecycle", "exec-differential", "exec-helper", "exec-sync", "sandboxes", "security"],
+  ...["users", "mounts", "restart", "handlers"],
+].map((name) => `conformance/crun/${name}.test`);
+
+/** How long the whole may take. */
+const minutes = Number(process.env.HAWSER_VM_MINUTES ?? 90);
+/** How many times slower than a real machine it may be before a wait is over. */
+const slowness = Number(process.env.HAWSER_VM_SLOWNESS ?? 10);
+
+const words = process.argv.slice(2);
+const tests = words.length > 0 ? words : usual;
+const folder = await mkdtemp(path.join(tmpdir(), "hawser-vm-"));
+try {
+  await fillCompileCache();
+  const [initramfs, sources] = await Promise.all([makeInitramfs({ vm, folder }), copySources()]);
+  process.exitCode = await boot(initramfs, sources);
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** Types are stripped and code is compiled here, where it takes a second, and not there. */
+async function fillCompileCache(): Promise<void> {
+  const files = (await Array.fromAsync(glob("{packages,conformance}/**/*.test.ts", { cwd: checkout }))).filter((file) =>
+    tests.some((word) => file.includes(word)),
+  );
+  if (files.length === 0) throw new Error(`no test file has ${tests.join(" or ")} in its path`);
+  const none = "--test-name-pattern=^no test has this name$";
+  const env = { ...process.env, NODE_COMPILE_CACHE: path.join(vm, "compile-cache") };
+  await run(process.execPath, ["--test", none, ...files], { cwd: checkout, env });
+}
+
+/** The sources as they are now, below the path they have here: somebody may go on writing while the tests run. */
+async function copySources(): Promise<string> {
+  const sources = path.join(folder, "sources");
+  const target = path.join(sources, checkout);
+  await mkdir(target, { recursive: true });
+  const list = ["ls-files", "--cached", "--others", "--exclude-standard"];
+  const files = (await run("git", list, { cwd: checkout, maxBuffer: 16 << 20 })).stdout.split("\n").filter(Boolean);
+  for (const file of files) {
+    await cp(path.join(checkout, file), path.join(target, file), { verbatimSymlinks: true }).catch(ignoreDeleted);
+  }
+  return sources;
+}
+
+function ignoreDeleted(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOENT") throw error;
+}
+
+function share(tag: string, folder: string): string[] {
+  const readOnly = `local,id=${tag},path=${folder},security_model=none,readonly=on,multidevs=remap`;
+  return ["-fsdev", readOnly, "-device", `virtio-9p-pci,fsdev=${tag},mount_tag=${tag}`];
+}
+
+/** Runs the machine to its end. Resolves with the exit code of the tests in it. Throws when it was not heard of. */
+async function boot(initramfs: string, sources: string): Promise<number> {
+  const command = ["console=ttyS0", "quiet", "panic=-1", "mitigations=off", "systemd.unified_cgroup_hierarchy=1"];
+  command.push(`hawser.checkout=${checkout}`, `hawser.tests=${tests.join(",")}`, `hawser.slowness=${slowness}`);
+  const machine = spawn(
+    "qemu-system-x86_64",
+    [
+      ...["-M", "q35", "-cpu", "max", "-accel", "tcg,thread=multi", "-smp", "2", "-m", "3G"],
+      ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio", "-nic", "none"],
+      ...["-kernel", path.join(vm, "vmlinuz"), "-initrd", initramfs, "-append", command.join(" ")],
+      ...share("host", "/"),
+      ...share("sources", sources),
+      ...["-device", "virtio-rng-pci"],
+    ],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  const gone = Promise.withResolvers<void>();
+  machine.once("close", () => gone.resolve()).once("error", gone.reject);
+  if (machine.pid) setPriority(machine.pid, 10); // it takes whole processors for minutes
+  const kill = () => machine.kill("SIGKILL");
+  const late = setTimeout(kill, minutes * 60_000);
+  process.once("exit", kill);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, kill);
+  let code: number | undefined;
+  let heard = false;
+  for await (const line of createInterface({ input: machine.stdout, crlfDelay: Number.POSITIVE_INFINITY })) {
+    heard ||= line.includes("hawser-vm: ");
+    if (heard) console.log(line); // not what the firmware paints
+    const exit = /^hawser-vm: exit (\d+)/.exec(line);
+    if (exit) code = Number(exit[1]);
+  }
+  await gone.promise;
+  clearTimeout(late);
+  process.off("exit", kill);
+  if (code === undefined)
+    throw new Error(`the machine has ended, or was ended after ${minutes} minutes, without a word`);
+  return code;
+}

@@ -1,0 +1,43 @@
+// Loaded before everything else in the virtual machine, which is HAWSER_SLOWNESS times slower than a real one: what a program
+// waits at most is as many times longer, in the tests and in what they test. Times that are written down stay true.
+import { syncBuiltinESMExports } from "node:module";
+import test, { type TestOptions } from "node:test";
+import timers from "node:timers";
+import promises from "node:timers/promises";
+
+const slowness = Number(process.env.HAWSER_SLOWNESS ?? 1);
+
+const { setTimeout, setInterval } = globalThis;
+const slowTimeout = (body: (...args: unknown[]) => void, delay = 0, ...args: unknown[]) =>
+  setTimeout(body, delay * slowness, ...args);
+const slowInterval = (body: (...args: unknown[]) => void, delay = 0, ...args: unknown[]) =>
+  setInterval(body, delay * slowness, ...args);
+for (const [name, value] of Object.entries({ setTimeout: slowTimeout, setInterval: slowInterval })) {
+  const slow = Object.assign(value, globalThis[name as "setTimeout"]);
+  Object.assign(globalThis, { [name]: slow });
+  Object.assign(timers, { [name]: slow });
+}
+const { setTimeout: promised } = promises;
+promises.setTimeout = (delay = 0, ...rest) => promised(delay * slowness, ...rest);
+
+const { timeout } = AbortSignal;
+AbortSignal.timeout = (delay) => timeout.call(AbortSignal, delay * slowness);
+
+const { now } = performance;
+performance.now = () => now.call(performance) / slowness;
+
+/** A test's own timeout, which the runner counts by a clock that is out of reach. */
+function patient<Define extends (...args: never[]) => unknown>(define: Define): Define {
+  const slow = (...args: unknown[]) =>
+    (define as unknown as (...args: unknown[]) => unknown)(
+      ...args.map((arg) => {
+        const options = arg as TestOptions | undefined;
+        return typeof options === "object" && options.timeout
+          ? { ...options, timeout: options.timeout * slowness }
+          : arg;
+      }),
+    );
+  return Object.assign(slow, define) as unknown as Define;
+}
+for (const name of ["describe", "suite", "it", "test"] as const) Object.assign(test, { [name]: patient(test[name]) });
+syncBuiltinESMExports();
