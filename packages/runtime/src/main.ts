@@ -33,8 +33,12 @@ export async function main(argv: string[]): Promise<number> {
     return 2;
   }
   useSmallHeap(); // before the rest is loaded
-  const { startRuntime } = await import("./index.ts");
+  const [{ startRuntime }, { favourThisThread }] = await Promise.all([
+    import("./index.ts"),
+    import("./native/priority.ts"),
+  ]);
   const log = createLogger({ name: "runtime", verbosity: () => line.verbosity });
+  log.at(2, "priority of the event loop", { nice: favourThisThread() });
   const { promise: stopped, resolve: stop } = Promise.withResolvers<string>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop(signal));
   const wasOnTerminal = process.stdin.isTTY || process.stderr.isTTY;

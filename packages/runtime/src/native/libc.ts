@@ -135,6 +135,11 @@ export const libc = {
     message: Opaque,
     flags: number,
   ) => number,
+  schedSetscheduler: library.func("int sched_setscheduler(int pid, int policy, void *parameters)") as (
+    pid: number,
+    policy: number,
+    parameters: Opaque,
+  ) => number,
   prctl: library.func("int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)") as (
     option: number,
     a: number,
