@@ -16,11 +16,15 @@ export interface Client {
   /** With another kubeconfig than the cluster's own, where one is given. */
   command(args: string[], kubeconfig?: string): string[];
   env: NodeJS.ProcessEnv;
+  /** Whether it speaks WebSocket first, and not SPDY alone. */
+  webSockets: boolean;
 }
 
 export interface StreamCluster extends OwnCluster {
   /** The oldest genuine kubectl (SPDY), the newest (WebSocket), and ours. */
   clients: Client[];
+  /** Those of them that are genuine; every one that is found, in the long form. */
+  kubectls: Client[];
   /** Ours. */
   hawser: Client;
   /** Runs a shell's script in the pod `box`, by CRI-sized means: one line of output, trimmed. */
@@ -41,6 +45,7 @@ export async function startStreamCluster(
     name: `kubectl ${kubectl.version}`,
     command: (args: string[], kubeconfig = cluster.kubeconfig) => kubectlCommand(kubectl, args, { kubeconfig }),
     env,
+    webSockets: kubectl.minor >= 30,
   }));
   const program = join(checkout, "packages/hawser/bin/hawser.cjs");
   const hawser = {
@@ -52,6 +57,7 @@ export async function startStreamCluster(
       ...args,
     ],
     env,
+    webSockets: true,
   };
   const [oldest, newest] = [genuine[0], genuine.at(-1)];
   if (!oldest || !newest) throw new Error("no kubectl: scripts/install.sh peers brings Debian's");
@@ -59,6 +65,7 @@ export async function startStreamCluster(
   return {
     ...cluster,
     clients: [...new Set([oldest, newest]), hawser],
+    kubectls: long ? genuine : [...new Set([oldest, newest])],
     hawser,
     async inBox(script) {
       const { code, stdout, stderr } = await run(hawser.command(["exec", "box", "--", "sh", "-c", script]), { env });

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
-import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { dialUpgrade } from "@hawser/streaming";
-import { background, eventually, freePort, must, processes } from "@hawser/testing";
+import { startRelay } from "@hawser/streaming/testing";
+import { background, eventually, must, processes } from "@hawser/testing";
 import { type Hop, type Launcher, up } from "hawser";
 import { long, mark, type StreamCluster, sleepers, startStreamCluster } from "./stream-cluster.ts";
 
@@ -49,41 +49,100 @@ describe("streams that break", () => {
     };
     for (const [moment, { script, after: bytes }] of Object.entries(moments)) {
       for (const how of ["FIN", "RST"] as const) {
-        it(`${moment}, by ${how}: no client of ours ends with success, and each says why`, async () => {
-          for (const transport of ["true", "false"]) {
-            await using relay = await startRelay(cluster.apiPort);
-            const kubeconfig = await kubeconfigFor(`https://127.0.0.1:${relay.port}`);
-            const word = mark();
-            const line = cluster.hawser.command(
-              ["exec", "box", "--", "sh", "-c", script.replace("1000", word)],
-              kubeconfig,
-            );
-            await using session = background(line, {
-              env: { ...cluster.hawser.env, KUBECTL_REMOTE_COMMAND_WEBSOCKETS: transport },
-            });
-            await session.saw("ready");
-            await eventually("enough has come", () => relay.bytes() >= bytes);
-            relay.cut(how);
-            const { code } = await session.exit;
-            assert.equal(code, 255, session.stderr());
-            assert.match(session.stderr(), /^error: the session broke off: \S.*\n\S/, moment);
-            await gone(word);
-          }
+        it(`${moment}, by ${how}: no client ends with success that can tell, ours says why, and the process goes`, async () => {
+          const ours = ["true", "false"].map((transport) => ({
+            ...cluster.hawser,
+            env: { ...cluster.hawser.env, KUBECTL_REMOTE_COMMAND_WEBSOCKETS: transport },
+          }));
+          // Others' ways to take it are the same by both, but for the words.
+          const genuine = long || how === "FIN" ? cluster.kubectls : [];
+          await Promise.all(
+            [...ours, ...genuine].map(async (client) => {
+              await using relay = await startRelay(cluster.apiPort);
+              const kubeconfig = await kubeconfigFor(`https://127.0.0.1:${relay.port}`);
+              const word = mark();
+              const line = client.command(["exec", "box", "--", "sh", "-c", script.replace("1000", word)], kubeconfig);
+              await using session = background(line, { env: client.env });
+              await session.saw("ready");
+              await eventually("enough has come", () => relay.returned >= bytes);
+              relay.cut(how);
+              const { code } = await session.exit;
+              if (client.name === "hawser") {
+                assert.equal(code, 255, session.stderr());
+                assert.match(session.stderr(), /^error: the session broke off: \S.*\n\S/, moment);
+              } else if (client.webSockets) assert.equal(code, 1, `${client.name}: ${session.stderr()}`);
+              // else: over SPDY kubectl takes the end of its own connection for the command's success, whoever the server is
+              await gone(word);
+            }),
+          );
         });
       }
     }
   });
 
+  it("a relay that passes nothing more, and a kubelet that stands still: ours ends in the time that is set, and names the hop", async () => {
+    await using relay = await startRelay(cluster.apiPort);
+    const throughRelay = await kubeconfigFor(`https://127.0.0.1:${relay.port}`);
+    const kubelet = await pidOf("kubelet");
+    const word = mark();
+    const exec = ["exec", "-i", "box", "--", "sh", "-c", `echo ready; sleep ${word}`];
+    const cases = ["true", "false"].flatMap((webSockets) => [
+      { args: exec, kubeconfig: throughRelay, webSockets, named: /\nThe API server https:\S+ does not answer: / },
+      {
+        args: ["port-forward", "box", ":80"],
+        kubeconfig: throughRelay,
+        webSockets,
+        named: /\nThe API server https:\S+ does not/,
+      },
+      {
+        args: exec,
+        kubeconfig: undefined,
+        webSockets,
+        named: /\nThe API server answers, and the kubelet of node node-1 does not: /,
+      },
+    ]);
+    const sessions = await Promise.all(
+      cases.map(async ({ args: [verb = "", ...args], kubeconfig, webSockets, named }) => {
+        const line = cluster.hawser.command([verb, "--stream-peer-timeout=1s", ...args], kubeconfig);
+        const env = { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: webSockets, KUBECTL_PORT_FORWARD_WEBSOCKETS: webSockets };
+        const session = background(line, { env: { ...cluster.hawser.env, ...env } });
+        await session.saw(/ready|Forwarding from/);
+        return { session, named };
+      }),
+    );
+    try {
+      process.kill(kubelet, "SIGSTOP");
+      relay.freeze();
+      const begin = performance.now();
+      for (const { session, named } of sessions) {
+        const { code } = await session.exit;
+        assert.equal(code, 255, session.stderr());
+        assert.match(session.stderr(), /^error: the session broke off: /m);
+        assert.match(session.stderr(), named);
+      }
+      // Twice the time, a fourth of it until a look, and the questions to the hops.
+      assert.ok(performance.now() - begin < 2500 + 2000 + 5000);
+    } finally {
+      process.kill(kubelet, "SIGCONT");
+      for (const { session } of sessions) await session[Symbol.asyncDispose]();
+    }
+    await relay[Symbol.asyncDispose]();
+    await gone(word);
+  });
+
   for (const hop of ["runtime", "kubelet", "apiserver"] as const) {
-    it(`kill -9 of the ${hop} in the middle of sessions: a failure of its own code that names the hop, and nothing stays`, async () => {
+    it(`kill -9 of the ${hop} in the middle of sessions: a failure for every client, ours has its own code and names the hop, and nothing stays`, async () => {
       const word = mark();
+      const ours = ["true", "false"].map((webSockets) => ({
+        ...cluster.hawser,
+        env: { ...cluster.hawser.env, KUBECTL_REMOTE_COMMAND_WEBSOCKETS: webSockets },
+      }));
       const sessions = await Promise.all(
-        ["true", "false"].map(async (webSockets) => {
-          const env = { ...cluster.hawser.env, KUBECTL_REMOTE_COMMAND_WEBSOCKETS: webSockets };
-          const line = cluster.hawser.command(["exec", "-i", "box", "--", "sh", "-c", `echo ready; sleep ${word}`]);
+        [...ours, ...cluster.kubectls].map(async ({ name, command, env, webSockets }) => {
+          const line = command(["exec", "-i", "box", "--", "sh", "-c", `echo ready; sleep ${word}`]);
           const session = background(line, { env });
           await session.saw("ready");
-          return session;
+          return { name, webSockets, session };
         }),
       );
       try {
@@ -93,13 +152,19 @@ describe("streams that break", () => {
           kubelet: /\nThe API server answers, and the kubelet of node node-1 does not: /,
           runtime: /\nThe API server and the kubelet of node node-1 answer: .* at the container runtime/,
         }[hop];
-        for (const session of sessions) {
-          assert.equal((await session.exit).code, 255, session.stderr());
-          assert.match(session.stderr(), named);
+        for (const { name, webSockets, session } of sessions) {
+          const { code } = await session.exit;
+          if (name === "hawser") {
+            assert.equal(code, 255, session.stderr());
+            assert.match(session.stderr(), named);
+          } else if (webSockets || hop !== "apiserver") {
+            assert.equal(code, 1, `${name}: ${session.stderr()}`);
+            assert.match(session.stderr(), webSockets ? /close 1006/ : /^error: .*the session broke off: /m, name);
+          }
         }
         if (hop !== "runtime") await gone(word);
       } finally {
-        for (const session of sessions) await session[Symbol.asyncDispose]();
+        for (const { session } of sessions) await session[Symbol.asyncDispose]();
         await up({ dataDir: cluster.dataDir, launcher });
       }
       await gone(word); // what a killed runtime was running ends when it is back
@@ -191,7 +256,8 @@ describe("streams that break", () => {
         const word = mark();
         const hungUp = `/tmp/hup-${word}`;
         const remote = `trap 'touch ${hungUp}; exit' HUP; ${script(word)} & wait`;
-        const line = client.command(["exec", "-i", "box", "--", "sh", "-c", remote], kubeconfig);
+        const patience = client === cluster.hawser ? [`--stream-peer-timeout=${peerTimeoutMs / 1000}s`] : [];
+        const line = client.command(["exec", "-i", ...patience, "box", "--", "sh", "-c", remote], kubeconfig);
         const session = background(network.inside(line), { env: client.env });
         await session.saw("ready");
         return { name: client.name, word, hungUp, timeoutMs, session };
@@ -211,6 +277,15 @@ describe("streams that break", () => {
       );
       for (const { name, hungUp } of started) assert.equal(await cluster.inBox(`ls ${hungUp}`), hungUp, name);
       assert.match(await cluster.log("apiserver"), /session broke off.*has acknowledged nothing for 2 s/);
+      for (const { name, session } of started.filter(({ name }) => name === "hawser")) {
+        const { code } = await session.exit;
+        assert.equal(code, 255, session.stderr());
+        assert.match(
+          session.stderr(),
+          /broke off: .*(acknowledged nothing for 2 s|answered no ping)[\s\S]*\nThe API server/,
+          name,
+        );
+      }
     } finally {
       for (const { session } of started) await session[Symbol.asyncDispose]();
     }
@@ -253,38 +328,6 @@ describe("streams that break", () => {
     assert.ok(milliseconds > 900 && milliseconds < 5000, `${milliseconds} ms`);
   });
 });
-
-/** A relay to a port of this machine, which cuts all it carries. */
-async function startRelay(to: number) {
-  const sockets = new Set<Socket>();
-  let carried = 0;
-  const server = createServer((client) => {
-    const backend = connect(to, "127.0.0.1");
-    for (const socket of [client, backend]) {
-      sockets.add(socket);
-      socket.on("error", () => {}).on("close", () => sockets.delete(socket));
-    }
-    client.pipe(backend);
-    backend.pipe(client);
-    backend.on("data", (chunk) => {
-      carried += chunk.length;
-    });
-  });
-  const port = await freePort();
-  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
-  return {
-    port,
-    bytes: () => carried,
-    cut(how: "FIN" | "RST") {
-      server.close();
-      for (const socket of sockets) how === "RST" ? socket.resetAndDestroy() : socket.destroy();
-    },
-    async [Symbol.asyncDispose]() {
-      server.close();
-      for (const socket of sockets) socket.destroy();
-    },
-  };
-}
 
 /** A network namespace that reaches this machine over a veth pair, until it is cut: no FIN goes through then. */
 async function makeNetwork() {

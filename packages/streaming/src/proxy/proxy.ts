@@ -9,6 +9,7 @@ import type { UpgradeRequest } from "../upgrade/types.ts";
 import { acceptWebSocket, offeredProtocols } from "../websocket/accept.ts";
 import { tunnelTransport } from "../websocket/tunnel.ts";
 import { askBackend, forwardedHeaders, headOf } from "./backend.ts";
+import { LastWords } from "./last-words.ts";
 import { type SpliceOptions, splice } from "./splice.ts";
 import { translate } from "./translate.ts";
 import type { BackendInfo, ProxyOptions } from "./types.ts";
@@ -59,7 +60,10 @@ async function spliceThrough(upgrade: UpgradeRequest, options: ProxyOptions): Pr
   const backend = socketTransport(answer.socket, answer.head);
   using _client = watchPeer(socket, options.peerTimeoutMs);
   using _backend = watchPeer(answer.socket, options.peerTimeoutMs);
-  await splice(client, backend, spliceOptions(options));
+  const { "x-stream-protocol-version": protocol = Protocol.v1 } = answer.response.headers;
+  const followed = options.kind === "remotecommand" && upgradeKind(request) === "spdy";
+  const lastWords = followed ? new LastWords(String(protocol)) : undefined;
+  await splice(client, backend, { ...spliceOptions(options), lastWords });
 }
 
 /** Who ended a session stands in the log: where a chain breaks, its client sees only its own connection end. */

@@ -1,7 +1,8 @@
 import { exitCode, exitStatus, internalError, type Status } from "@hawser/api";
 import { type ByteSink, type ByteSource, copy } from "../bytes.ts";
-import { UpgradeError } from "../errors.ts";
+import { StreamError, UpgradeError } from "../errors.ts";
 import { watchPeer } from "../peer-watch.ts";
+import { brokenOffStatus } from "../remotecommand/broken-off.ts";
 import { speakSpdy } from "../remotecommand/client-spdy.ts";
 import { Protocol, spdyClientProtocols } from "../remotecommand/protocols.ts";
 import { acceptRemoteCommand } from "../remotecommand/server.ts";
@@ -79,6 +80,7 @@ function remade(status: Status): Status {
 }
 
 function failureOf(error: unknown): Status {
+  if (error instanceof StreamError) return brokenOffStatus(error.message);
   return error instanceof UpgradeError && error.status ? error.status : internalError(error).status;
 }
 

@@ -1,6 +1,7 @@
 import type { Status } from "@hawser/api";
 import { StreamError } from "../errors.ts";
 import type { Receiver } from "../spdy/stream.ts";
+import { brokenOffReason } from "./broken-off.ts";
 import type { StatusReader } from "./status.ts";
 
 /** A receiver that passes all on, and the news of how it ended. */
@@ -28,7 +29,7 @@ export function track(inner: Receiver): Tracked {
 
 /**
  * The Status of a session, once the error stream and every output have ended. Success is only what was confirmed:
- * an output that was cut makes a Status worthless.
+ * an output that was cut makes a Status worthless. A hop's Status about the loss of the next one is a loss.
  */
 export async function sessionStatus(
   reader: StatusReader,
@@ -38,6 +39,8 @@ export async function sessionStatus(
   const ends = await Promise.all(outputs.map((output) => output.ended));
   await ended;
   const status = reader.read();
+  const why = brokenOffReason(status);
+  if (why !== undefined) throw new StreamError("lost", why);
   for (const { error } of ends) {
     if (!error) continue;
     throw new StreamError("truncated", `an output was cut: ${error instanceof Error ? error.message : error}`, {

@@ -8,6 +8,8 @@ export interface Relay extends AsyncDisposable {
   readonly returned: number;
   /** From now on no byte passes, either way, and nobody is told: every connection stays, and new ones are taken. */
   freeze(): void;
+  /** Ends or resets all it carries, at once, and takes nothing new. */
+  cut(how: "FIN" | "RST"): void;
 }
 
 /** A relay on a free port of loopback to a port of loopback. */
@@ -26,9 +28,9 @@ export async function startRelay(to: number): Promise<Relay> {
       });
       from.on("end", () => frozen || into.end());
       from.on("error", () => {});
-      from.on("close", () => {
+      from.on("close", (failed) => {
         sockets.delete(from);
-        if (!frozen) into.destroy();
+        if (!frozen) failed ? into.destroy() : into.end();
       });
     };
     pass(client, backend, () => {});
@@ -48,10 +50,16 @@ export async function startRelay(to: number): Promise<Relay> {
     freeze() {
       frozen = true;
     },
+    cut(how) {
+      frozen = true;
+      server.close();
+      for (const socket of sockets) how === "RST" ? socket.resetAndDestroy() : socket.destroy();
+    },
     async [Symbol.asyncDispose]() {
+      const closed = server.listening ? once(server, "close") : undefined;
       server.close();
       for (const socket of sockets) socket.destroy();
-      await once(server, "close");
+      await closed;
     },
   };
 }

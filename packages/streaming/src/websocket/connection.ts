@@ -92,6 +92,10 @@ export class WebSocketConnection {
     });
     // Behind ws' own listener: what this chunk completed has been handed out by now.
     socket.on("data", (chunk: Buffer) => this.#received(chunk.byteLength));
+    // ws closes then with 1006, and does not say why.
+    socket.once("error", (error: Error) => {
+      this.#failure ??= error;
+    });
     ws.on("message", (data: Buffer, isBinary: boolean) => this.#message(data, isBinary));
     ws.on("ping", (data: Buffer) => this.#pinged(data));
     ws.on("pong", (data: Buffer) => this.#ponged(data));
