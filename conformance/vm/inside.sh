@@ -1,6 +1,7 @@
 #!/bin/bash
 # The virtual machine as a host of containers: cgroup v2 alone, AppArmor, a loopback interface. Then the tests, and their exit code.
-# What to run comes from the kernel's command line: hawser.tests, words for scripts/test.ts with commas between them.
+# What to run comes from the kernel's command line: hawser.tests, files with commas between them, hawser.reporter and
+# hawser.slowness.
 checkout=$1
 export HOME=/root LANG=C.UTF-8 NO_COLOR=1
 export PATH=$checkout/node_modules/.bin:$checkout/.cache/vm/apparmor/sbin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -19,6 +20,7 @@ ln -sfn /proc/self/fd /dev/fd
 mount --make-rshared /
 ip link set lo up
 hostname vm
+modprobe -a fuse tun
 echo 1 >/proc/sys/net/ipv4/ip_forward
 ulimit -n 65536
 
@@ -34,10 +36,24 @@ echo "hawser-vm: up after $(cut -d' ' -f1 /proc/uptime) s: Linux $(uname -r), cg
 export HAWSER_SLOWNESS=$(argument slowness)
 export NODE_OPTIONS="--import=$checkout/conformance/vm/slow-clock.ts"
 export NODE_COMPILE_CACHE=$checkout/.cache/vm/compile-cache # what the host has filled; what is added stays in here
-export HAWSER_TEST_TIMEOUT=$((300000 * HAWSER_SLOWNESS))
 cd "$checkout" || exit 1
-IFS=, read -ra words <<<"$(argument tests)"
-node scripts/test.ts "${words[@]}"
-echo "hawser-vm: exit $? after $(cut -d' ' -f1 /proc/uptime) s"
+IFS=, read -ra files <<<"$(argument tests)"
+node --test --test-concurrency=1 "--test-reporter=$(argument reporter)" --test-timeout=$((300000 * HAWSER_SLOWNESS)) "${files[@]}"
+code=$?
+
+# Nothing of theirs may be left: cgroups, network namespaces, interfaces, mounts, processes.
+left=$(
+  find /sys/fs/cgroup -mindepth 1 -type d ! -path '*/system.slice*'
+  ls -d /run/netns/* /run/hawser/* 2>/dev/null
+  ls /sys/class/net | grep -vx lo
+  grep -o ' /tmp/[^ ]*\| /run/[^ ]*' /proc/self/mountinfo
+  pgrep -a 'conmon|crun|runc|catatonit|pause'
+)
+if [ -n "$left" ]; then
+  echo "hawser-vm: left behind by the tests:"
+  echo "$left"
+  code=1
+fi
+echo "hawser-vm: exit $code after $(cut -d' ' -f1 /proc/uptime) s"
 echo o >/proc/sysrq-trigger
 sleep 60

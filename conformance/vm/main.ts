@@ -1,7 +1,7 @@
 // Runs test files in a virtual machine whose kernel has cgroup v2 alone, and AppArmor: `make test-cgroup-v2`.
 // The machine is qemu's, emulated: it sees this host's root read-only, and what it writes is gone with it. Needs root.
 //
-//   node conformance/vm/main.ts [WORD...]     as scripts/test.ts takes them
+//   node conformance/vm/main.ts [WORD...]     the test files whose path has one of the words
 import { execFile, spawn } from "node:child_process";
 import { cp, glob, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { setPriority, tmpdir } from "node:os";
@@ -25,8 +25,15 @@ const minutes = Number(process.env.HAWSER_VM_MINUTES ?? 90);
 /** How many times slower than a real machine it may be before a wait is over. */
 const slowness = Number(process.env.HAWSER_VM_SLOWNESS ?? 10);
 
+/** As node --test names them; tap tells of a failure when it happens. */
+const reporter = process.env.HAWSER_VM_REPORTER ?? "spec";
+
 const words = process.argv.slice(2);
-const tests = words.length > 0 ? words : usual;
+const wanted = words.length > 0 ? words : usual;
+const tests = (await Array.fromAsync(glob("{packages,conformance}/**/*.test.ts", { cwd: checkout })))
+  .filter((file) => wanted.some((word) => file.includes(word)))
+  .sort((one, other) => place(one) - place(other));
+if (tests.length === 0) throw new Error(`no test file has ${wanted.join(" or ")} in its path`);
 const folder = await mkdtemp(path.join(tmpdir(), "hawser-vm-"));
 try {
   await fillCompileCache();
@@ -36,15 +43,15 @@ try {
   await rm(folder, { recursive: true, force: true });
 }
 
+function place(file: string): number {
+  return wanted.findIndex((word) => file.includes(word));
+}
+
 /** Types are stripped and code is compiled here, where it takes a second, and not there. */
 async function fillCompileCache(): Promise<void> {
-  const files = (await Array.fromAsync(glob("{packages,conformance}/**/*.test.ts", { cwd: checkout }))).filter((file) =>
-    tests.some((word) => file.includes(word)),
-  );
-  if (files.length === 0) throw new Error(`no test file has ${tests.join(" or ")} in its path`);
   const none = "--test-name-pattern=^no test has this name$";
   const env = { ...process.env, NODE_COMPILE_CACHE: path.join(vm, "compile-cache") };
-  await run(process.execPath, ["--test", none, ...files], { cwd: checkout, env });
+  await run(process.execPath, ["--test", none, ...tests], { cwd: checkout, env });
 }
 
 /** The sources as they are now, below the path they have here: somebody may go on writing while the tests run. */
@@ -72,7 +79,12 @@ function share(tag: string, folder: string): string[] {
 /** Runs the machine to its end. Resolves with the exit code of the tests in it. Throws when it was not heard of. */
 async function boot(initramfs: string, sources: string): Promise<number> {
   const command = ["console=ttyS0", "quiet", "panic=-1", "mitigations=off", "systemd.unified_cgroup_hierarchy=1"];
-  command.push(`hawser.checkout=${checkout}`, `hawser.tests=${tests.join(",")}`, `hawser.slowness=${slowness}`);
+  command.push(
+    `hawser.checkout=${checkout}`,
+    `hawser.tests=${tests.join(",")}`,
+    `hawser.slowness=${slowness}`,
+    `hawser.reporter=${reporter}`,
+  );
   const machine = spawn(
     "qemu-system-x86_64",
     [

@@ -7,24 +7,33 @@ import promises from "node:timers/promises";
 
 const slowness = Number(process.env.HAWSER_SLOWNESS ?? 1);
 
+/** The longest there is: what is longer would be no delay at all. */
+const longest = 2 ** 31 - 1;
+const slowed = (delay: number) => Math.min(delay * slowness, longest);
+
 const { setTimeout, setInterval } = globalThis;
 const slowTimeout = (body: (...args: unknown[]) => void, delay = 0, ...args: unknown[]) =>
-  setTimeout(body, delay * slowness, ...args);
+  setTimeout(body, slowed(delay), ...args);
 const slowInterval = (body: (...args: unknown[]) => void, delay = 0, ...args: unknown[]) =>
-  setInterval(body, delay * slowness, ...args);
+  setInterval(body, slowed(delay), ...args);
 for (const [name, value] of Object.entries({ setTimeout: slowTimeout, setInterval: slowInterval })) {
   const slow = Object.assign(value, globalThis[name as "setTimeout"]);
   Object.assign(globalThis, { [name]: slow });
   Object.assign(timers, { [name]: slow });
 }
 const { setTimeout: promised } = promises;
-promises.setTimeout = (delay = 0, ...rest) => promised(delay * slowness, ...rest);
+promises.setTimeout = (delay = 0, ...rest) => promised(slowed(delay), ...rest);
 
 const { timeout } = AbortSignal;
-AbortSignal.timeout = (delay) => timeout.call(AbortSignal, delay * slowness);
+AbortSignal.timeout = (delay) => timeout.call(AbortSignal, slowed(delay));
 
 const { now } = performance;
 performance.now = () => now.call(performance) / slowness;
+// Of the two together a program makes the time of day.
+const { timeOrigin } = performance;
+Object.defineProperty(performance, "timeOrigin", {
+  get: () => timeOrigin + now.call(performance) - now.call(performance) / slowness,
+});
 
 /** A test's own timeout, which the runner counts by a clock that is out of reach. */
 function patient<Define extends (...args: never[]) => unknown>(define: Define): Define {
@@ -32,9 +41,7 @@ function patient<Define extends (...args: never[]) => unknown>(define: Define): 
     (define as unknown as (...args: unknown[]) => unknown)(
       ...args.map((arg) => {
         const options = arg as TestOptions | undefined;
-        return typeof options === "object" && options.timeout
-          ? { ...options, timeout: options.timeout * slowness }
-          : arg;
+        return typeof options === "object" && options.timeout ? { ...options, timeout: slowed(options.timeout) } : arg;
       }),
     );
   return Object.assign(slow, define) as unknown as Define;

@@ -6,6 +6,7 @@ import type { RuntimeConfig } from "./config.ts";
 import type { ImageStore } from "./images/index.ts";
 import type { Reaper } from "./native/reaper.ts";
 import type { Network } from "./network/bridge.ts";
+import type { AppArmor } from "./oci/apparmor.ts";
 import type { ExecHelper } from "./oci/exec-helper.ts";
 import type { Host } from "./oci/host.ts";
 import type { CgroupMode } from "./oci/probe.ts";
@@ -27,6 +28,7 @@ export interface Context {
   helper: ExecHelper;
   conmonPath: string;
   host: Host;
+  appArmor: AppArmor;
   cgroupMode: CgroupMode;
   network: Network;
   groups: ExecGroups;

@@ -12,6 +12,7 @@ import { serveMetrics } from "./metrics/serve.ts";
 import { lockFile } from "./native/lock.ts";
 import { becomeSubreaper, Reaper } from "./native/reaper.ts";
 import { addRules } from "./network/rules.ts";
+import { openAppArmor } from "./oci/apparmor.ts";
 import { openExecHelper } from "./oci/exec-helper.ts";
 import { readHierarchies } from "./oci/exec-place.ts";
 import { readHost } from "./oci/host.ts";
@@ -115,7 +116,9 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       containersDir: paths.containers,
     }),
   );
+  const appArmor = await openAppArmor({ host, reaper });
   log.info(helper.reason);
+  log.at(2, appArmor.reason);
   started.use(images);
   const reloader = createReloader({ config, images, log });
   const metrics = new Metrics("hawser_runtime");
@@ -148,6 +151,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     helper,
     conmonPath,
     host,
+    appArmor,
     cgroupMode,
     network: {
       cni: { reaper, binDir: config.cniBinDir, timeoutMs: config.cniTimeoutSeconds * 1000 },

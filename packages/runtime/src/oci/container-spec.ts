@@ -4,7 +4,6 @@ import {
   CRIError,
   type LinuxContainerSecurityContext,
   NamespaceMode,
-  SecurityProfile_ProfileType,
   SupplementalGroupsPolicy,
 } from "@hawser/cri";
 import { type IDMappings, rootOf } from "../native/idmap.ts";
@@ -45,6 +44,8 @@ export interface ContainerSpecOptions {
   /** The ids of the user namespace among them. */
   users?: IDMappings | undefined;
   hostname: string;
+  /** The AppArmor profile's name; undefined for none. */
+  appArmorProfile?: string | undefined;
   shm: string;
   files: Record<string, string>;
 }
@@ -52,8 +53,7 @@ export interface ContainerSpecOptions {
 /**
  * A container's config.json: the request's fields over the image's.
  *
- * Throws InvalidArgument for what cannot be (no command, an unknown user, an unknown capability), Unimplemented for AppArmor
- * profiles where the kernel has none.
+ * Throws InvalidArgument for what cannot be (no command, an unknown user, an unknown capability).
  *
  * Source: containerd/containerd internal/cri/server/container_create_linux.go
  */
@@ -90,7 +90,7 @@ export async function containerSpec(options: ContainerSpecOptions): Promise<Spec
     capabilities,
     noNewPrivileges: security?.noNewPrivs ?? false,
     oomScoreAdj: clampOOMScore(host, options.resources.oomScoreAdj ?? 0),
-    apparmorProfile: appArmorProfile(host, security),
+    apparmorProfile: options.appArmorProfile,
   }) as Process; // nothing that Process requires is undefined above
   return {
     ociVersion,
@@ -171,20 +171,6 @@ function environment(
   for (const { key, value } of config.envs) env.set(key, Buffer.from(value).toString());
   if (!env.has("HOME")) env.set("HOME", home);
   return [...env].map(([key, value]) => `${key}=${value}`);
-}
-
-function appArmorProfile(
-  host: Pick<Host, "appArmor">,
-  security: LinuxContainerSecurityContext | undefined,
-): string | undefined {
-  const profile = security?.apparmor;
-  const deprecated = security?.apparmorProfile ?? "";
-  const local = profile
-    ? profile.profileType === SecurityProfile_ProfileType.Localhost && profile.localhostRef
-    : deprecated.startsWith("localhost/") && deprecated;
-  if (!local || security?.privileged) return undefined;
-  if (!host.appArmor) throw new CRIError(Code.Unimplemented, "AppArmor is not enabled in this kernel");
-  return local.replace(/^localhost\//, "");
 }
 
 /**

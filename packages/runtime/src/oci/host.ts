@@ -1,4 +1,4 @@
-import { glob, readFile } from "node:fs/promises";
+import { glob, readFile, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { Code, CRIError, type SELinuxOption } from "@hawser/cri";
 import { capabilityNames } from "./capabilities.ts";
@@ -13,6 +13,7 @@ export interface Host {
   rlimits: ReadonlyMap<string, number>;
   hostname: string;
   cgroup: "v1" | "v2";
+  /** The kernel has it, and securityfs is mounted, where the OCI runtimes look for it. */
   appArmor: boolean;
   selinux: boolean;
   /** Does the kernel count and limit swap by cgroup? */
@@ -25,7 +26,7 @@ export async function readHost(cgroup: "v1" | "v2"): Promise<Host> {
     readFile("/proc/self/status", "utf8"),
     readFile("/proc/self/oom_score_adj", "utf8"),
     readFile("/proc/self/limits", "utf8"),
-    readFile("/sys/module/apparmor/parameters/enabled", "utf8").catch(() => "N"),
+    hasAppArmor(),
     readFile("/sys/fs/selinux/enforce", "utf8").catch(() => undefined),
     hasSwapAccounting(cgroup),
   ]);
@@ -36,10 +37,15 @@ export async function readHost(cgroup: "v1" | "v2"): Promise<Host> {
     rlimits: new Map(limits.split("\n").flatMap(hardLimit)),
     hostname: hostname(),
     cgroup,
-    appArmor: appArmor.startsWith("Y"),
+    appArmor,
     selinux: selinux !== undefined,
     swapAccounting,
   };
+}
+
+async function hasAppArmor(): Promise<boolean> {
+  const enabled = await readFile("/sys/module/apparmor/parameters/enabled", "utf8").catch(() => "N");
+  return enabled.startsWith("Y") && (await stat("/sys/kernel/security/apparmor").catch(() => undefined)) !== undefined;
 }
 
 async function hasSwapAccounting(cgroup: "v1" | "v2"): Promise<boolean> {

@@ -41,10 +41,10 @@ test("resourceRecord: cgroup v2's own files are refused on v1", () => {
   assert.throws(() => resourceRecord({ ...host, cgroup: "v1" }, unified), { code: 3, message: /cgroup v2/ });
 });
 
-test("ociResources: a quota of no limit is left out; unified is for v2", () => {
+test("ociResources: a quota of no limit is left out on v1; unified is for v2", () => {
   const record = { cpuQuota: -1, cpuPeriod: 100_000, unified: { a: "b" } };
   assert.deepEqual(ociResources(record, "v1"), { cpu: { period: 100_000 } });
-  assert.deepEqual(ociResources(record, "v2"), { cpu: { period: 100_000 }, unified: { a: "b" } });
+  assert.deepEqual(ociResources(record, "v2"), { cpu: { quota: -1, period: 100_000 }, unified: { a: "b" } });
   assert.deepEqual(ociResources({}, "v1"), {});
 });
 

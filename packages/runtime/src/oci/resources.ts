@@ -41,11 +41,11 @@ export function mergeResources(before: ResourceRecord, update: ResourceRecord): 
   return { ...before, ...update, ...(update.unified && { unified: { ...before.unified, ...update.unified } }) };
 }
 
-/** As the OCI has them. A quota of -1 (no limit) is left out: crun 1.8 refuses it on cgroup v1. */
+/** As the OCI has them. A quota of -1 (no limit) is left out on cgroup v1: crun 1.8 refuses it there. */
 export function ociResources(record: ResourceRecord, cgroup: "v1" | "v2"): Omit<Resources, "devices"> {
   const cpu = compact({
     shares: record.cpuShares,
-    quota: record.cpuQuota !== undefined && record.cpuQuota > 0 ? record.cpuQuota : undefined,
+    quota: cgroup === "v1" && (record.cpuQuota ?? -1) < 0 ? undefined : record.cpuQuota,
     period: record.cpuPeriod,
     cpus: record.cpusetCpus,
     mems: record.cpusetMems,

@@ -35,6 +35,7 @@ type Dependencies = Pick<
   | "reaper"
   | "oci"
   | "host"
+  | "appArmor"
   | "conmonPath"
   | "images"
   | "sandboxes"
@@ -107,6 +108,12 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
   const resources = resourceRecord(host, config.linux?.resources);
   const namespaces = namespacesOf(dependencies, sandbox, config);
   const mounts = await requestedMounts(config.mounts);
+  const security = config.linux?.securityContext;
+  const appArmorProfile = await dependencies.appArmor.profileFor({
+    profile: security?.apparmor,
+    deprecated: security?.apparmorProfile ?? "",
+    privileged: security?.privileged ?? false,
+  });
   const logPath = sandbox.logDirectory && config.logPath ? path.join(sandbox.logDirectory, config.logPath) : "";
 
   const stdioOwner = sandbox.users && rootOf(sandbox.users);
@@ -138,6 +145,7 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
       namespaces,
       users: sandbox.users,
       hostname: sandbox.hostname,
+      appArmorProfile,
       shm: sandbox.namespaces.ipc === NamespaceMode.NODE ? "/dev/shm" : shmPath(sandboxDirectory),
       files: sandboxFiles(sandboxDirectory),
     });

@@ -12,7 +12,10 @@ const plugins = ["bridge", "host-local", "loopback", "portmap"];
  * why, what this process can grant, and the counts of all operations.
  */
 export async function status(
-  context: Pick<Context, "oci" | "host" | "network" | "cgroupMode" | "paths" | "metrics" | "conmonPath" | "config">,
+  context: Pick<
+    Context,
+    "oci" | "host" | "appArmor" | "network" | "cgroupMode" | "paths" | "metrics" | "conmonPath" | "config"
+  >,
   { verbose }: StatusRequest,
 ): Promise<MessageInitShape<typeof StatusResponseSchema>> {
   const { oci, host, network } = context;
@@ -49,7 +52,7 @@ export async function status(
       withheldCapabilities: withheld,
       hardLimits: Object.fromEntries(host.rlimits),
     },
-    appArmor: host.appArmor,
+    appArmor: context.appArmor.reason,
     seccomp: { runtimeDefault: "built in", unset: "unconfined" },
     idMappings: userNamespaces
       ? "of pods that ask for users of their own"
