@@ -1,19 +1,27 @@
 // The contestants: our runtime with crun and with runc, and Debian's containerd with each, all under our own kubelet.
-import { readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { type Cluster, checkout, must, startCluster } from "@hawser/testing";
+import type { Launcher } from "hawser";
 import { startContainerd, whyNoContainerd } from "../conformance/containerd/containerd.ts";
 import { buildImageArchive, testImage } from "../conformance/containerd/image.ts";
+import { probeFlags, type WatchedPeer } from "./loop-watch.ts";
 import type { ClusterPeer } from "./rows/cluster.ts";
 import type { WeighedPeer } from "./rows/memory.ts";
 
-export type Peer = ClusterPeer & WeighedPeer & AsyncDisposable;
+export type Peer = ClusterPeer & WeighedPeer & WatchedPeer & AsyncDisposable;
 type OCIRuntime = "crun" | "runc";
 
 /** Our three daemons. */
 export async function hawserPeer(ociRuntime: OCIRuntime): Promise<Peer> {
   await using stack = new AsyncDisposableStack();
-  const cluster = stack.use(await startCluster({ ociRuntime }));
+  const folder = await mkdtemp(join(tmpdir(), "hawser-bench-loop-"));
+  stack.defer(() => rm(folder, { recursive: true }));
+  const loopReport = join(folder, "report.json");
+  const launcher: Launcher = (hop, [node = "", ...rest]) =>
+    hop === "runtime" && rest.includes("--socket") ? [node, ...probeFlags(loopReport), ...rest] : [node, ...rest];
+  const cluster = stack.use(await startCluster({ ociRuntime, launcher }));
   await loadTestImage(cluster);
   const held = stack.move();
   return {
@@ -23,6 +31,7 @@ export async function hawserPeer(ociRuntime: OCIRuntime): Promise<Peer> {
     image: testImage,
     cgroupParent: `/hawser-bench-${process.pid}`,
     pid: await daemonPid(cluster, "runtime"),
+    loopReport,
     monitors: () => processes("conmon", cluster.dataDir),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };

@@ -23,13 +23,11 @@ const lines = 2_000_000;
 
 export async function dataRows(peers: readonly CRIPeer[], { runs, signal }: Effort): Promise<Row[]> {
   const few = Math.max(2, Math.ceil(runs / 10));
-  await using registry = await startRegistry();
-  const reference = `${registry.host}/bench/large:latest`;
-  await pushArchive({ archive: Readable.from([await largeImage()]), reference });
+  await using served = await serveLargeImage();
   const volume = files * fileBytes;
   const pull = async (peer: CRIPeer) => {
     using cri = await connectCRI({ endpoint: peer.endpoint });
-    const image = { image: reference };
+    const image = { image: served.reference };
     const took = await timed(() => cri.images.pullImage({ image }, { signal }));
     await cri.images.removeImage({ image });
     return volume / 1e3 / took;
@@ -46,6 +44,16 @@ export async function dataRows(peers: readonly CRIPeer[], { runs, signal }: Effo
       cells: await race(contestants(logRate), { unit: "MB/s", runs: few, signal, warmUp: 0 }),
     },
   ];
+}
+
+/** A registry that has the image, until disposed. */
+export async function serveLargeImage(): Promise<AsyncDisposable & { reference: string }> {
+  await using stack = new AsyncDisposableStack();
+  const registry = stack.use(await startRegistry());
+  const reference = `${registry.host}/bench/large:latest`;
+  await pushArchive({ archive: Readable.from([await largeImage()]), reference });
+  const held = stack.move();
+  return { reference, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
 
 async function largeImage(): Promise<Buffer> {

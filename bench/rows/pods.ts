@@ -3,23 +3,26 @@ import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { type CRIConnection, connectCRI } from "@hawser/cri";
 import { type CRIPeer, openPod, removePod, startPod } from "../cri-pod.ts";
+import { type WatchedPeer, watchLoop } from "../loop-watch.ts";
 import { type Contestant, race, type Samples, samples, timed } from "../measure.ts";
 import type { Row } from "../table.ts";
 import type { Effort } from "./cri.ts";
 import { pss, type WeighedPeer } from "./memory.ts";
 
 /** Pods started side by side. */
-const manyPods = 50;
+export const manyPods = 50;
 /** Containers that run while the daemon is watched at rest. */
 const idleContainers = 100;
 /** Containers that a list has to name. */
 const listed = 500;
+/** Times it is asked for. */
+const lists = 50;
 /** Milliseconds that the daemon is watched for. */
 const watched = 10_000;
 /** Calls that are under way at once while containers are created. */
 const atOnce = 8;
 
-export async function podRows(peers: readonly WeighedPeer[], { runs, signal }: Effort): Promise<Row[]> {
+export async function podRows(peers: readonly (WeighedPeer & WatchedPeer)[], { runs, signal }: Effort): Promise<Row[]> {
   await using stack = new AsyncDisposableStack();
   const open: { peer: WeighedPeer; cri: CRIConnection }[] = [];
   for (const peer of peers) open.push({ peer, cri: stack.use(await openPod(peer)).cri });
@@ -44,17 +47,18 @@ export async function podRows(peers: readonly WeighedPeer[], { runs, signal }: E
   return [...rows, ...(await restRows(peers, signal))];
 }
 
-async function startAndRemove(cri: CRIConnection, peer: CRIPeer): Promise<number> {
+export async function startAndRemove(cri: CRIConnection, peer: CRIPeer): Promise<number> {
   return timed(async () => removePod(cri, (await startPod(cri, peer)).podSandboxId));
 }
 
 /** The daemon with no container and with many, and a list of very many. */
-async function restRows(peers: readonly WeighedPeer[], signal: AbortSignal): Promise<Row[]> {
+async function restRows(peers: readonly (WeighedPeer & WatchedPeer)[], signal: AbortSignal): Promise<Row[]> {
   const titles = {
     cpu0: "daemon at rest, no containers, CPU, % of a core",
     cpu: `daemon at rest, ${idleContainers} containers, CPU, % of a core`,
     memory: `daemon, ${idleContainers} containers, Pss, MB`,
     list: `ListContainers, ${listed} containers, ms`,
+    loop: `event loop, lists of ${listed} containers: the longest turn's own time, ms`,
   };
   const cells = new Map(Object.values(titles).map((title) => [title, new Map<string, Samples | Error>()]));
   const put = (title: string, peer: WeighedPeer, value: Samples | Error) => cells.get(title)?.set(peer.name, value);
@@ -75,7 +79,14 @@ async function restRows(peers: readonly WeighedPeer[], signal: AbortSignal): Pro
         if (containers.length !== listed) throw new Error(`${containers.length} of ${listed} containers are listed`);
       };
       const one = [{ name: peer.name, run: () => timed(list) }];
-      put(titles.list, peer, (await race(one, { unit: "ms", runs: 10, signal })).get(peer.name) ?? new Error("no run"));
+      const loop = await watchLoop(peer, async () => {
+        put(
+          titles.list,
+          peer,
+          (await race(one, { unit: "ms", runs: lists, signal })).get(peer.name) ?? new Error("no run"),
+        );
+      });
+      if (loop) put(titles.loop, peer, samples("ms", [loop.longest.own]));
     } catch (error) {
       signal.throwIfAborted();
       put(titles.list, peer, error instanceof Error ? error : new Error(String(error)));
