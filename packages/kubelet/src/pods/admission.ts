@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { type Pod, rfc3339 } from "@hawser/api";
 import type { KubeletContext } from "../context.ts";
 import { type BoundPod, podContainers } from "./pod.ts";
@@ -12,16 +13,32 @@ export interface Rejection {
 /**
  * What this kubelet cannot do is refused by name before anything of the pod starts, rather than left out of it.
  *
- * Source: kubernetes pkg/kubelet/lifecycle/predicate.go, for the words of OutOfpods
+ * Source: kubernetes pkg/kubelet/lifecycle/predicate.go, for the words of OutOfpods; pkg/security/apparmor/validate.go
  */
-export function reject(pod: BoundPod, { active, maxPods }: { active: number; maxPods: number }): Rejection | undefined {
+export function reject(
+  pod: BoundPod,
+  { active, maxPods, appArmor }: { active: number; maxPods: number; appArmor: boolean },
+): Rejection | undefined {
   if (active >= maxPods) {
     const message = `Node didn't have enough resource: pods, requested: 1, used: ${active}, capacity: ${maxPods}`;
     return { reason: "OutOfpods", message };
   }
+  if (!appArmor && asksForAppArmor(pod)) {
+    return { reason: "AppArmor", message: "Cannot enforce AppArmor: AppArmor is not enabled on the host" };
+  }
   const missing = unsupported(pod);
   if (missing.length === 0) return undefined;
   return { reason: "PodFeatureUnsupported", message: `Not supported by this kubelet: ${missing.join(", ")}` };
+}
+
+/** Does the node's kernel confine by AppArmor? */
+export async function hasAppArmor(): Promise<boolean> {
+  return (await readFile("/sys/module/apparmor/parameters/enabled", "utf8").catch(() => "N")).startsWith("Y");
+}
+
+function asksForAppArmor(pod: BoundPod): boolean {
+  const contexts = [pod.spec.securityContext, ...podContainers(pod).map(({ container }) => container.securityContext)];
+  return contexts.some((one) => one?.appArmorProfile && one.appArmorProfile.type !== "Unconfined");
 }
 
 function unsupported(pod: BoundPod): string[] {

@@ -1,7 +1,7 @@
 import type { Pod } from "@hawser/api";
 import { type Informer, informer } from "@hawser/client";
 import type { KubeletContext } from "../context.ts";
-import { hasEnded, reject, tellRejected } from "./admission.ts";
+import { hasAppArmor, hasEnded, reject, tellRejected } from "./admission.ts";
 import { ImagePuller } from "./images.ts";
 import { removeOrphan, removeOrphanedFolders } from "./orphans.ts";
 import { type BoundPod, boundPod } from "./pod.ts";
@@ -34,6 +34,7 @@ export async function startPodManager(context: KubeletContext): Promise<PodManag
   const removed = new Set<string>();
   const missing = new Map<string, number>();
   const removing = new Map<string, Promise<void>>();
+  const appArmor = await hasAppArmor();
   let inRuntime = await snapshot(context, signal);
   let synced = false;
 
@@ -57,7 +58,7 @@ export async function startPodManager(context: KubeletContext): Promise<PodManag
       const active = [...workers.values()].filter(
         (one) => !one.ended && !hasEnded({ status: one.status ?? {} }),
       ).length;
-      const rejection = reject(pod, { active, maxPods: settings.maxPods });
+      const rejection = reject(pod, { active, maxPods: settings.maxPods, appArmor });
       if (rejection) {
         tellRejected(context, pod, rejection).catch((error: unknown) => log.error("pod rejection", { error }));
         return;
