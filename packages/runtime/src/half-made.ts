@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
-import { pidsBelow } from "./cgroup/tree.ts";
+import { killAll, pidsBelow } from "./cgroup/tree.ts";
 import { killUntilGone } from "./native/kill.ts";
 import type { CgroupMode } from "./oci/probe.ts";
 
@@ -42,6 +42,7 @@ async function workersOf(id: string): Promise<number[]> {
 export async function endCgroup(mode: CgroupMode, cgroup: string, graceMs = 0): Promise<void> {
   if (!cgroup.startsWith("/") || cgroup === "/") return;
   const directories = (await hierarchies(mode)).map((hierarchy) => path.join(hierarchy, cgroup));
+  if (graceMs === 0) await Promise.all(directories.map(killAll));
   await killUntilGone(async () => (await Promise.all(directories.map(pidsBelow))).flat(), graceMs);
   await removeCgroup(mode, cgroup);
 }

@@ -3,7 +3,7 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { killQuietly } from "../native/spawn.ts";
 import type { ContainerRecord } from "../store/records.ts";
-import { ignoreExpected, pidsIn, removeIfEmpty, removeTree } from "./tree.ts";
+import { ignoreExpected, killAll, pidsIn, removeIfEmpty, removeTree } from "./tree.ts";
 
 /** Pause between looks at a group that is being killed, milliseconds. */
 const lookInterval = 5;
@@ -148,6 +148,7 @@ function members(directory: string): Pick<ExecGroup, "count" | "signal" | "kill"
     count: async (except) => (await others(except)).length,
     signal,
     async kill(except) {
+      if (except === 0) await killAll(directory);
       const deadline = performance.now() + killPatience;
       while ((await signal("SIGKILL", except)) > 0 && performance.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, lookInterval));

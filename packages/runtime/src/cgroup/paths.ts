@@ -6,8 +6,8 @@ import { removeTree } from "./tree.ts";
 const mountPoint = "/sys/fs/cgroup";
 
 /** The directory of a cgroup in the hierarchy of `controller`; on v2 there is one hierarchy for all. */
-export function controllerPath(mode: CgroupMode, cgroup: string, controller = "memory"): string {
-  return mode === "v2" ? path.join(mountPoint, cgroup) : path.join(mountPoint, controller, cgroup);
+export function controllerPath(mode: CgroupMode, cgroup: string, controller = "memory", mount = mountPoint): string {
+  return mode === "v2" ? path.join(mount, cgroup) : path.join(mount, controller, cgroup);
 }
 
 /** The hierarchies of this host: directories below which cgroups are. */

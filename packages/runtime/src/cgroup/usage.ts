@@ -28,11 +28,14 @@ const noLimit = 2n ** 62n;
 /** Reads usage from cgroup v1 or v2. Remembers the last CPU reading of each cgroup, to tell the rate. */
 export class Usage {
   readonly #mode: CgroupMode;
+  readonly #mount: string | undefined;
   readonly #now: () => bigint;
   readonly #last = new Map<string, { cpu: bigint; at: bigint }>();
 
-  constructor({ mode, now }: { mode: CgroupMode; now: () => bigint }) {
+  /** `mount` is where the hierarchies are, if it is not the usual place. */
+  constructor({ mode, now, mount }: { mode: CgroupMode; now: () => bigint; mount?: string }) {
     this.#mode = mode;
+    this.#mount = mount;
     this.#now = now;
   }
 
@@ -47,7 +50,8 @@ export class Usage {
   }
 
   async #readV1(cgroup: string): Promise<CgroupUsage> {
-    const file = (controller: string, name: string) => path.join(controllerPath(this.#mode, cgroup, controller), name);
+    const file = (controller: string, name: string) =>
+      path.join(controllerPath(this.#mode, cgroup, controller, this.#mount), name);
     const [cpu, memory, limit, memsw, processes, stat] = await Promise.all([
       number(file("cpuacct", "cpuacct.usage")),
       number(file("memory", "memory.usage_in_bytes")),
@@ -71,7 +75,7 @@ export class Usage {
   }
 
   async #readV2(cgroup: string): Promise<CgroupUsage> {
-    const file = (name: string) => path.join(controllerPath(this.#mode, cgroup), name);
+    const file = (name: string) => path.join(controllerPath(this.#mode, cgroup, "", this.#mount), name);
     const [cpu, memory, limit, swap, processes, stat] = await Promise.all([
       table(file("cpu.stat")),
       number(file("memory.current")),
