@@ -61,14 +61,17 @@ export class ByteQueue implements ByteSource {
     return this.#end !== undefined;
   }
 
-  /** Takes a view; empty ones and those after the end are ignored. A small view on a large buffer is copied, so that it does not keep the buffer. */
-  push(chunk: Uint8Array): void {
-    if (chunk.byteLength === 0 || this.#end || this.#discarding) return;
+  /**
+   * Takes a view; empty ones and those after the end are ignored. A small view on a large buffer is copied, so that it does not keep the
+   * buffer. True when nothing of it is kept.
+   */
+  push(chunk: Uint8Array): boolean {
+    if (chunk.byteLength === 0 || this.#end || this.#discarding) return true;
     if (this.#waiting) {
       const { resolve } = this.#waiting;
       this.#waiting = undefined;
       resolve({ value: chunk, done: false });
-      return;
+      return false;
     }
     const kept = chunk.byteLength * 4 < chunk.buffer.byteLength ? new Uint8Array(chunk) : chunk;
     this.#chunks.push(kept);
@@ -77,6 +80,7 @@ export class ByteQueue implements ByteSource {
       this.#full = true;
       this.#options.onFull?.();
     }
+    return kept !== chunk;
   }
 
   /** EOF, after what is queued. */

@@ -5,6 +5,8 @@ export type ByteSource = AsyncIterable<Uint8Array>;
 export interface ByteSink {
   /** Resolves when the sink has taken the chunk. Awaiting it is the backpressure. The chunk is the sink's from the call on: do not change it afterwards. */
   write(chunk: Uint8Array): Promise<void>;
+  /** Bytes of what was written whose memory is still in use. At 0, right after a write(), its chunk may be changed again; unknown where absent. */
+  readonly held?: number;
   /** Half-close: no more bytes in this direction. */
   close(): Promise<void>;
   /** Gives up this direction; the peer sees a reset. */
@@ -35,6 +37,7 @@ export async function copy(from: ByteSource, to: ByteSink): Promise<number> {
 
 /** Takes everything and keeps nothing. */
 export const discard: ByteSink = {
+  held: 0,
   write: async () => {},
   close: async () => {},
   abort: async () => {},

@@ -7,6 +7,7 @@ export { acceptPortForward } from "./portforward/server.ts";
 export type * from "./portforward/types.ts";
 export { proxyUpgrade } from "./proxy/proxy.ts";
 export type * from "./proxy/types.ts";
+export { type ChunkTaker, readReused } from "./read-reused.ts";
 export { openRemoteCommand } from "./remotecommand/client.ts";
 export { acceptRemoteCommand } from "./remotecommand/server.ts";
 export type * from "./remotecommand/types.ts";

@@ -1,11 +1,12 @@
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { StreamError } from "./errors.ts";
 import { roomIn } from "./node.ts";
+import { type ChunkTaker, readReused } from "./read-reused.ts";
 
 /** Receives what a transport reads. */
 export interface TransportHandler {
-  /** A view that stays valid; the transport never touches it again. */
-  data(chunk: Buffer): void;
+  data: ChunkTaker;
   /** Nothing more will come: EOF without an error, or the failure. Called once. */
   end(error?: Error): void;
 }
@@ -16,8 +17,8 @@ export interface Transport {
   start(handler: TransportHandler): void;
   pause(): void;
   resume(): void;
-  /** Queues the parts as one write. Ignored once closed. */
-  write(parts: readonly Uint8Array[]): void;
+  /** Queues the parts as one write. Ignored once closed. `taken`, where it is called, tells that their memory is free again. */
+  write(parts: readonly Uint8Array[], taken?: () => void): void;
   /** Undefined when there is room for a write; else what to wait for before asking again. Rejects when the transport is gone. */
   room(): Promise<void> | undefined;
   /**
@@ -29,6 +30,8 @@ export interface Transport {
   readonly closed: Promise<void>;
   /** Bytes written that the peer's side has not taken yet. */
   readonly backlog: number;
+  /** Bytes written whose memory is still in use; more than 0 where that cannot be told. */
+  readonly held: number;
 }
 
 /** Bytes that may wait in a socket before its writers do. */
@@ -71,17 +74,20 @@ export function socketTransport(socket: Duplex, head: Buffer): Transport {
       if (head.byteLength > 0) handler.data(head);
       if (socket.readableEnded) end();
       else if (socket.destroyed) end(new StreamError("lost", "connection closed"));
-      else socket.on("data", (chunk: Buffer) => handler.data(chunk));
+      else readReused(socket, (chunk) => handler.data(chunk));
     },
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
-    write: (parts) => writeParts(socket, parts),
+    write: (parts, taken) => writeParts(socket, parts, taken),
     room: () => roomToWrite(socket, drained),
     end: (withinMs) => endSocket(socket, withinMs),
     destroy: () => void socket.destroy(),
     closed,
     get backlog() {
       return socket.writableLength;
+    },
+    get held() {
+      return heldBy(socket);
     },
   };
 }
@@ -98,6 +104,11 @@ export function endSocket(socket: Duplex, withinMs = drainMs): void {
   if (!socket.writableEnded && !socket.destroyed) socket.end(() => destroyAfter(socket, lingerMs));
 }
 
+/** What the kernel has, or TLS has encrypted, is held no more; other streams hand the memory itself on. */
+export function heldBy(socket: Duplex): number {
+  return socket instanceof Socket ? socket.writableLength : Number.POSITIVE_INFINITY;
+}
+
 function destroyAfter(socket: Duplex, milliseconds: number) {
   if (socket.destroyed) return;
   const timer = setTimeout(() => socket.destroy(), milliseconds);
@@ -105,11 +116,11 @@ function destroyAfter(socket: Duplex, milliseconds: number) {
 }
 
 /** Writes the parts together (one writev), without joining them. */
-export function writeParts(socket: Duplex, parts: readonly Uint8Array[]): void {
+export function writeParts(socket: Duplex, parts: readonly Uint8Array[], taken?: () => void): void {
   if (socket.destroyed || socket.writableEnded) return;
   const [first] = parts;
   if (parts.length === 1 && first) {
-    socket.write(first);
+    socket.write(first, taken && ((error) => error ?? (socket instanceof Socket && taken())));
     return;
   }
   socket.cork();

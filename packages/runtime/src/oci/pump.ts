@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { ByteSink } from "@hawser/streaming";
+import { type ByteSink, readReused } from "@hawser/streaming";
 
 /** How often a silent output is looked at after its command has ended, milliseconds. */
 const lookInterval = 25;
@@ -20,7 +20,10 @@ export async function pump(options: {
   drainMs: number;
 }): Promise<void> {
   const { stream, sink, exited, drainMs } = options;
-  let writing = false;
+  const { promise: ended, resolve: end, reject: fail } = Promise.withResolvers<void>();
+  /** Chunks that the sink has not taken. */
+  let waiting = 0;
+  let atEnd = false;
   let silentSince = performance.now();
   let timer: NodeJS.Timeout | undefined;
   let over = false;
@@ -29,22 +32,40 @@ export async function pump(options: {
     let readingFor = 0;
     silentSince = performance.now();
     timer = setInterval(() => {
-      if (writing) return;
+      if (waiting > 0) return;
       readingFor += lookInterval;
       if (performance.now() - silentSince >= drainMs || readingFor >= maxDrain) stream.destroy();
     }, lookInterval);
   };
   exited.then(watch, watch);
-  try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      writing = true;
-      await sink.write(chunk);
-      writing = false;
-      silentSince = performance.now();
+  const onEnd = () => {
+    atEnd = true;
+    if (waiting === 0) end();
+  };
+  const onTaken = () => {
+    waiting--;
+    silentSince = performance.now();
+    if (waiting > 0) return;
+    if (atEnd) end();
+    else stream.resume();
+  };
+  stream.on("end", onEnd);
+  stream.on("close", onEnd);
+  stream.on("error", (error: NodeJS.ErrnoException) => (error.code === "EIO" ? onEnd() : fail(error)));
+  readReused(stream, (chunk) => {
+    silentSince = performance.now();
+    const taken = sink.write(chunk);
+    if (sink.held === 0) {
+      taken.catch(fail);
+      return true;
     }
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (writing || (code !== "EIO" && code !== "ERR_STREAM_PREMATURE_CLOSE" && code !== "ABORT_ERR")) throw error;
+    waiting++;
+    stream.pause();
+    taken.then(onTaken, fail);
+    return false;
+  });
+  try {
+    await ended;
   } finally {
     over = true;
     clearInterval(timer);

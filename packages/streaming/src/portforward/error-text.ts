@@ -17,9 +17,11 @@ export class ErrorText {
     return this.#text;
   }
 
-  push(bytes: Uint8Array): void {
-    if (this.#text.length >= maxLength) return;
-    this.#text = (this.#text + this.#decoder.decode(bytes, { stream: true })).slice(0, maxLength);
+  push(bytes: Uint8Array): boolean {
+    if (this.#text.length < maxLength) {
+      this.#text = (this.#text + this.#decoder.decode(bytes, { stream: true })).slice(0, maxLength);
+    }
+    return true;
   }
 
   end(): void {

@@ -1,6 +1,7 @@
 import { Heartbeat } from "../heartbeat.ts";
 import { brokenOffStatus } from "../remotecommand/broken-off.ts";
 import type { Transport } from "../transport.ts";
+import { gather } from "./gather.ts";
 import type { LastWords } from "./last-words.ts";
 
 /** Milliseconds a backend may take for what its client sent before it went. */
@@ -69,21 +70,27 @@ interface Direction {
 
 function pump({ from, to, pass }: Direction, used: () => void, end: (error?: Error) => void) {
   let waiting = false;
+  const out = gather(to, () => {
+    const wait = waiting ? undefined : to.room();
+    if (!wait) return;
+    waiting = true;
+    from.pause();
+    const resume = () => {
+      waiting = false;
+      from.resume();
+    };
+    wait.then(resume, resume); // a side that is gone takes nothing: what comes is dropped until this side ends too
+  });
   from.start({
     data(chunk) {
       used();
-      to.write([chunk]);
+      out.push(chunk);
       pass(chunk);
-      const wait = waiting ? undefined : to.room();
-      if (!wait) return;
-      waiting = true;
-      from.pause();
-      const resume = () => {
-        waiting = false;
-        from.resume();
-      };
-      wait.then(resume, resume); // a side that is gone takes nothing: what comes is dropped until this side ends too
+      return true;
     },
-    end,
+    end(error) {
+      out.flush();
+      end(error);
+    },
   });
 }

@@ -21,7 +21,7 @@ export class SizeReader implements AsyncIterable<TerminalSize> {
   #ended = false;
   #waiting: PromiseWithResolvers<IteratorResult<TerminalSize, undefined>> | undefined;
 
-  push(bytes: Uint8Array): void {
+  push(bytes: Uint8Array): boolean {
     this.#text += Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
     for (let end = this.#text.indexOf("}"); end >= 0; end = this.#text.indexOf("}")) {
       const whole = this.#text.slice(0, end + 1);
@@ -30,6 +30,7 @@ export class SizeReader implements AsyncIterable<TerminalSize> {
       if (size) this.#add(size);
     }
     if (this.#text.length > maxSizeBytes) this.#text = "";
+    return true;
   }
 
   end(): void {

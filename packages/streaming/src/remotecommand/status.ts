@@ -31,11 +31,12 @@ export class StatusReader {
   }
 
   /** Throws ProtocolError 1009 for more than 64 KiB: who says so much does not mean a Status. */
-  push(bytes: Uint8Array): void {
+  push(bytes: Uint8Array): boolean {
     if (this.#bytes.byteLength + bytes.byteLength > maxStatusBytes) {
       throw new ProtocolError(`error stream protocol error: more than ${maxStatusBytes} bytes`, 1009);
     }
     if (!this.#ended) this.#bytes = Buffer.concat([this.#bytes, bytes]);
+    return true;
   }
 
   end(): void {

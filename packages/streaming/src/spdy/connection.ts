@@ -171,6 +171,7 @@ export class SpdyConnection {
         this.#transport.write(bytes.byteLength > 0 ? [header, bytes] : [header]);
       },
       room: () => this.#transport.room(),
+      held: () => this.#transport.held,
       reset: (streamId, status) => this.#send([encodeRstStream(streamId, status)]),
       reply: (streamId) => this.#send([encodeSynReply(streamId, this.#headers.encode([]))]),
       finished: (streamId) => this.#streams.delete(streamId),
@@ -203,25 +204,31 @@ export class SpdyConnection {
     if (this.#transport.backlog > maxBacklog) this.destroy();
   }
 
-  #receive(chunk: Buffer) {
-    if (this.#gone.signal.aborted && !this.#goingAway) return;
+  #receive(chunk: Buffer): boolean {
+    if (this.#gone.signal.aborted && !this.#goingAway) return true;
     this.#heartbeat.heard();
     this.#silence.broken();
+    let done = true;
     try {
-      for (const frame of this.#decoder.push(chunk)) this.#take(frame);
+      for (const frame of this.#decoder.push(chunk)) {
+        if (frame.type === "data") done = this.#takeData(frame) && done;
+        else this.#take(frame);
+      }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#leave(GoAwayStatus.protocolError, goneMs);
       this.#finish(new StreamError("protocol", error.message, { cause: error }));
     }
+    return done;
   }
 
-  #take(frame: Frame) {
+  #takeData({ streamId, bytes, fin }: Extract<Frame, { type: "data" }>): boolean {
+    this.#heartbeat.used();
+    return this.#streams.get(streamId)?.received(bytes, fin) ?? true;
+  }
+
+  #take(frame: Exclude<Frame, { type: "data" }>) {
     switch (frame.type) {
-      case "data":
-        this.#heartbeat.used();
-        this.#streams.get(frame.streamId)?.received(frame.bytes, frame.fin);
-        return;
       case "synStream":
         return this.#takeStream(frame);
       case "synReply": {

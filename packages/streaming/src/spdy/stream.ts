@@ -5,19 +5,22 @@ import { type Headers, ResetStatus } from "./frame.ts";
 
 /** Takes what a stream receives, at once and in order. A ByteQueue is one. */
 export interface Receiver {
-  push(bytes: Uint8Array): void;
+  /** True when it has done with the memory; else the bytes are its own from now on. */
+  push(bytes: Uint8Array): boolean;
   end(): void;
   fail(error: unknown): void;
 }
 
 /** Takes everything and keeps nothing. */
-export const nowhere: Receiver = { push() {}, end() {}, fail() {} };
+export const nowhere: Receiver = { push: () => true, end() {}, fail() {} };
 
 /** What a stream needs of its connection. */
 export interface StreamLink {
   data(streamId: number, bytes: Uint8Array, fin: boolean): void;
   /** As the transport's. */
   room(): Promise<void> | undefined;
+  /** As the transport's. */
+  held(): number;
   reset(streamId: number, status: ResetStatus): void;
   reply(streamId: number): void;
   /** Both directions are over. */
@@ -75,7 +78,11 @@ export class SpdyStream implements ByteDuplex {
     });
     this.receiver = receiver ?? this.#queue;
     this.source = this.#queue;
+    const held = () => (this.#open ? link.held() : Number.POSITIVE_INFINITY);
     this.sink = {
+      get held() {
+        return held();
+      },
       write: (chunk) => this.#write(chunk),
       close: () => this.#close(),
       abort: async () => this.reset(ResetStatus.cancel),
@@ -148,10 +155,12 @@ export class SpdyStream implements ByteDuplex {
     this.#replied.resolve();
   }
 
-  received(bytes: Uint8Array, fin: boolean): void {
-    if (this.#remoteClosed) return;
-    this.receiver.push(bytes);
+  /** True as the receiver's. */
+  received(bytes: Uint8Array, fin: boolean): boolean {
+    if (this.#remoteClosed) return true;
+    const done = this.receiver.push(bytes);
     if (fin) this.receivedEnd();
+    return done;
   }
 
   receivedEnd(): void {

@@ -43,6 +43,9 @@ export function channelSink(wire: Wire, channel: number, { maxMessage = maxOutpu
   const size = base64 ? (maxMessage / 4) * 3 : maxMessage;
   let closed = false;
   return {
+    get held() {
+      return connection.held;
+    },
     send: (bytes) => sendMessage(wire, channel, bytes),
     async write(chunk) {
       for (let offset = 0; offset < chunk.byteLength; offset += size) {

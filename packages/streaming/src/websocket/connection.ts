@@ -4,7 +4,7 @@ import { ProtocolError, StreamError } from "../errors.ts";
 import { Heartbeat } from "../heartbeat.ts";
 import { roomIn } from "../node.ts";
 import { Silence } from "../silence.ts";
-import { roomToWrite, tuneSocket, writeParts } from "../transport.ts";
+import { heldBy, roomToWrite, tuneSocket, writeParts } from "../transport.ts";
 import { encodeFrameHeader, encodeMaskedFrame, Opcode } from "./frame.ts";
 import { Unfinished } from "./unfinished.ts";
 
@@ -123,6 +123,11 @@ export class WebSocketConnection {
 
   get backlog(): number {
     return this.#socket.writableLength;
+  }
+
+  /** As a transport's. */
+  get held(): number {
+    return heldBy(this.#socket);
   }
 
   /** Queues one message, `prefix` being its first byte. Ignored once closing. */

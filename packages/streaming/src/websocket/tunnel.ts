@@ -7,7 +7,8 @@ const maxMessage = 32 * 1024;
 /** The bytes inside a tunnel's messages as a transport: where one message ends and the next begins means nothing. */
 export function tunnelTransport(connection: WebSocketConnection): Transport {
   return {
-    start: (handler) => connection.start({ message: (data) => handler.data(data), end: (error) => handler.end(error) }),
+    start: (handler) =>
+      connection.start({ message: (data) => void handler.data(data), end: (error) => handler.end(error) }),
     pause: () => connection.pause(),
     resume: () => connection.resume(),
     write(parts) {
@@ -27,6 +28,9 @@ export function tunnelTransport(connection: WebSocketConnection): Transport {
     closed: connection.closed,
     get backlog() {
       return connection.backlog;
+    },
+    get held() {
+      return connection.held;
     },
   };
 }

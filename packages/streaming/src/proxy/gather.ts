@@ -1,0 +1,55 @@
+import type { Transport } from "../transport.ts";
+
+/** Bytes that are written at once, at most. */
+const slabBytes = 128 * 1024;
+/** Chunks of so few bytes are not held back. */
+const smallBytes = 4 * 1024;
+/** Slabs of this process that wait to be used again; those that come back beyond are let go. */
+const spareSlabs = 16;
+const spare: Buffer[] = [];
+
+/** Chunks on their way to a transport. What is pushed is copied. */
+export interface Gatherer {
+  push(chunk: Buffer): void;
+  /** Writes what was pushed. */
+  flush(): void;
+}
+
+/**
+ * Joins the chunks of one turn of the event loop into one write: TLS hands out 16 KiB at a time, and each write costs a record of its own,
+ * a system call, and a wake-up of the reader. `written` is called after each write.
+ */
+export function gather(to: Transport, written: () => void): Gatherer {
+  let slab: Buffer | undefined;
+  let used = 0;
+  const flush = () => {
+    if (!slab) return;
+    const full = slab;
+    slab = undefined;
+    to.write([full.subarray(0, used)], () => {
+      if (spare.length < spareSlabs) spare.push(full);
+    });
+    used = 0;
+    written();
+  };
+  const begin = () => {
+    setImmediate(flush);
+    return spare.pop() ?? Buffer.allocUnsafeSlow(slabBytes);
+  };
+  return {
+    flush,
+    push(chunk) {
+      if (!slab && chunk.byteLength <= smallBytes) {
+        to.write([Buffer.from(chunk)]);
+        return written();
+      }
+      for (let rest = chunk; rest.byteLength > 0; ) {
+        slab ??= begin();
+        const copied = rest.copy(slab, used);
+        used += copied;
+        rest = rest.subarray(copied);
+        if (used === slabBytes) flush();
+      }
+    },
+  };
+}
