@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 system_packages=(crun runc conmon containernetworking-plugins iptables iproute2 catatonit util-linux tar gzip xz-utils zstd socat procps)
 compiler_packages=(gcc libc6-dev)
 test_packages=(curl openssl tmux)
-vm_packages=(qemu-system-x86)
+vm_packages=(qemu-system-x86 e2fsprogs)
 peer_packages=(containerd docker-registry etcd-server kubernetes-client)
 # The file that shows a peer to be unpacked.
 declare -A peer_program=(
@@ -192,7 +192,7 @@ install_vm() {
   done
   local modules="./lib/modules/${kernel#linux-image-}/kernel"
   dpkg --fsys-tarfile "$fresh"/deb/"$kernel"_*.deb | tar -x -C "$fresh" --wildcards --no-wildcards-match-slash \
-    './boot/vmlinuz-*' "$modules"/{fs,net,lib,crypto,arch,drivers/virtio,drivers/char/hw_random} "$modules/drivers/net/*.ko" './lib/modules/*/modules.*'
+    './boot/vmlinuz-*' "$modules"/{fs,net,lib,crypto,arch,drivers/virtio,drivers/char/hw_random} "$modules/drivers/"{block,net}"/*.ko" './lib/modules/*/modules.*'
   for package in busybox-static apparmor; do dpkg -x "$fresh"/deb/"$package"_*.deb "$fresh/$package"; done
   mv "$fresh"/boot/vmlinuz-* "$fresh/vmlinuz"
   "$fresh/busybox-static/bin/busybox" depmod -b "$PWD/$fresh" "${kernel#linux-image-}"

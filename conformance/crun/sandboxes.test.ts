@@ -6,6 +6,7 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { NamespaceMode, Protocol } from "@hawser/cri";
+import { unified } from "./support/cgroups.ts";
 import { image, sandboxConfig, sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
 import { eventually } from "./support/session.ts";
 
@@ -35,7 +36,10 @@ for (const ociRuntime of ["crun", "runc"] as const) {
           const sandbox = sandboxConfig({ linux: { cgroupParent: parent } });
           const { podSandboxId, containerId } = await startContainer(runtime.cri, {}, sandbox);
           try {
-            assert.match(await cgroupsOf(containerId), new RegExp(`:memory:${place}/${containerId}$`, "m"));
+            assert.match(
+              await cgroupsOf(containerId),
+              new RegExp(`${unified ? "^0:" : ":memory"}:${place}/${containerId}$`, "m"),
+            );
             const { stats } = await rpc().podSandboxStats({ podSandboxId });
             assert.ok((stats?.linux?.memory?.workingSetBytes?.value ?? 0n) > 0n);
           } finally {

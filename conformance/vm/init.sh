@@ -18,6 +18,6 @@ done
 # The kernel's own loader of modules, for what iptables and the CNI plugins need; the host may have none.
 cp $busybox /root/usr/sbin/modprobe
 mkdir -p /root/lib/modules
-ln -sfn "$checkout"/.cache/vm/lib/modules/* /root/lib/modules/
+for release in /root"$checkout"/.cache/vm/lib/modules/*; do ln -sfn "${release#/root}" /root/lib/modules/; done
 umount /proc /sys /dev
 exec switch_root /root /bin/bash "$checkout/conformance/vm/inside.sh" "$checkout"

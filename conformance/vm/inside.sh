@@ -11,7 +11,10 @@ mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
 mount -t devtmpfs -o nosuid devtmpfs /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 devpts /dev/pts
-for place in /dev/shm /tmp /run; do mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs $place; done
+for place in /dev/shm /run; do mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs $place; done
+modprobe -a virtio_blk ext4
+mount -t ext4 -o nosuid,nodev /dev/vda /tmp
+rmdir /tmp/lost+found
 chmod 1777 /tmp /dev/shm
 mount -t cgroup2 -o nosuid,nodev,noexec,nsdelegate cgroup2 /sys/fs/cgroup
 mount -t bpf bpf /sys/fs/bpf
@@ -20,7 +23,7 @@ ln -sfn /proc/self/fd /dev/fd
 mount --make-rshared /
 ip link set lo up
 hostname vm
-modprobe -a fuse tun
+modprobe -a fuse tun || echo "hawser-vm: no modules"
 echo 1 >/proc/sys/net/ipv4/ip_forward
 ulimit -n 65536
 

@@ -3,7 +3,7 @@
 //
 //   node conformance/vm/main.ts [WORD...]     the test files whose path has one of the words
 import { execFile, spawn } from "node:child_process";
-import { cp, glob, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { cp, glob, mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { setPriority, tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -37,8 +37,8 @@ if (tests.length === 0) throw new Error(`no test file has ${wanted.join(" or ")}
 const folder = await mkdtemp(path.join(tmpdir(), "hawser-vm-"));
 try {
   await fillCompileCache();
-  const [initramfs, sources] = await Promise.all([makeInitramfs({ vm, folder }), copySources()]);
-  process.exitCode = await boot(initramfs, sources);
+  const [initramfs, sources, disk] = await Promise.all([makeInitramfs({ vm, folder }), copySources(), makeDisk()]);
+  process.exitCode = await boot({ initramfs, sources, disk });
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
@@ -64,7 +64,18 @@ async function copySources(): Promise<string> {
   for (const file of files) {
     await cp(path.join(checkout, file), path.join(target, file), { verbatimSymlinks: true }).catch(ignoreDeleted);
   }
+  const helper = `packages/runtime/dist/hawser-exec-${process.arch}`; // built, and of one protocol with the sources
+  await cp(path.join(checkout, helper), path.join(target, helper)).catch(ignoreDeleted);
   return sources;
+}
+
+/** Its /tmp: a file system that maps ids, which a tmpfs does not before Linux 6.3. Takes the room that is used of it. */
+async function makeDisk(): Promise<string> {
+  const disk = path.join(folder, "disk");
+  await writeFile(disk, "");
+  await truncate(disk, 8 * 1024 ** 3);
+  await run("/sbin/mkfs.ext4", ["-q", "-O", "^has_journal", disk]);
+  return disk;
 }
 
 function ignoreDeleted(error: NodeJS.ErrnoException): void {
@@ -77,7 +88,15 @@ function share(tag: string, folder: string): string[] {
 }
 
 /** Runs the machine to its end. Resolves with the exit code of the tests in it. Throws when it was not heard of. */
-async function boot(initramfs: string, sources: string): Promise<number> {
+async function boot({
+  initramfs,
+  sources,
+  disk,
+}: {
+  initramfs: string;
+  sources: string;
+  disk: string;
+}): Promise<number> {
   const command = ["console=ttyS0", "quiet", "panic=-1", "mitigations=off", "systemd.unified_cgroup_hierarchy=1"];
   command.push(
     `hawser.checkout=${checkout}`,
@@ -93,7 +112,7 @@ async function boot(initramfs: string, sources: string): Promise<number> {
       ...["-kernel", path.join(vm, "vmlinuz"), "-initrd", initramfs, "-append", command.join(" ")],
       ...share("host", "/"),
       ...share("sources", sources),
-      ...["-device", "virtio-rng-pci"],
+      ...["-drive", `file=${disk},format=raw,if=virtio,cache=unsafe`, "-device", "virtio-rng-pci"],
     ],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
