@@ -1,6 +1,7 @@
 import { open, stat, statfs } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { mount } from "../native/mount.ts";
+import { turn } from "../turns.ts";
 
 /** Longest mount data: one page, less its NUL. Source: Linux fs/namespace.c, copy_mount_options. */
 const maxOptions = 4095;
@@ -36,6 +37,7 @@ export async function mountOverlay(wanted: OverlayMount): Promise<void> {
 }
 
 async function mountOnce({ lowers, upper, work, target }: OverlayMount): Promise<void> {
+  await turn();
   const options = overlayOptions(lowers, upper, work);
   if (options.length <= maxOptions) {
     mount({ source: "overlay", target, type: "overlay", data: options });

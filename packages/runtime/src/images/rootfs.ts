@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Logger } from "@hawser/trace";
 import { type IDMappings, onNode } from "../native/idmap.ts";
 import { unmountAll } from "../native/mount.ts";
+import { turn } from "../turns.ts";
 import type { OCIImageConfig } from "./config.ts";
 import { readJSON, writeFileDurably } from "./disk.ts";
 import { mountMappedOverlay, releaseMapped } from "./mapped-mounts.ts";
@@ -120,6 +121,7 @@ export class Rootfs {
   /** Unmounts it and removes what the container had written. Fine when there is none. */
   async release(containerId: string): Promise<void> {
     const rootfs = this.#path(containerId, "rootfs");
+    await turn();
     unmountAll(rootfs);
     await rmdir(rootfs).catch(ignoreMissing); // never recursive: were it mounted still, that would empty the layers' view
     for (const name of ["lower", "volumes"]) await releaseMapped(this.#path(containerId, name));

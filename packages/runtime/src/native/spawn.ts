@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import type { Socket } from "node:net";
+import { turn } from "../turns.ts";
 import { closeQuietly, libc, systemError } from "./libc.ts";
 import { devNull } from "./null-device.ts";
 import { openPipe, readable } from "./pipe.ts";
@@ -78,6 +79,8 @@ export async function run(
   dependencies: { reaper: Reaper },
   command: Omit<Command, "stdio"> & { input?: string; signal?: AbortSignal | undefined },
 ): Promise<Result> {
+  command.signal?.throwIfAborted();
+  await turn();
   command.signal?.throwIfAborted();
   const own: number[] = [];
   const theirs: number[] = [];

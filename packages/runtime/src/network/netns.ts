@@ -2,6 +2,7 @@ import { openSync } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import { closeQuietly, lastError, libc } from "../native/libc.ts";
 import { fsType, MS, mount, typeOf, unmount } from "../native/mount.ts";
+import { turn } from "../turns.ts";
 
 const CLONE_NEWNET = 0x40000000;
 
@@ -25,6 +26,7 @@ function elsewhere<T>(enter: () => void, body: () => T): T {
 /** Makes a network namespace and pins it to `file`, which keeps it alive without a process. */
 export async function createNetns(file: string): Promise<void> {
   await (await open(file, "wx", 0o444)).close();
+  await turn();
   try {
     elsewhere(
       () => {
@@ -40,6 +42,7 @@ export async function createNetns(file: string): Promise<void> {
 
 /** Lets a network namespace go. Idempotent. */
 export async function removeNetns(file: string): Promise<void> {
+  await turn();
   unmount(file);
   await rm(file, { force: true });
 }

@@ -5,6 +5,7 @@ import { devNull } from "../native/null-device.ts";
 import { openPipe, readable } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
 import { killQuietly, spawn } from "../native/spawn.ts";
+import { turn } from "../turns.ts";
 import { OCIError, type OCIRuntime, tooLate } from "./runtime.ts";
 
 /** What conmon may say on its sync pipe, bytes: one line of JSON with the OCI runtime's error. */
@@ -49,6 +50,7 @@ export async function createUnderConmon(
   options: ConmonOptions,
 ): Promise<Conmon> {
   const { id, bundle } = options;
+  await turn();
   using snapshot = oci.view.snapshot();
   // `-r` and `--runtime-arg` make the beginning of the command line that conmon runs.
   const [runtimePath = oci.path, ...prefix] = [...ownStreams(options.stdioOwner), ...snapshot.prefix, oci.path];

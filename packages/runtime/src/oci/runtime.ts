@@ -5,6 +5,7 @@ import { closeQuietly, libc } from "../native/libc.ts";
 import { openPipe } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
 import { killQuietly, spawn } from "../native/spawn.ts";
+import { turn } from "../turns.ts";
 import type { View } from "./view.ts";
 
 export type OCIRuntimeName = "crun" | "runc";
@@ -130,6 +131,7 @@ export async function call(
   args: string[],
 ): Promise<void> {
   const oci = command === "run" ? chosen : await ownerOf(chosen, args.at(-1) ?? "");
+  await turn();
   using log = new CallLog();
   const full = { path: oci.path, args: [...globalArgs(oci, 3), command, ...args], stdio: [-1, -1, -1, log.fd] };
   // What makes a container has to see the mounts of this moment.

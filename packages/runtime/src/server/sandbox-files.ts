@@ -3,6 +3,7 @@ import path from "node:path";
 import type { DNSConfig } from "@hawser/cri";
 import { type IDMappings, rootOf } from "../native/idmap.ts";
 import { MS, mount, unmount } from "../native/mount.ts";
+import { turn } from "../turns.ts";
 
 /** Size of a pod's /dev/shm. Source: containerd/containerd internal/cri/server/podsandbox (64 MiB as Docker's) */
 const shmBytes = 64 * 1024 * 1024;
@@ -64,6 +65,7 @@ export async function mountShm(directory: string, users?: IDMappings): Promise<v
   const owner = users && rootOf(users);
   const target = shmPath(directory);
   await mkdir(target, { recursive: true, mode: 0o1777 });
+  await turn();
   mount({
     source: "shm",
     target,
@@ -73,6 +75,7 @@ export async function mountShm(directory: string, users?: IDMappings): Promise<v
   });
 }
 
-export function unmountShm(directory: string): void {
+export async function unmountShm(directory: string): Promise<void> {
+  await turn();
   unmount(shmPath(directory));
 }

@@ -52,7 +52,7 @@ async function stop(dependencies: StopDependencies, sandbox: SandboxRecord): Pro
     sandbox.network ? disconnect(network, sandbox.network.netns, connectionOfRecord(sandbox)) : undefined,
   ]);
   for (const part of released) if (part.status === "rejected") throw part.reason; // the next call tries all again
-  unmountShm(sandboxes.directoryOf(id));
+  await unmountShm(sandboxes.directoryOf(id));
   const told = sandboxes.find(id)?.state === "notready"; // when its pause process went
   await sandboxes.note(id, (record) => ({ ...record, state: "notready", released: true }));
   if (!told) events.emit(id, ContainerEventType.CONTAINER_STOPPED_EVENT);
