@@ -1,19 +1,21 @@
 // Compiles hawser-exec, the runtime's way into containers, for this machine: packages/runtime/dist/hawser-exec-ARCH.
 // Static, since it runs with a container's root file system around it. By itself: `node scripts/native.ts`.
 import { execFile } from "node:child_process";
-import { mkdir, rename, stat } from "node:fs/promises";
+import { mkdir, readdir, rename, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const package_ = join(import.meta.dirname, "../packages/runtime");
-const source = join(package_, "native/hawser-exec.c");
+const sources = join(package_, "native");
+const source = join(sources, "hawser-exec.c");
 const target = join(package_, "dist", `hawser-exec-${process.arch}`);
 
 /** The compiled program, or in words why there is none: the runtime does without. */
 export async function compileHelper(): Promise<{ file: string; reason?: never } | { file?: never; reason: string }> {
-  const [wanted, have] = await Promise.all([stat(source), stat(target).catch(() => undefined)]);
-  if (have && have.mtimeMs > wanted.mtimeMs) return { file: target };
+  const have = await stat(target).catch(() => undefined);
+  const wanted = await Promise.all((await readdir(sources)).map((name) => stat(join(sources, name))));
+  if (have && wanted.every(({ mtimeMs }) => have.mtimeMs > mtimeMs)) return { file: target };
   await mkdir(dirname(target), { recursive: true });
   const fresh = `${target}.${process.pid}`; // moved into place: a runtime that starts meanwhile reads one or the other
   try {

@@ -1,5 +1,6 @@
 // hawser-exec itself: what it refuses, and what holds while it runs.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import {
   type FileHandle,
   glob,
@@ -16,13 +17,16 @@ import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { promisify } from "node:util";
 import { exitCode } from "@hawser/api";
+import { CapabilitySchema, create, NamespaceMode, NamespaceOptionSchema } from "@hawser/cri";
 import { closeQuietly, libc } from "../../packages/runtime/src/native/libc.ts";
 import { openPipe, readable } from "../../packages/runtime/src/native/pipe.ts";
 import { identify } from "../../packages/runtime/src/native/process-id.ts";
 import { Reaper } from "../../packages/runtime/src/native/reaper.ts";
 import { type SealedProgram, sealProgram } from "../../packages/runtime/src/native/sealed.ts";
 import { openSocketPair } from "../../packages/runtime/src/native/socket.ts";
+import { killQuietly } from "../../packages/runtime/src/native/spawn.ts";
 import { type Porter, startPorter } from "../../packages/runtime/src/oci/exec-porter.ts";
 import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
 import { eventually, openExec, readUntil, textOf } from "./support/session.ts";
@@ -91,7 +95,7 @@ describe("hawser-exec, asked by hand", { timeout: 60_000 }, () => {
 
   it("enters no process but the recorded one", async () => {
     const [id = "", init = "", , arg = ""] = us;
-    const gone = "Fthe container `it` is not running\0";
+    const gone = "BFthe container `it` is not running\0";
     assert.equal(await words(fields(id, init, "start=1", arg)), gone, "its number is another's by now");
     assert.equal(await words(fields(id, "init=4194303", "start=1", arg)), gone, "nobody has its number");
   });
@@ -99,11 +103,11 @@ describe("hawser-exec, asked by hand", { timeout: 60_000 }, () => {
   it("takes no filter that is cut short, and no place that is none", async () => {
     const filter = path.join(folder, "filter");
     await writeFile(filter, Buffer.alloc(15));
-    assert.equal(await words(fields(...us, `seccomp=${filter}`)), "Fseccomp filter: Invalid argument\0");
+    assert.equal(await words(fields(...us, `seccomp=${filter}`)), "BFseccomp filter: Invalid argument\0");
     await writeFile(filter, "");
-    assert.equal(await words(fields(...us, `seccomp=${filter}`)), "Fseccomp filter: Invalid argument\0");
+    assert.equal(await words(fields(...us, `seccomp=${filter}`)), "BFseccomp filter: Invalid argument\0");
     assert.match(await words(fields(...us, `seccomp=${filter}.none`)), /No such file/);
-    assert.equal(await words(fields(...us, "cgroup=/no/such")), "Fcould not join cgroup\0");
+    assert.equal(await words(fields(...us, "cgroup=/no/such")), "BFcould not join cgroup\0X\xff");
     assert.match(await words(fields(...us, `group=${folder}/none`)), /No such file/);
   });
 });
@@ -117,8 +121,8 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
   });
   after(() => runtime[Symbol.asyncDispose]());
 
-  const cgroup = async (controller: string, file: string) => {
-    for await (const found of glob(`/sys/fs/cgroup/${controller}/hawser*/**/${containerId}/${file}`)) return found;
+  const cgroup = async (controller: string, file: string, id = containerId) => {
+    for await (const found of glob(`/sys/fs/cgroup/${controller}/hawser*/**/${id}/${file}`)) return found;
     throw new Error(`the container has no ${controller} cgroup`);
   };
   /** Processes of the helper below this one, by their parents. */
@@ -130,6 +134,13 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
       if (state !== "Z" && ppid === String(parent)) found.push(Number(name));
     }
     return found;
+  };
+  /** Has a stopped porter an exec, in its socket or just taken from it? */
+  const hasExec = async (pid: number) => {
+    if ((await readdir(`/proc/${pid}/fd`)).length > 4) return true;
+    const { stdout } = await promisify(execFile)("ss", ["-xpnH"]);
+    const socket = stdout.split("\n").find((line) => line.includes(`pid=${pid},fd=3`));
+    return socket !== undefined && !/^u_seq\s+\S+\s+0\s/.test(socket);
   };
   const porterPid = async () => {
     const [pid] = await helpers(process.pid);
@@ -146,11 +157,11 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
     assert.equal(libc.fcntl(exe.fd, F_GET_SEALS, 0), 0xf, "sealed for good (CVE-2019-5736)");
     await exe.close();
     assert.equal((await stat(`/proc/${waiter}/fd`)).uid, 0);
-    // When the command runs, its waiter has the control socket left, and what pins the container.
+    // When the command runs, its waiter has the control socket left, and the pipe from it.
     await eventually(async () => {
       const fds = await readdir(`/proc/${waiter}/fd`);
       const targets = await Promise.all(fds.map((fd) => readlink(`/proc/${waiter}/fd/${fd}`).catch(() => "")));
-      return targets.every((target) => /^socket:|^anon_inode:\[pidfd\]|^pidfd:/.test(target));
+      return targets.every((target) => /^socket:|^pipe:/.test(target));
     });
     const outputs = Promise.all([textOf(session.stdout), textOf(session.stderr)]);
     await session.stdin?.close();
@@ -176,11 +187,11 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
         );
       const start = (await identify(pid))?.startTime;
       const tasks = await cgroup("pids", "tasks");
-      assert.deepEqual(await enter("/tmp"), { said: "X\0", stdout: "/tmp\n" });
+      assert.deepEqual(await enter("/tmp"), { said: "BX\0", stdout: "/tmp\n" });
       const outside = "chdir `/proc/self/fd/0`: outside of the container";
-      assert.deepEqual(await enter("/proc/self/fd/0"), { said: `F${outside}\0X\xff`, stdout: `${outside}\n` });
+      assert.deepEqual(await enter("/proc/self/fd/0"), { said: `BF${outside}\0X\xff`, stdout: `${outside}\n` });
       for (let fd = 1; fd < 12; fd++) {
-        assert.match((await enter(`/proc/self/fd/${fd}`)).said, /^Fchdir.*(Not a directory|No such file)/);
+        assert.match((await enter(`/proc/self/fd/${fd}`)).said, /^BFchdir.*(Not a directory|No such file)/);
       }
     } finally {
       await host.close();
@@ -207,6 +218,94 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
     await rest;
   });
 
+  it("begins an exec that a killed porter had not begun, stdin and all", async () => {
+    const porter = await porterPid();
+    process.kill(porter, "SIGSTOP"); // it takes no more from its socket
+    try {
+      await using session = await openExec(runtime.cri, { containerId, cmd: ["cat"], stdin: true });
+      const outputs = Promise.all([textOf(session.stdout), textOf(session.stderr)]);
+      await session.stdin?.write(Buffer.from("still here"));
+      await session.stdin?.close();
+      await eventually(() => hasExec(porter));
+      process.kill(porter, "SIGKILL");
+      assert.equal(exitCode(await session.status), 0);
+      assert.deepEqual(await outputs, ["still here", ""]);
+    } finally {
+      killQuietly(porter, "SIGKILL");
+    }
+    assert.notEqual(await porterPid(), porter);
+  });
+
+  it("gives a container that may trace processes nothing by it: no right, no descriptor, no directory", async () => {
+    // A long way to look for a program on, so that there is time to look at who is looking.
+    const longPath = Buffer.from(`/bin:/usr/bin${":/n".repeat(30_000)}`);
+    const capabilities = create(CapabilitySchema, { addCapabilities: ["SYS_PTRACE"] });
+    const namespaceOptions = create(NamespaceOptionSchema, { pid: NamespaceMode.CONTAINER });
+    const traced = await startContainer(runtime.cri, {
+      envs: [{ key: "PATH", value: longPath }],
+      linux: { securityContext: { capabilities, namespaceOptions } },
+    });
+    const { info } = await runtime.cri.runtime.containerStatus({ containerId: traced.containerId, verbose: true });
+    const { pid: init } = JSON.parse(info.info ?? "{}") as { pid: number };
+    const of = (pid: number, file: string) => readFile(`/proc/${pid}/${file}`, "utf8");
+    const field = async (pid: number, name: string) =>
+      new RegExp(`^${name}:\\s*(.*)$`, "m").exec(await of(pid, "status"))?.[1];
+    const members = await cgroup("pids", "cgroup.procs", traced.containerId);
+    /** A command that is a process of hawser-exec's still, stopped in its search; undefined when it was faster. */
+    const caught = async (running: Promise<unknown>) => {
+      let over = false;
+      running.catch(() => undefined).finally(() => (over = true));
+      while (!over) {
+        for (const pid of (await readFile(members, "utf8")).split("\n").map(Number)) {
+          if (pid === 0 || pid === init || (await of(pid, "comm").catch(() => "")) !== "hawser-exec\n") continue;
+          const [, inside] = (await field(pid, "NSpid").catch(() => ""))?.split(/\s+/) ?? [];
+          if (inside === undefined) continue; // an usher
+          killQuietly(pid, "SIGSTOP");
+          return { pid, inside };
+        }
+      }
+      return undefined;
+    };
+    const search = () =>
+      runtime.cri.runtime.execSync({ containerId: traced.containerId, cmd: ["no-such"], timeout: 20n });
+    let running = search();
+    let found = await caught(running);
+    for (let attempt = 0; !found && attempt < 50; attempt++) {
+      running = search();
+      found = await caught(running);
+    }
+    assert.ok(found, "it was never seen");
+    const { pid, inside } = found;
+    try {
+      await eventually(async () => (await field(pid, "State"))?.startsWith("T"));
+      assert.equal(await of(pid, "comm"), "hawser-exec\n");
+      const look = `cd /proc/${inside} && for n in fd/* cwd root exe; do echo $n $(readlink $n); done`;
+      const { stdout, stderr } = await sh(runtime.cri, traced.containerId, look);
+      const seen = stdout
+        .replaceAll(/\[\d+\]/g, "")
+        .split("\n")
+        .filter(Boolean);
+      assert.equal((await stat(`/proc/${pid}/fd/0`)).rdev, (await stat("/dev/null")).rdev); // by a mount that has no other place
+      const streams = ["fd/0 /", "fd/1 pipe:", "fd/2 pipe:", "fd/3 pipe:"];
+      assert.deepEqual(seen, [...streams, "cwd /", "root /", "exe /memfd:hawser-exec (deleted)"], stderr);
+      for (const name of ["Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "Seccomp"]) {
+        assert.equal(await field(pid, name), await field(init, name), name);
+      }
+      for (const name of ["mnt", "pid", "net", "ipc", "uts", "user", "cgroup"]) {
+        assert.equal(await readlink(`/proc/${pid}/ns/${name}`), await readlink(`/proc/${init}/ns/${name}`), name);
+      }
+      const groups = async (id: number) =>
+        (await of(id, "cgroup")).split("\n").filter((line) => !line.startsWith("0:"));
+      assert.deepEqual(await groups(pid), await groups(init));
+      const [root, itsRoot] = await Promise.all([init, pid].map((id) => stat(`/proc/${id}/root`)));
+      assert.deepEqual([itsRoot?.dev, itsRoot?.ino], [root?.dev, root?.ino]);
+    } finally {
+      process.kill(pid, "SIGCONT");
+      await runtime.cri.runtime.removePodSandbox({ podSandboxId: traced.podSandboxId }).catch(() => undefined);
+      await running.catch(() => undefined);
+    }
+  });
+
   it("ends a command whose waiter is killed, and says that nobody knows", async () => {
     const mark = `${7_000_000 + (process.pid % 1000)}`;
     const running = runtime.cri.runtime.execSync({ containerId, cmd: ["sleep", mark], timeout: 20n });
@@ -218,10 +317,13 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
     const commands = `/proc/${waiter}/task/${waiter}/children`;
     const [command = ""] = await eventually(async () => {
       const children = (await readFile(commands, "utf8")).split(" ").filter(Boolean);
-      return children.length > 0 && children;
+      const names = await Promise.all(children.map((pid) => readFile(`/proc/${pid}/comm`, "utf8").catch(() => "")));
+      return names[0] === "sleep\n" && children; // no usher any more
     });
+    const killed = performance.now();
     process.kill(Number(waiter), "SIGKILL");
     await refused;
+    assert.ok(performance.now() - killed < 2000, "at once");
     await eventually(async () => (await identify(Number(command))) === undefined);
   });
 
@@ -256,8 +358,10 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
       await writeFile(pids, "1");
       const plain = await sh(runtime.cri, containerId, "echo alone");
       const forking = await sh(runtime.cri, containerId, "cat /dev/null; echo $?");
+      await using session = await openExec(runtime.cri, { containerId, cmd: ["echo", "shown"], tty: true });
+      const terminal = [await textOf(session.stdout), exitCode(await session.status)];
       await writeFile(pids, "max");
-      answers.push([paused, plain, forking]);
+      answers.push([paused, plain, forking, terminal]);
     }
     await runtime.restart({});
     assert.deepEqual(answers[0], answers[1]);

@@ -34,6 +34,12 @@ const momentary =
 /** O_LARGEFILE, which open(2) adds by itself and the kernel's other ways to a descriptor do not. */
 const largeFile = process.arch === "arm64" ? 0o400000 : 0o100000;
 
+/**
+ * PF_SUPERPRIV: has used a right of root's since it was forked. crun's process opens its terminal itself; ours is born when
+ * that is done.
+ */
+const superPrivileges = 0x100;
+
 /** Fields of /proc/PID/stat from the third on. Source: proc_pid_stat(5) */
 const statFields = [
   ...["state", "ppid", "pgrp", "session", "tty_nr", "tpgid", "flags", "minflt", "cminflt", "majflt", "cmajflt"],
@@ -75,7 +81,10 @@ function parsed(name: string, lines: string[]): [string, string][] {
   if (name === "stat") {
     const text = lines.join(" ");
     const rest = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return statFields.map((field, index) => [`stat ${field}`, rest[index] ?? ""]);
+    return statFields.map((field, index) => [
+      `stat ${field}`,
+      field === "flags" ? String(Number(rest[index]) & ~superPrivileges) : (rest[index] ?? ""),
+    ]);
   }
   return [[name, lines.join("\n")]];
 }

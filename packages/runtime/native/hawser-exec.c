@@ -6,17 +6,19 @@
  * descriptors: the command's stdin, stdout and stderr, a control socket, and for a terminal one more socket. The
  * runtime itself never waits for a fork or an exec: under load either may take longer than its event loop may stand.
  *
- * Three processes take part in an exec:
+ * Four processes take part in an exec:
  *
  *   the porter   the one that was started; ends when the runtime does
- *   the waiter   forked by the porter; joins the container's namespaces but stays out of its PID namespace and cgroups, forks
- *                the command, and tells the runtime its end. Outlives the porter.
- *   the command  is born when the waiter has the container's root directory, so that nobody in the container ever sees
- *                a process with the host's; joins the container's cgroups; becomes what was asked for
+ *   the waiter   forked by the porter; stays on the host, and tells the runtime the command's end. Outlives the porter.
+ *   the usher    forked by the waiter; has the host's rights and uses them: joins the container's cgroups and namespaces, all but
+ *                to be in its PID namespace, where nobody is but who is born there; then gives them up, forks, and ends
+ *   the command  is born in the container with what it may have there and no more: whoever in the container may trace it
+ *                (CAP_SYS_PTRACE), from its first moment on, gets no right, no descriptor and no directory by it
  *
  * On the control socket comes the request: four bytes of length, then fields "name=value", each ended by a NUL, so that no
  * value can pose as another field. Back go, as it happens:
  *
+ *   'B'                     the request is read: from here on the command may have begun
  *   'T'                     the terminal's master is on the other socket (SCM_RIGHTS)
  *   'F', words, NUL         there is no command, and why, in crun's words
  *   'X', one byte           its exit code: its own, or 128 + n after signal n
@@ -27,10 +29,8 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -49,7 +49,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PROTOCOL "4"
+#include "seccomp-answer.h"
+
+#define PROTOCOL "6"
 
 /* Newer than the headers this may be compiled with. */
 #ifndef TIOCGPTPEER
@@ -64,7 +66,8 @@
 
 enum {
   PORTER = 3,   /* the porter's socket to the runtime */
-  CONTROL = 3,  /* in a waiter and a command: the exec's own */
+  CONTROL = 3,  /* in a waiter: the exec's own; in an usher and a command: a pipe to the waiter, for what it passes on */
+  KEPT = 4,     /* in a command: what it joins its cgroup by, at its limit of processes */
   TERMINAL = 4, /* where a terminal's master goes */
   DESCRIPTORS = 5, /* of one exec at most */
   MAX_REQUEST = 8 * 1024 * 1024, /* more than the kernel takes for arguments and environment together */
@@ -72,6 +75,7 @@ enum {
   MAX_CGROUPS = 64,
   MAX_WORDS = 4096, /* of a failure */
   FAILED = 255,
+  NO_ROOM = 254, /* an usher's, in a container at its limit of processes */
 };
 
 struct limit {
@@ -83,8 +87,9 @@ struct request {
   const char *id;           /* the container's, for messages */
   pid_t init;               /* its first process, and when that was started, in clock ticks */
   unsigned long long start;
-  char *cgroups[MAX_CGROUPS]; /* files of v1 cgroups, `tasks`, that the command joins by */
+  char *cgroups[MAX_CGROUPS]; /* files of v1 cgroups, `tasks`, that the usher joins by; the command is born there */
   size_t cgroups_count;
+  const char *pids;         /* and the one that limits the number of processes */
   const char *group;        /* directory, to be made, of a cgroup2 group that the command is born into */
   const char *freezer;      /* the file that tells whether the container is paused */
   const char *seccomp;      /* compiled filter */
@@ -103,6 +108,7 @@ struct request {
   bool no_new_privileges;
   mode_t umask;
   const char *oom_score_adj;
+  const char *apparmor;     /* the profile's name */
   struct limit *limits;
   size_t limits_count;
   char **args;
@@ -185,7 +191,8 @@ static void read_field(struct request *request, char *field) {
   else if ((value = value_of(field, "cgroup"))) {
     if (request->cgroups_count == MAX_CGROUPS) fail(E2BIG, "cgroups of the request");
     request->cgroups[request->cgroups_count++] = value;
-  } else if ((value = value_of(field, "gids"))) request->groups[request->groups_count++] = (gid_t)number(value, 10);
+  } else if ((value = value_of(field, "pids"))) request->pids = value;
+  else if ((value = value_of(field, "gids"))) request->groups[request->groups_count++] = (gid_t)number(value, 10);
   else if ((value = value_of(field, "id"))) request->id = value;
   else if ((value = value_of(field, "init"))) request->init = (pid_t)number(value, 10);
   else if ((value = value_of(field, "start"))) request->start = number(value, 10);
@@ -210,6 +217,7 @@ static void read_field(struct request *request, char *field) {
   else if ((value = value_of(field, "nonewprivileges"))) request->no_new_privileges = true;
   else if ((value = value_of(field, "umask"))) request->umask = (mode_t)number(value, 8);
   else if ((value = value_of(field, "oom"))) request->oom_score_adj = value;
+  else if ((value = value_of(field, "apparmor"))) request->apparmor = value;
   else if ((value = value_of(field, "rlimit"))) {
     struct limit *limit = &request->limits[request->limits_count++];
     unsigned long long soft, hard;
@@ -296,27 +304,6 @@ static struct sock_fprog read_filter(const struct request *request) {
   return program;
 }
 
-/* Those that are there: a hierarchy may have been mounted when the container was not made for it. */
-static size_t open_cgroups(const struct request *request, int *files) {
-  size_t count = 0;
-  for (size_t n = 0; n < request->cgroups_count; n++) {
-    int file = open(request->cgroups[n], O_WRONLY | O_CLOEXEC);
-    if (file >= 0) files[count++] = file;
-    else if (errno != ENOENT) fail(errno, "open `%s`", request->cgroups[n]);
-  }
-  if (count == 0 && request->group == NULL) fail(0, "could not join cgroup");
-  return count;
-}
-
-/* Where the command has to go; opened before the host's paths are out of reach. */
-struct places {
-  int cgroups[MAX_CGROUPS + 1];
-  size_t cgroups_count;
-  int group; /* the directory of the exec's own cgroup2 group, or -1 */
-  int group_procs;
-  int proc;
-};
-
 /* The directory of the exec's own group, and the one above it when this is the container's first exec. */
 static void make_group(const char *path) {
   if (mkdir(path, 0755) == 0 || errno == EEXIST) return;
@@ -329,43 +316,77 @@ static void make_group(const char *path) {
   fail(errno, "make `%s`", path);
 }
 
-static struct places open_places(const struct request *request) {
-  struct places places = {.group = -1, .group_procs = -1};
-  places.cgroups_count = open_cgroups(request, places.cgroups);
-  if (request->group != NULL) {
-    make_group(request->group);
-    places.group = open(request->group, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (places.group >= 0) places.group_procs = openat(places.group, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-    if (places.group_procs < 0) fail(errno, "open `%s`", request->group);
-  }
-  places.proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (places.proc < 0) fail(errno, "open /proc");
-  return places;
-}
+/* ---- the usher, still on the host --------------------------------------------------------------------------------- */
 
-static void close_places(const struct places *places) {
-  for (size_t n = 0; n < places->cgroups_count; n++) close(places->cgroups[n]);
-  if (places->group >= 0) close(places->group);
-  if (places->group_procs >= 0) close(places->group_procs);
-  close(places->proc);
+/*
+ * Joins a cgroup by a file of it: a thread that moves itself, and it alone (`tasks`, not `cgroup.procs`, and 0 for its
+ * number), spares the kernel the lock on all forks and exits, for which it would wait 10 ms and more for the other CPUs
+ * (cgroup_procs_write_start() since Linux 6.0). An usher has one thread, so that is all of it. False where there is no such
+ * file: a hierarchy may have been mounted when the container was not made for it.
+ */
+static bool join_cgroup(const char *path) {
+  int file = open(path, O_WRONLY | O_CLOEXEC);
+  if (file < 0 && errno == ENOENT) return false;
+  if (file < 0) fail(errno, "open `%s`", path);
+  if (write(file, "0", 1) < 0) fail(errno, "could not join cgroup");
+  close(file);
+  return true;
 }
 
 /*
- * The command joins its cgroups by itself: a thread that moves itself, and it alone (`tasks`, not `cgroup.procs`, and 0
- * for its number), spares the kernel the lock on all forks and exits, for which it would wait 10 ms and more for the other
- * CPUs (cgroup_procs_write_start() since Linux 6.0). This process has one thread, so that is all of it.
+ * The file of the cgroup that limits the number of processes: v1's pids, or on v2, where there is one group for all, that.
+ * NULL where there is none.
  */
-static void settle(const struct request *request, const struct places *places) {
-  for (size_t n = 0; n < places->cgroups_count; n++)
-    if (write(places->cgroups[n], "0", 1) < 0) fail(errno, "could not join cgroup");
+static const char *limiting_file(const struct request *request) {
+  static char file[PATH_MAX];
+  if (request->pids != NULL) return request->pids;
+  if (request->group == NULL || request->cgroups_count > 0) return NULL;
+  snprintf(file, sizeof file, "%s/cgroup.procs", request->group);
+  return file;
+}
+
+/*
+ * `late` is set for a container at its limit of processes. An usher that was within it could not fork, so the command has to
+ * join that cgroup itself when it is there, as it has to with the OCI runtime. Returns what it will do so by, or -1.
+ */
+static int join_cgroups(const struct request *request, bool in_group, bool late) {
+  const char *limiting = limiting_file(request);
+  bool joined = false;
+  for (size_t n = 0; n < request->cgroups_count; n++) joined = join_cgroup(request->cgroups[n]) || joined;
+  if (in_group) joined = true;
+  else if (request->group != NULL && (!late || request->pids != NULL)) {
+    char file[PATH_MAX];
+    snprintf(file, sizeof file, "%s/cgroup.procs", request->group);
+    if (!join_cgroup(file)) fail(ENOENT, "open `%s`", file); /* what stops an exec looks for it there */
+    joined = true;
+  }
+  int descriptor = -1;
+  if (late && limiting != NULL) {
+    descriptor = open(limiting, O_WRONLY | O_CLOEXEC);
+    if (descriptor < 0) fail(errno, "open `%s`", limiting);
+    joined = true;
+  } else if (request->pids != NULL) joined = join_cgroup(request->pids) || joined;
+  if (!joined) fail(0, "could not join cgroup");
+  return descriptor;
+}
+
+/* From the command's execve on, as a fork hands it on. The former place is of kernels before 5.8. */
+static void set_profile(const char *profile) {
+  int file = open("/proc/self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC);
+  if (file < 0 && errno == ENOENT) file = open("/proc/self/attr/exec", O_WRONLY | O_CLOEXEC);
+  if (file < 0 || dprintf(file, "exec %s", profile) < 0) fail(errno, "set the AppArmor profile `%s`", profile);
+  close(file);
+}
+
+/* What takes the host's rights, and its paths. */
+static void settle(const struct request *request) {
   if (request->oom_score_adj != NULL) {
-    /* By the host's /proc: the container's may be anything. */
-    int file = openat(places->proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (file < 0 || write(file, request->oom_score_adj, strlen(request->oom_score_adj)) < 0)
       fail(errno, "write to /proc/self/oom_score_adj");
     close(file);
   }
-  close_places(places);
+  if (request->apparmor != NULL) set_profile(request->apparmor);
   /* So that the command can open its own pipes again by name. */
   for (int fd = 0; fd <= 2; fd++) {
     struct stat status;
@@ -387,11 +408,10 @@ static void leave_keyring(void) {
     fail(errno, "create keyring");
 }
 
-/* ---- the command, in the container -------------------------------------------------------------------------------- */
+/* ---- the usher, in the container's namespaces -------------------------------------------------------------------------------- */
 
 /*
- * A terminal of the container's own devpts, with its size, as stdio and controlling terminal; its master goes to
- * the runtime. The master has to be a real one, whatever the container has made of /dev/ptmx, and the other end is asked
+ * A terminal of the container's own devpts, with its size, as stdio; its master goes to the runtime. The master has to be a real one, whatever the container has made of /dev/ptmx, and the other end is asked
  * of the master, not of a path.
  */
 static void open_terminal(const struct request *request) {
@@ -410,8 +430,6 @@ static void open_terminal(const struct request *request) {
     fail(errno, "ioctl TIOCSWINSZ");
   for (int fd = 0; fd <= 2; fd++)
     if (dup2(terminal, fd) < 0) fail(errno, "dup terminal");
-  if (ioctl(0, TIOCSCTTY, 0) < 0) fail(errno, "ioctl TIOCSCTTY");
-
   union {
     struct cmsghdr header;
     char bytes[CMSG_SPACE(sizeof(int))];
@@ -421,7 +439,6 @@ static void open_terminal(const struct request *request) {
   struct msghdr message = {
       .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.bytes};
   if (sendmsg(TERMINAL, &message, MSG_NOSIGNAL) < 0) fail(errno, "send the terminal");
-  write_all(CONTROL, "T", 1);
   close(master);
   close(terminal);
 }
@@ -501,21 +518,25 @@ static void limit_bounding_set(uint64_t kept) {
   }
 }
 
-static void become_user(const struct request *request) {
+/* `more` are permitted and effective besides. */
+static void set_capabilities(const struct request *request, uint64_t more) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct sets[2];
+  for (int half = 0; half < 2; half++) {
+    sets[half].effective = (uint32_t)((request->effective | more) >> (32 * half));
+    sets[half].permitted = (uint32_t)((request->permitted | more) >> (32 * half));
+    sets[half].inheritable = (uint32_t)(request->inheritable >> (32 * half));
+  }
+  if (syscall(SYS_capset, &header, sets) < 0) fail(errno, "capset");
+}
+
+static void become_user(const struct request *request, uint64_t more) {
   if (setgroups(request->groups_count, request->groups) < 0) fail(errno, "setgroups");
   if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) fail(errno, "error while setting PR_SET_KEEPCAPS");
   if (setresgid(request->gid, request->gid, request->gid) < 0) fail(errno, "cannot setresgid to %u", request->gid);
   if (setresuid(request->uid, request->uid, request->uid) < 0) fail(errno, "cannot setresuid to %u", request->uid);
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) fail(errno, "prctl (PR_SET_DUMPABLE)"); /* a change of user sets the host's default */
-
-  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-  struct __user_cap_data_struct sets[2];
-  for (int half = 0; half < 2; half++) {
-    sets[half].effective = (uint32_t)(request->effective >> (32 * half));
-    sets[half].permitted = (uint32_t)(request->permitted >> (32 * half));
-    sets[half].inheritable = (uint32_t)(request->inheritable >> (32 * half));
-  }
-  if (syscall(SYS_capset, &header, sets) < 0) fail(errno, "capset");
+  set_capabilities(request, more);
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) fail(errno, "prctl reset ambient");
   for (int capability = 0; capability < 64; capability++) {
     if (((request->ambient >> capability) & 1) == 0) continue;
@@ -534,92 +555,197 @@ static void enter_user_namespace(int pidfd) {
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) fail(errno, "prctl (PR_SET_DUMPABLE)"); /* whatever the host's default is */
 }
 
-static void __attribute__((noreturn))
-run_command(struct request *request, const struct places *places, const struct sock_fprog *filter, int pidfd) {
+static void enter_namespaces(const struct request *request, int pidfd) {
+  int types = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+  if (request->cgroup_namespace) types |= CLONE_NEWCGROUP;
+  if (setns(pidfd, types) < 0) {
+    if (errno == ESRCH) fail(0, "the container `%s` is not running", request->id);
+    fail(errno, "setns(pid=%d, CLONE_*)", request->init);
+  }
+  if (request->user_namespace) enter_user_namespace(pidfd);
+}
+
+static const unsigned long birth = CLONE_PARENT | SIGCHLD;
+
+/*
+ * May an usher be under the filter already? It has to fork yet, and the command to begin its session. One that allows no fork is
+ * the command's to load, and without no_new_privs that takes CAP_SYS_ADMIN until it is loaded.
+ */
+static bool may_be_loaded_early(const struct request *request, const struct sock_fprog *filter) {
+  const int plain[] = {SYS_setsid, SYS_write, SYS_close, SYS_exit_group, SYS_execve};
+  for (size_t n = 0; n < sizeof plain / sizeof plain[0]; n++)
+    if (!seccomp_allows(filter, plain[n], 0, 0)) return false;
+  if (request->terminal && !seccomp_allows(filter, SYS_ioctl, 0, TIOCSCTTY)) return false;
+  return seccomp_allows(filter, SYS_clone, birth, 0);
+}
+
+/* What of its place and program the usher has found, with the rights of root in the container. */
+struct found {
   char executable[PATH_MAX];
-  settle(request, places);
+  bool entered; /* the working directory */
+  int error;    /* of the executable, or 0 */
+};
+
+/* ---- the command -------------------------------------------------------------------------------------------------- */
+
+static void __attribute__((noreturn))
+run_command(const struct request *request, struct found *found, const struct sock_fprog *filter, int limiting) {
+  if (limiting >= 0) {
+    if (write(limiting, "0", 1) < 0) fail(errno, "could not join cgroup");
+    close(limiting);
+  }
   /* A session, and with it a process group, of its own: `kill 0` in the container is no business of the waiter's. */
   if (setsid() < 0) fail(errno, "setsid");
-  if (request->cgroup_namespace && setns(pidfd, CLONE_NEWCGROUP) < 0) fail(errno, "setns `cgroup`");
-  if (request->user_namespace) enter_user_namespace(pidfd);
-  if (request->terminal) open_terminal(request);
-  tell_stderr = !request->terminal;
-
-  /* As root first, which may be what a directory wants; as the user below, which may be what a network mount wants. */
-  bool entered = enter_directory(request->cwd);
-  bool found = find_executable(request, executable);
-  if (!found && errno == ENOENT) fail(ENOENT, "executable file `%s` not found in $PATH", request->args[0]);
-
-  umask(request->umask);
-  if (syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) < 0) fail(errno, "close_range");
-  limit_bounding_set(request->bounding);
-
-  /* Without no_new_privs a filter takes CAP_SYS_ADMIN, so it comes first then; with it, last, and so needs to allow less. */
-  if (!request->no_new_privileges) apply_filter(filter);
-  become_user(request);
-  if (!found && !find_executable(request, executable)) {
-    if (errno == ENOENT) fail(ENOENT, "executable file `%s` not found in $PATH", request->args[0]);
+  if (request->terminal) {
+    if (ioctl(0, TIOCSCTTY, 0) < 0) fail(errno, "ioctl TIOCSCTTY");
+    write_all(CONTROL, "T", 1);
+  }
+  if (filter->len > 0 && !request->no_new_privileges) {
+    apply_filter(filter);
+    set_capabilities(request, 0);
+  }
+  /* What root could not reach the user may, on a network mount; and /proc/self is in the container only from here on. */
+  if (found->error != 0 && !find_executable(request, found->executable)) {
+    if (found->error == ENOENT || errno == ENOENT)
+      fail(ENOENT, "executable file `%s` not found in $PATH", request->args[0]);
     fail(errno, "open executable");
   }
-  if (!entered && !enter_directory(request->cwd)) fail(errno, "chdir `%s`", request->cwd);
-  if (request->no_new_privileges) {
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail(errno, "no new privs");
-    apply_filter(filter);
-  }
-  execve(executable, request->args, request->env);
+  if (!found->entered && !enter_directory(request->cwd)) fail(errno, "chdir `%s`", request->cwd);
+  if (filter->len > 0 && request->no_new_privileges) apply_filter(filter);
+  execve(found->executable, request->args, request->env);
   fail(errno, "exec");
+}
+
+/*
+ * All that takes rights which the container has not, and then nothing is left of them: no capability, no descriptor but the
+ * streams and the pipe to the waiter. Only then is the command born, in the container's PID namespace. It is the waiter's child.
+ */
+static void __attribute__((noreturn))
+run_usher(const struct request *request, struct sock_fprog *filter, int pidfd, bool in_group, bool late) {
+  struct found found = {0};
+  int limiting = join_cgroups(request, in_group, late);
+  settle(request);
+  enter_namespaces(request, pidfd);
+  if (request->terminal) open_terminal(request);
+  tell_stderr = !request->terminal;
+  if (limiting >= 0 && (limiting = dup3(limiting, KEPT, O_CLOEXEC)) < 0) fail(errno, "dup3");
+  if (syscall(SYS_close_range, limiting >= 0 ? KEPT + 1 : KEPT, ~0U, 0) < 0) fail(errno, "close_range");
+
+  /* As root first, which may be what a directory wants; as the user in run_command(), which may be what a network mount wants. */
+  found.entered = enter_directory(request->cwd);
+  if (!find_executable(request, found.executable)) found.error = errno;
+
+  umask(request->umask);
+  limit_bounding_set(request->bounding);
+  /* Without no_new_privs a filter takes CAP_SYS_ADMIN, so it comes first then; with it, last, and so needs to allow less. */
+  const bool early = filter->len > 0 && may_be_loaded_early(request, filter);
+  if (early && !request->no_new_privileges) apply_filter(filter);
+  const bool admin = filter->len > 0 && !early && !request->no_new_privileges;
+  become_user(request, admin ? UINT64_C(1) << CAP_SYS_ADMIN : 0);
+  if (request->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail(errno, "no new privs");
+  if (early && request->no_new_privileges) apply_filter(filter);
+  if (early) filter->len = 0;
+
+  long pid = syscall(SYS_clone, birth, 0, 0, 0, 0);
+  if (pid == 0) run_command(request, &found, filter, limiting);
+  if (pid > 0) _exit(0);
+  if (errno == EAGAIN && !late && limiting_file(request) != NULL) _exit(NO_ROOM);
+  /* The kernel's answer in a PID namespace whose first process is gone. */
+  if (errno == ENOMEM && kill(request->init, 0) < 0 && errno == ESRCH)
+    fail(0, "the container `%s` is not running", request->id);
+  fail(errno, "fork");
 }
 
 /* ---- the waiter --------------------------------------------------------------------------------------------------- */
 
 /*
  * fork(2), into the exec's own group if the kernel does that (5.7). Where it refuses, also for want of pids in a v2
- * container, the command joins the group as it joins v1's.
+ * container, the usher joins the group as it joins v1's.
  */
-static pid_t fork_into(struct places *places) {
-  if (places->group >= 0) {
-    struct clone_args args = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)places->group};
+static pid_t fork_into(const char *group, bool *in_group) {
+  *in_group = false;
+  if (group != NULL) {
+    int directory = open(group, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) fail(errno, "open `%s`", group);
+    struct clone_args args = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)directory};
+    *in_group = true; /* as the child sees it */
     pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
-    if (pid >= 0) return pid;
-    places->cgroups[places->cgroups_count++] = places->group_procs;
-    places->group_procs = -1;
+    if (pid >= 0) {
+      close(directory);
+      return pid;
+    }
+    *in_group = false;
+    close(directory);
   }
   return fork();
 }
 
+/* The exit code of a child, or with -1 of any; -1 when there is none. */
 static int wait_for(pid_t pid) {
   int status;
   while (waitpid(pid, &status, 0) < 0)
-    if (errno != EINTR) return FAILED;
+    if (errno != EINTR) return -1;
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* To the runtime. False when it has gone. */
+static bool tell(const char *bytes, size_t count) {
+  while (count > 0) {
+    ssize_t sent = send(CONTROL, bytes, count, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent <= 0) return false;
+    bytes += sent;
+    count -= (size_t)sent;
+  }
+  return true;
+}
+
+/* Passes on what an usher or a command says: what comes next, or all of it. */
+static void pass_on(int pipe, bool all) {
+  char words[MAX_WORDS];
+  ssize_t got;
+  while ((got = read(pipe, words, sizeof words)) != 0) {
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 || !tell(words, (size_t)got) || !all) return;
+  }
+}
+
+/* Runs an usher to its end: its exit code. */
+static int usher(const struct request *request, struct sock_fprog *filter, int pidfd, int words, bool late) {
+  bool in_group;
+  const bool on_v2 = request->pids == NULL && request->cgroups_count == 0;
+  pid_t pid = fork_into(late && on_v2 ? NULL : request->group, &in_group);
+  if (pid < 0) fail(errno, "fork");
+  if (pid > 0) return wait_for(pid);
+  if (dup3(words, CONTROL, O_CLOEXEC) < 0) _exit(FAILED);
+  close(words);
+  run_usher(request, filter, pidfd, in_group, late);
 }
 
 /* One exec, in a process of its own. Returns the exit code. */
 static int enter(void) {
   struct request request = read_request();
+  if (!tell("B", 1)) _exit(FAILED); /* nobody wants it any more */
   int pidfd = pin_init(&request);
   refuse_paused(&request);
   struct sock_fprog filter = read_filter(&request);
-  struct places places = open_places(&request);
+  if (request.group != NULL) make_group(request.group);
   leave_keyring();
+  int words[2];
+  if (pipe2(words, O_CLOEXEC) < 0) fail(errno, "pipe");
 
-  if (setns(pidfd, CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0) {
-    if (errno == ESRCH) fail(0, "the container `%s` is not running", request.id);
-    fail(errno, "setns(pid=%d, CLONE_*)", request.init);
-  }
-  pid_t pid = fork_into(&places);
-  if (pid < 0) {
-    /* The kernel's answer in a PID namespace whose first process is gone. */
-    if (errno == ENOMEM && syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0 && errno == ESRCH)
-      fail(0, "the container `%s` is not running", request.id);
-    fail(errno, "fork");
-  }
-  if (pid == 0) run_command(&request, &places, &filter, pidfd);
+  int code = usher(&request, &filter, pidfd, words[1], false);
+  if (code == NO_ROOM) code = usher(&request, &filter, pidfd, words[1], true);
   /* Whoever reads or writes the command's streams must see the command's end of them close, not ours. */
   for (int fd = 0; fd <= 2; fd++) close(fd);
   if (request.terminal) close(TERMINAL);
-  close_places(&places);
-  return wait_for(pid);
+  close(pidfd);
+  close(words[1]);
+  if (code == 0 && request.terminal) pass_on(words[0], false);
+  const int end = wait_for(-1); /* also when the usher was killed behind its back */
+  if (end >= 0) code = end;
+  pass_on(words[0], true);
+  return code;
 }
 
 /* ---- the porter --------------------------------------------------------------------------------------------------- */
@@ -661,6 +787,7 @@ int main(void) {
   /* From here to the command's own execve, nobody without CAP_SYS_PTRACE can look into these processes. */
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return FAILED;
   prctl(PR_SET_NAME, "hawser-exec"); /* for ps: the memfd's number says nothing */
+  if (chdir("/") < 0) return FAILED; /* nobody's mount is held */
   setsid();                          /* no terminal's Ctrl-C at the runtime ends an exec */
   syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL); /* what an exec keeps that may not make one of its own */
   signal(SIGCHLD, SIG_IGN);          /* nobody waits for waiters */

@@ -6,6 +6,7 @@ import { ExecControl, LostExecError } from "./exec-control.ts";
 import type { ExecHelper } from "./exec-helper.ts";
 import type { ExecProcess, ExecProcessOptions } from "./exec-process.ts";
 import { encodeRequest, type Place } from "./exec-request.ts";
+import type { Process } from "./types.ts";
 
 /** Our ends of what joins us to a command, and its ends. */
 interface Ends {
@@ -14,14 +15,35 @@ interface Ends {
   theirs: number[];
 }
 
+/** How long it may take until an exec has begun, milliseconds. */
+const beginPatience = 5000;
+
 /**
- * Starts a command in a running container by hawser-exec. Undefined when that cannot be had: nothing was tried then.
+ * Starts a command in a running container by hawser-exec. Undefined when that cannot be had: nothing has begun then. That is so,
+ * after one more attempt, when hawser-exec was killed, or hangs, with the exec on its way.
  */
 export async function startByHelper(
   { helper }: { helper: ExecHelper },
   options: ExecProcessOptions,
   place: Place,
 ): Promise<ExecProcess | undefined> {
+  let finished: Promise<Process> | undefined;
+  const finish = () => {
+    finished ??= options.finishProcess ? options.finishProcess(options.process) : Promise.resolve(options.process);
+    return finished;
+  };
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const started = await begin(helper, { ...options, finishProcess: finish }, place);
+    if (started !== "not begun") return started;
+  }
+  return undefined;
+}
+
+async function begin(
+  helper: ExecHelper,
+  options: ExecProcessOptions & { finishProcess: () => Promise<Process> },
+  place: Place,
+): Promise<ExecProcess | "not begun" | undefined> {
   const { container } = options;
   const { ours, theirs } = openEnds(options);
   const closeOurs = () => closeQuietly(ours.stdin, ours.stdout, ours.stderr);
@@ -38,7 +60,7 @@ export async function startByHelper(
   if (!entered) return undefined;
   const control = new ExecControl(ours);
   try {
-    const process = options.finishProcess ? await options.finishProcess(options.process) : options.process;
+    const process = await options.finishProcess();
     const { oomScoreAdj } = container.process;
     const request = encodeRequest({
       ...place,
@@ -48,6 +70,13 @@ export async function startByHelper(
       process: { ...process, ...(oomScoreAdj !== undefined && { oomScoreAdj: helper.clampOOMScore(oomScoreAdj) }) },
     });
     control.ask(request);
+    const begun = await inTime(control.begun);
+    if (!begun) {
+      control[Symbol.dispose](); // who reads the request from here on cannot say so, and ends
+      closeOurs();
+      if (begun === undefined) await helper.replace();
+      return "not begun";
+    }
   } catch (error) {
     control[Symbol.dispose](); // without a request the waiter ends
     closeOurs();
@@ -56,10 +85,24 @@ export async function startByHelper(
   const { stdin, stdout, stderr } = ours;
   const master = ours.terminal === undefined ? undefined : () => control.terminal();
   const exited = control.exited.catch(async (error: unknown) => {
-    if (error instanceof LostExecError) await options.group.kill(0); // what nobody watches does not go on
+    if (error instanceof LostExecError) await endUnwatched(options.group);
     throw error;
   });
-  return { stdin, stdout, stderr, exited, master };
+  exited.catch(() => undefined); // the caller has the rejection
+  return { stdin, stdout, stderr, exited, master, giveUp: () => control[Symbol.dispose]() };
+}
+
+/** What nobody watches does not go on. Resolves when all there is has its SIGKILL; what takes longer is not waited for. */
+async function endUnwatched(group: ExecProcessOptions["group"]): Promise<void> {
+  await group.signal("SIGKILL", 0);
+  group.kill(0).catch(() => undefined); // its container's end ends it too
+}
+
+/** Undefined when it takes too long. */
+async function inTime(begun: Promise<boolean>): Promise<boolean | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(resolve, beginPatience, undefined);
+  return await Promise.race([begun, late]).finally(() => clearTimeout(timer));
 }
 
 /** Opens it all, or nothing. */

@@ -14,10 +14,12 @@ export class LostExecError extends OCIError {
   }
 }
 
-/** Our end of an exec's control socket: the request goes there; a terminal, and how the command ended, come back. */
+/** Our end of an exec's control socket: the request goes there; that it has begun, a terminal, and how it ended, come back. */
 export class ExecControl implements Disposable {
   /** How the command ended. Rejects with OCIError when it could not even be tried, or nobody knows. */
   readonly exited: Promise<ExecExit>;
+  /** True when the request was read; false when the waiter has gone before, or never was: then nothing has begun. */
+  readonly begun: Promise<boolean>;
   readonly #socket: Socket;
   readonly #terminalSocket: number | undefined;
   readonly #terminal = Promise.withResolvers<number | undefined>();
@@ -31,10 +33,13 @@ export class ExecControl implements Disposable {
     const { promise, resolve, reject } = Promise.withResolvers<ExecExit>();
     this.exited = promise;
     promise.catch(() => undefined); // the caller has the rejection
-    let ended = false;
+    const begun = Promise.withResolvers<boolean>();
+    this.begun = begun.promise;
+    let [ended, heard] = [false, false];
     const end = () => {
       if (ended) return;
       ended = true;
+      begun.resolve(false);
       this.#end();
       try {
         resolve(exitOf(this.#said));
@@ -42,7 +47,10 @@ export class ExecControl implements Disposable {
         reject(error);
       }
     };
-    this.#socket.on("data", (chunk: Buffer) => {
+    this.#socket.on("data", (data: Buffer) => {
+      const chunk = !heard && data[0] === code.begun ? data.subarray(1) : data; // without that word it is a refusal
+      heard = true;
+      begun.resolve(true);
       if (this.#said.length < maxSaid) this.#said = Buffer.concat([this.#said, chunk]);
       if (this.#said[0] === code.terminal) this.#receiveTerminal();
       if (isWhole(this.#said)) end();
@@ -70,7 +78,17 @@ export class ExecControl implements Disposable {
   #receiveTerminal(): void {
     if (!this.#wanted || this.#terminalSocket === undefined) return;
     this.#wanted = false;
-    this.#terminal.resolve(receiveNow(this.#terminalSocket)?.fd);
+    let last: number | undefined;
+    // Into a container at its limit of processes the way is tried twice, and the first terminal is no command's.
+    for (
+      let got = receiveNow(this.#terminalSocket)?.fd;
+      got !== undefined;
+      got = receiveNow(this.#terminalSocket)?.fd
+    ) {
+      closeQuietly(last);
+      last = got;
+    }
+    this.#terminal.resolve(last);
   }
 
   #end(): void {
@@ -81,7 +99,7 @@ export class ExecControl implements Disposable {
 }
 
 /** What the waiter's messages begin with. */
-const code = { terminal: 0x54, failure: 0x46, exit: 0x58 } as const;
+const code = { begun: 0x42, terminal: 0x54, failure: 0x46, exit: 0x58 } as const;
 
 /** Has the waiter said its last word? */
 function isWhole(said: Buffer): boolean {

@@ -17,6 +17,8 @@ export interface ExecHelper extends AsyncDisposable {
   placeOf(container: Pick<ContainerRecord, "id" | "cgroupPath" | "process">): Promise<Place | undefined>;
   /** Porter.enter(), by a porter that was started again if need be. */
   enter(descriptors: readonly number[]): Promise<boolean>;
+  /** It takes execs and begins none: it is ended, and another started for the next exec. */
+  replace(): Promise<void>;
   /** The command's oom_score_adj, as far as we may set it. */
   clampOOMScore(score: number): number;
 }
@@ -69,6 +71,9 @@ export async function openExecHelper(dependencies: Dependencies): Promise<ExecHe
       }
       return await porter.then((each) => each.enter(descriptors)).catch(() => false);
     },
+    async replace() {
+      await porter.then((each) => each[Symbol.asyncDispose]()).catch(() => undefined); // there is none then
+    },
     clampOOMScore: (score) => clampOOMScore(host, score),
     async [Symbol.asyncDispose]() {
       await porter.then((each) => each[Symbol.asyncDispose]()).catch(() => undefined); // there is none then
@@ -82,6 +87,7 @@ function noHelper({ oci, host }: Dependencies, why: string): ExecHelper {
     reason: `execs go through ${oci.name} exec: ${why}`,
     placeOf: () => Promise.resolve(undefined),
     enter: () => Promise.resolve(false),
+    replace: () => Promise.resolve(),
     clampOOMScore: (score) => clampOOMScore(host, score),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

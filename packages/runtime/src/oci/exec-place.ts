@@ -10,7 +10,7 @@ import type { Process, Spec } from "./types.ts";
 /** What an exec may need and hawser-exec knows; a container with anything else is entered by the OCI runtime. */
 const knownOfProcess: ReadonlySet<string> = new Set<keyof Process>([
   ...(["terminal", "consoleSize", "user", "args", "env", "cwd", "capabilities"] as const),
-  ...(["rlimits", "noNewPrivileges", "oomScoreAdj"] as const),
+  ...(["rlimits", "noNewPrivileges", "oomScoreAdj", "apparmorProfile"] as const),
 ]);
 const knownOfUser: ReadonlySet<string> = new Set(["uid", "gid", "additionalGids"]);
 /** The rest of these matters to the container's creation alone. */
@@ -50,9 +50,12 @@ export async function findPlace(
   const seccomp = spec.linux.seccomp ? path.join(oci.root, id, "seccomp.bpf") : undefined;
   if (seccomp && oci.name !== "crun") return `${oci.name} keeps no compiled seccomp filter`;
   if (seccomp && !(await exists(seccomp))) return `${oci.name} has kept no compiled seccomp filter`;
+  const limiting = dependencies.hierarchies.find((hierarchy) => path.basename(hierarchy).split(",").includes("pids"));
+  const tasks = (hierarchy: string) => path.join(hierarchy, cgroupPath, "tasks");
   return {
     // On v2 there is one cgroup only, and the exec's own group is below the container's.
-    cgroups: dependencies.hierarchies.map((hierarchy) => path.join(hierarchy, cgroupPath, "tasks")),
+    cgroups: dependencies.hierarchies.filter((hierarchy) => hierarchy !== limiting).map(tasks),
+    pids: limiting === undefined ? undefined : tasks(limiting),
     freezer:
       mode === "v2"
         ? path.join(controllerPath(mode, cgroupPath), "cgroup.freeze")

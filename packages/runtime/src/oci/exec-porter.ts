@@ -1,13 +1,15 @@
 import { closeQuietly } from "../native/libc.ts";
 import type { Reaper } from "../native/reaper.ts";
 import { openSocketPair, receiveNow, sendDescriptors } from "../native/socket.ts";
-import { spawn } from "../native/spawn.ts";
+import { type Child, killQuietly, spawn } from "../native/spawn.ts";
 import { protocol } from "./exec-request.ts";
 
 /** How often the porter's socket is looked at, milliseconds: for its first word, and for room. */
 const lookInterval = 1;
 /** How long it may take to say its first word, and to make room, milliseconds. */
 const patience = 5000;
+/** How long it may take to end when its socket is closed, milliseconds; one that is stopped, by SIGSTOP, never would. */
+const endPatience = 1000;
 
 /** A running hawser-exec, which forks a process for each exec. */
 export interface Porter extends AsyncDisposable {
@@ -21,14 +23,16 @@ export interface Porter extends AsyncDisposable {
 /** Starts hawser-exec. Throws, in words for people, when it does not run here or is of another version. */
 export async function startPorter({ reaper }: { reaper: Reaper }, program: string): Promise<Porter> {
   const { ours, theirs } = openSocketPair("seqpacket");
-  let exited: Promise<number>;
+  let child: Child | undefined;
   try {
-    exited = start(reaper, program, theirs);
+    child = start(reaper, program, theirs);
     await greeting(ours);
   } catch (error) {
     closeQuietly(ours);
+    if (child) await end(child);
     throw error;
   }
+  const started = child;
   let socket: number | undefined = ours;
   return {
     async enter(descriptors) {
@@ -43,14 +47,21 @@ export async function startPorter({ reaper }: { reaper: Reaper }, program: strin
     async [Symbol.asyncDispose]() {
       closeQuietly(socket); // at which it ends; execs that run go on
       socket = undefined;
-      await exited;
+      await end(started);
     },
   };
 }
 
-function start(reaper: Reaper, program: string, socket: number): Promise<number> {
+/** Resolves when it has ended: by itself, since its socket is closed, or killed for taking too long. */
+async function end({ pid, exited }: Child): Promise<void> {
+  const timer = setTimeout(() => killQuietly(pid, "SIGKILL"), endPatience);
+  await exited;
+  clearTimeout(timer);
+}
+
+function start(reaper: Reaper, program: string, socket: number): Child {
   try {
-    return spawn({ reaper }, { path: program, name: "hawser-exec", args: [], stdio: [-1, -1, -1, socket] }).exited;
+    return spawn({ reaper }, { path: program, name: "hawser-exec", args: [], stdio: [-1, -1, -1, socket] });
   } finally {
     closeQuietly(socket);
   }

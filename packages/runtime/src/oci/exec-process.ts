@@ -24,6 +24,8 @@ export interface ExecProcess {
   stdin?: number | undefined;
   stdout?: number | undefined;
   stderr?: number | undefined;
+  /** Ends the waiting for who does not tell how the command ended: `exited` rejects then. */
+  giveUp?: (() => void) | undefined;
   /** With a terminal: its master, ours to close; undefined when the command has ended without one. */
   master?: (() => Promise<number | undefined>) | undefined;
   /** How it ended. Rejects with OCIError when the command could not even be tried. */

@@ -3,7 +3,7 @@ import { capabilityNames } from "./capabilities.ts";
 import type { Process } from "./types.ts";
 
 /** The number that hawser-exec greets with when it understands what encodeRequest() makes. */
-export const protocol = "4";
+export const protocol = "6";
 /** Larger ones are refused; the kernel takes less for arguments and environment together, bytes. */
 const maxRequestBytes = 8 * 1024 * 1024;
 
@@ -29,8 +29,10 @@ const limitNumbers: Record<string, number> = {
 
 /** What of a container does not change from one exec to the next. */
 export interface Place {
-  /** Files of cgroup v1 hierarchies, `tasks`, that the command joins by. */
+  /** Files of cgroup v1 hierarchies, `tasks`, to join by. */
   cgroups: string[];
+  /** The one, not in the list, of the hierarchy that limits the number of processes. */
+  pids: string | undefined;
   /** Tells whether the container is paused. */
   freezer: string;
   /** The filter the OCI runtime has compiled for the container. */
@@ -78,6 +80,7 @@ function fields({ process, ...entry }: Entry): [name: string, value: string][] {
     ["init", String(entry.init.pid)],
     ["start", entry.init.startTime],
     ...entry.cgroups.map((file): [string, string] => ["cgroup", file]),
+    ...(entry.pids === undefined ? [] : [["pids", entry.pids] as [string, string]]),
     ["group", entry.group],
     ["freezer", entry.freezer],
     ...(entry.seccomp === undefined ? [] : [["seccomp", entry.seccomp] as [string, string]]),
@@ -98,6 +101,7 @@ function fields({ process, ...entry }: Entry): [name: string, value: string][] {
     ["inheritable", set(capabilities?.inheritable)],
     ["ambient", set(capabilities?.ambient)],
     ...(process.noNewPrivileges ? [["nonewprivileges", "1"] as [string, string]] : []),
+    ...(process.apparmorProfile ? [["apparmor", process.apparmorProfile] as [string, string]] : []),
     ...(process.oomScoreAdj === undefined ? [] : [["oom", String(process.oomScoreAdj)] as [string, string]]),
     ...(process.rlimits ?? []).map(({ type, soft, hard }): [string, string] => [
       "rlimit",

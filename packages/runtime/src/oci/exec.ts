@@ -1,14 +1,16 @@
 // Step 8 of 8. Before: cri/src/streaming/server.ts. After: the kernel.
 import type { Socket } from "node:net";
-import { type ByteSink, type ByteSource, discard, sinkOf, type TerminalSize } from "@hawser/streaming";
+import { type ByteSink, type ByteSource, discard, pour, sinkOf, type TerminalSize } from "@hawser/streaming";
 import type { ExecGroup, ExecGroups } from "../cgroup/exec-groups.ts";
 import { readable, streamPipeBytes, writable } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
 import { killQuietly } from "../native/spawn.ts";
 import type { ContainerRecord } from "../store/records.ts";
+import { turn } from "../turns.ts";
 import { setTerminalSize, terminalStream } from "./console.ts";
 import { startByHelper } from "./exec-by-helper.ts";
 import { startByRuntime } from "./exec-by-runtime.ts";
+import { LostExecError } from "./exec-control.ts";
 import type { ExecHelper } from "./exec-helper.ts";
 import type { ExecProcess, ExecProcessOptions } from "./exec-process.ts";
 import { pump } from "./pump.ts";
@@ -55,6 +57,7 @@ export interface ExecOptions {
  * the promise then rejects with the signal's reason. Rejects with OCIError when the container cannot run commands.
  */
 export async function execInContainer(dependencies: ExecDependencies, options: ExecOptions): Promise<number> {
+  await turn();
   options.signal.throwIfAborted();
   const { container, tty } = options;
   const group = dependencies.groups.open(container.id, container.cgroupPath);
@@ -121,6 +124,7 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
     return code;
   }
   const terminal = terminalStream(master);
+  endWhenLost(terminal, exited);
   try {
     const follow = async () => {
       for (let next = await pending; next && !next.done && !terminal.destroyed; next = await sizes?.next()) {
@@ -167,7 +171,16 @@ function processOf({ container, command, tty }: ExecOptions): Process {
 
 function pumpFrom(fd: number | undefined, sink: ByteSink | undefined, exited: Promise<unknown>, drainMs: number) {
   if (fd === undefined) return Promise.resolve();
-  return pump({ stream: readable(fd), sink: sink ?? discard, exited, drainMs });
+  const stream = readable(fd);
+  endWhenLost(stream, exited);
+  return pump({ stream, sink: sink ?? discard, exited, drainMs });
+}
+
+/** When nobody can tell of the command any more, nobody waits for what it might still say. */
+function endWhenLost(stream: Socket, exited: Promise<unknown>): void {
+  exited.catch((error: unknown) => {
+    if (error instanceof LostExecError) stream.destroy();
+  });
 }
 
 /**
@@ -175,13 +188,9 @@ function pumpFrom(fd: number | undefined, sink: ByteSink | undefined, exited: Pr
  * when it ends. When it has closed its stdin, the rest of the input is dropped, so that the client is not held up.
  */
 function feed(source: ByteSource, target: Socket, { close } = { close: true }): void {
-  const sink = sinkOf(target);
   const move = async () => {
-    let open = true;
-    for await (const chunk of source) {
-      if (open) await sink.write(chunk).catch(() => (open = false));
-    }
-    if (open && close && !target.destroyed) await sink.close();
+    await pour(source, target);
+    if (close && !target.destroyed) await sinkOf(target).close();
   };
   move().catch(() => target.destroySoon()); // the client is gone (endOnAbort does the rest), or the command is
 }
@@ -226,7 +235,9 @@ function endOnAbort(options: {
       await group.kill(spared());
       await pause(5);
     } while (!over && performance.now() < deadline);
-    if (!over && spared() > 0) killQuietly(spared(), "SIGKILL"); // the OCI runtime itself hangs
+    if (over) return;
+    if (spared() > 0) killQuietly(spared(), "SIGKILL"); // the OCI runtime itself hangs
+    options.started.giveUp?.();
   };
   const start = () => {
     ending ??= end();
