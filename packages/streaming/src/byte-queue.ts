@@ -1,4 +1,4 @@
-import type { ByteSource } from "./bytes.ts";
+import type { ByteSource, ByteTaker } from "./bytes.ts";
 
 /** What one queued chunk costs besides its bytes: so that a flood of one-byte chunks meets the limit too. */
 const chunkOverhead = 96;
@@ -47,6 +47,9 @@ export class ByteQueue implements ByteSource {
   #discarding = false;
   #end: { error?: unknown } | undefined;
   #waiting: PromiseWithResolvers<IteratorResult<Uint8Array, undefined>> | undefined;
+  #taker: ByteTaker | undefined;
+  /** The taker has no room. */
+  #blocked = false;
 
   constructor(options: ByteQueueOptions) {
     this.#options = options;
@@ -72,6 +75,11 @@ export class ByteQueue implements ByteSource {
       this.#waiting = undefined;
       resolve({ value: chunk, done: false });
       return false;
+    }
+    if (this.#taker && !this.#blocked) {
+      const done = this.#taker.push(chunk);
+      this.#waitForRoom(this.#taker);
+      return done;
     }
     const kept = chunk.byteLength * 4 < chunk.buffer.byteLength ? new Uint8Array(chunk) : chunk;
     this.#chunks.push(kept);
@@ -102,6 +110,36 @@ export class ByteQueue implements ByteSource {
     this.#change(-this.#cost);
     this.#drained();
     this.#options.onDiscard?.();
+  }
+
+  handTo(taker: ByteTaker): void {
+    this.#taker = taker;
+    this.#handOn(taker);
+  }
+
+  /** What is queued, for as long as there is room; then the end. */
+  #handOn(taker: ByteTaker) {
+    while (!this.#blocked) {
+      const chunk = this.#shift();
+      if (!chunk) break;
+      taker.push(chunk);
+      this.#waitForRoom(taker);
+    }
+    if (this.#blocked || !this.#end) return;
+    this.#taker = undefined;
+    if ("error" in this.#end) taker.fail(this.#end.error);
+    else taker.end();
+  }
+
+  #waitForRoom(taker: ByteTaker) {
+    const wait = taker.room();
+    if (!wait) return;
+    this.#blocked = true;
+    const goOn = () => {
+      this.#blocked = false;
+      this.#handOn(taker);
+    };
+    wait.then(goOn, goOn);
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
@@ -155,6 +193,7 @@ export class ByteQueue implements ByteSource {
     const waiting = this.#waiting;
     this.#waiting = undefined;
     waiting?.resolve(settled(end));
+    if (this.#taker && !this.#blocked) this.#handOn(this.#taker);
   }
 }
 

@@ -1,5 +1,19 @@
+/** Takes bytes by calls. */
+export interface ByteTaker {
+  /** True when it has done with the memory at once; else the chunk is its own. Called only while there is room. */
+  push(chunk: Uint8Array): boolean;
+  /** Undefined when there is room; else what to wait for, however it settles. */
+  room(): Promise<void> | undefined;
+  /** The end, or what the iteration would have thrown: one of them is called, once. */
+  end(): void;
+  fail(error: unknown): void;
+}
+
 /** Bytes in order; the end of the iteration is EOF, a throw is a loss. Node and web readables are one already. */
-export type ByteSource = AsyncIterable<Uint8Array>;
+export interface ByteSource extends AsyncIterable<Uint8Array> {
+  /** In place of an iteration, where present: without a promise and memory of its own for each chunk. */
+  handTo?(taker: ByteTaker): void;
+}
 
 /** Where bytes go. */
 export interface ByteSink {

@@ -1,7 +1,7 @@
 export { ByteQueue } from "./byte-queue.ts";
 export * from "./bytes.ts";
 export * from "./errors.ts";
-export { duplexOf, sinkOf, sourceOf } from "./node.ts";
+export { duplexOf, pour, sinkOf, sourceOf } from "./node.ts";
 export { openPortForward } from "./portforward/client.ts";
 export { acceptPortForward } from "./portforward/server.ts";
 export type * from "./portforward/types.ts";

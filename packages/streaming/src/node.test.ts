@@ -5,7 +5,7 @@ import { PassThrough, Writable } from "node:stream";
 import { describe, it } from "node:test";
 import { ByteQueue } from "./byte-queue.ts";
 import { copy } from "./bytes.ts";
-import { duplexOf, sinkOf, sourceOf } from "./node.ts";
+import { duplexOf, pour, sinkOf, sourceOf } from "./node.ts";
 import { collect } from "./testing/index.ts";
 
 describe("sinkOf", () => {
@@ -167,4 +167,95 @@ it("copy aborts where it writes when it cannot read on", async () => {
   };
   await assert.rejects(copy(from, to), /no more/);
   assert.match(String(aborted), /no more/);
+});
+
+describe("ByteQueue.handTo", () => {
+  function taker() {
+    const took: string[] = [];
+    const waits: PromiseWithResolvers<void>[] = [];
+    return {
+      took,
+      full: false,
+      /** Settles the wait for room. */
+      async makeRoom() {
+        this.full = false;
+        waits.shift()?.resolve();
+        await Promise.resolve();
+      },
+      push(chunk: Uint8Array) {
+        took.push(Buffer.from(chunk).toString());
+        return true;
+      },
+      room() {
+        if (!this.full) return undefined;
+        const wait = Promise.withResolvers<void>();
+        waits.push(wait);
+        return wait.promise;
+      },
+      end: () => void took.push("(end)"),
+      fail: (error: unknown) => void took.push(`(${error instanceof Error ? error.message : error})`),
+    };
+  }
+
+  it("gives what is queued, then what comes, then the end", () => {
+    const queue = new ByteQueue({ limit: 1000 });
+    const to = taker();
+    assert.equal(queue.push(Buffer.from("a")), true, "a small view is copied");
+    queue.handTo(to);
+    assert.equal(queue.push(Buffer.from("b")), true);
+    queue.end();
+    queue.push(Buffer.from("late"));
+    assert.deepEqual(to.took, ["a", "b", "(end)"]);
+  });
+
+  it("queues while there is no room, up to its limit, and gives the failure behind it", async () => {
+    const events: string[] = [];
+    const queue = new ByteQueue({
+      limit: 400,
+      onFull: () => events.push("full"),
+      onDrained: () => events.push("drained"),
+    });
+    const to = taker();
+    queue.handTo(to);
+    to.full = true;
+    for (const text of ["a", "b", "c", "d", "e", "f"]) queue.push(Buffer.from(text));
+    assert.deepEqual([to.took, events], [["a"], ["full"]]);
+    await to.makeRoom();
+    assert.deepEqual(
+      [to.took, events],
+      [
+        ["a", "b", "c", "d", "e", "f"],
+        ["full", "drained"],
+      ],
+    );
+    to.full = true;
+    queue.push(Buffer.from("g"));
+    queue.fail(new Error("lost"));
+    assert.equal(to.took.at(-1), "g");
+    await to.makeRoom();
+    assert.equal(to.took.at(-1), "(lost)");
+  });
+});
+
+it("pour: moves all of a source, by calls or by iteration, and drops what comes after the target was closed", async () => {
+  for (const kind of ["queue", "iteration"]) {
+    const server = createServer((socket) => socket.on("error", () => {}).end("x")).listen(0);
+    try {
+      await once(server, "listening");
+      const address = server.address();
+      const target = connect(typeof address === "object" && address ? address.port : 0, "localhost");
+      const queue = new ByteQueue({ limit: 10_000 });
+      const source = kind === "queue" ? queue : { [Symbol.asyncIterator]: () => queue[Symbol.asyncIterator]() };
+      const poured = pour(source, target);
+      queue.push(Buffer.from("some"));
+      const closed = once(target, "close");
+      target.destroy();
+      await closed;
+      queue.push(Buffer.from("more"));
+      queue.end();
+      await poured;
+    } finally {
+      server.close();
+    }
+  }
 });

@@ -1,7 +1,7 @@
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { StreamError } from "./errors.ts";
-import { roomIn } from "./node.ts";
+import { heldBy, roomIn } from "./node.ts";
 import { type ChunkTaker, readReused } from "./read-reused.ts";
 
 /** Receives what a transport reads. */
@@ -102,11 +102,6 @@ const drainMs = 4 * 3600 * 1000;
 export function endSocket(socket: Duplex, withinMs = drainMs): void {
   destroyAfter(socket, withinMs);
   if (!socket.writableEnded && !socket.destroyed) socket.end(() => destroyAfter(socket, lingerMs));
-}
-
-/** What the kernel has, or TLS has encrypted, is held no more; other streams hand the memory itself on. */
-export function heldBy(socket: Duplex): number {
-  return socket instanceof Socket ? socket.writableLength : Number.POSITIVE_INFINITY;
 }
 
 function destroyAfter(socket: Duplex, milliseconds: number) {

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import path from "node:path";
-import { type ByteSource, discard, type ServerSession, sinkOf } from "@hawser/streaming";
+import { type ByteSource, discard, pour, type ServerSession, sinkOf } from "@hawser/streaming";
 import { parseArchiveArguments } from "@hawser/tar";
 import { closeQuietly, lastError, libc } from "../native/libc.ts";
 import { openPipes, type Pipe, readable, streamPipeBytes, writable } from "../native/pipe.ts";
@@ -121,10 +121,9 @@ async function hasUsersOfTheNode({ pid }: ProcessId): Promise<boolean> {
 }
 
 function feed(source: ByteSource, target: Socket): void {
-  const sink = sinkOf(target);
   const move = async () => {
-    for await (const chunk of source) await sink.write(chunk);
-    await sink.close();
+    await pour(source, target);
+    await sinkOf(target).close();
   };
   move().catch(() => target.destroy()); // the client is gone, or the child is: it takes its input's end for a cut
 }

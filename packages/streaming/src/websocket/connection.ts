@@ -2,9 +2,9 @@ import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
 import { ProtocolError, StreamError } from "../errors.ts";
 import { Heartbeat } from "../heartbeat.ts";
-import { roomIn } from "../node.ts";
+import { heldBy, roomIn } from "../node.ts";
 import { Silence } from "../silence.ts";
-import { heldBy, roomToWrite, tuneSocket, writeParts } from "../transport.ts";
+import { roomToWrite, tuneSocket, writeParts } from "../transport.ts";
 import { encodeFrameHeader, encodeMaskedFrame, Opcode } from "./frame.ts";
 import { Unfinished } from "./unfinished.ts";
 
