@@ -3,6 +3,9 @@ import type { ByteSource } from "@hawser/streaming";
 import { through } from "./through.ts";
 import { decompressZstd, isZstd } from "./zstd.ts";
 
+/** What a decompressor hands on at a time, bytes. Node's own 16 KiB take twice the processor time. */
+const chunkSize = 256 * 1024;
+
 type Compression = "gzip" | "zstd" | "none";
 
 /**
@@ -31,10 +34,10 @@ export async function* decompress(source: ByteSource): AsyncGenerator<Uint8Array
     return;
   }
   if (compression === "zstd") {
-    yield* decompressZstd(all);
+    yield* decompressZstd(all, chunkSize);
     return;
   }
-  yield* through(createGunzip(), all);
+  yield* through(createGunzip({ chunkSize }), all);
 }
 
 function detect(magic: Buffer): Compression {

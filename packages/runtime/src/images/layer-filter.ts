@@ -41,7 +41,8 @@ export class LayerFilter {
       this.#closeEntry(out);
       this.#open(event.entry, out);
     }
-    return Buffer.concat(out);
+    const [only] = out;
+    return only && out.length === 1 ? only : Buffer.concat(out);
   }
 
   /** What is left to send when the input has ended. */

@@ -142,10 +142,9 @@ export class LayerStore {
     if (extracted.diffID !== diffID) {
       throw new LayerError(`wrong diff id calculated on extraction "${extracted.diffID}", expected "${diffID}"`);
     }
-    const { bytes, inodes } = await diskUsage(root, signal);
+    const [{ bytes, inodes }] = await Promise.all([diskUsage(root, signal), this.#sync()]);
     const description = { chainID, diffID, bytes, inodes };
     await writeFileDurably(join(fresh, "layer.json"), JSON.stringify(description));
-    await this.#sync();
     signal.throwIfAborted();
     const directory = join(this.#options.directory, String(this.#nextNumber++));
     await rename(fresh, directory);

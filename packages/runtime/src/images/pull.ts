@@ -23,6 +23,9 @@ const maxDownloads = 3;
 /** Deepest nesting of indexes. */
 const maxIndexDepth = 4;
 
+/** How much of a downloaded layer is read at a time, bytes. */
+const readBytes = 128 * 1024;
+
 export interface Puller extends Installer {
   downloads: Downloads;
   platform: Platform;
@@ -64,7 +67,7 @@ export async function pullImage(
         async blob(inner) {
           const path = await (downloads.get(index) ?? fetched("layer", layer));
           inner.throwIfAborted();
-          return createReadStream(path);
+          return createReadStream(path, { highWaterMark: readBytes });
         },
       })),
       onMissing(indexes) {

@@ -113,8 +113,8 @@ export class ZstdFrames {
   }
 }
 
-/** Decompresses a stream of zstd frames, one after the other. */
-export async function* decompressZstd(source: ByteSource): AsyncGenerator<Uint8Array> {
+/** Decompresses a stream of zstd frames, one after the other, into pieces of `chunkSize` bytes at most. */
+export async function* decompressZstd(source: ByteSource, chunkSize: number): AsyncGenerator<Uint8Array> {
   const pieces = pieceSource(source);
   for (let piece = await pieces.next(); !piece.done; piece = await pieces.next()) {
     const first = piece.value;
@@ -126,7 +126,7 @@ export async function* decompressZstd(source: ByteSource): AsyncGenerator<Uint8A
         value = next.value;
       }
     };
-    yield* through(createZstdDecompress(), frame());
+    yield* through(createZstdDecompress({ chunkSize }), frame());
   }
 }
 
