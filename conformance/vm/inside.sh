@@ -1,7 +1,7 @@
 #!/bin/bash
 # The virtual machine as a host of containers: cgroup v2 alone, AppArmor, a loopback interface. Then the tests, and their exit code.
-# What to run comes from the kernel's command line: hawser.tests, files with commas between them, hawser.reporter and
-# hawser.slowness.
+# What to run comes from the kernel's command line: hawser.tests, files with commas between them, hawser.reporter,
+# hawser.names and hawser.slowness.
 checkout=$1
 export HOME=/root LANG=C.UTF-8 NO_COLOR=1
 export PATH=$checkout/node_modules/.bin:$checkout/.cache/vm/apparmor/sbin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -41,7 +41,8 @@ export NODE_OPTIONS="--import=$checkout/conformance/vm/slow-clock.ts"
 export NODE_COMPILE_CACHE=$checkout/.cache/vm/compile-cache # what the host has filled; what is added stays in here
 cd "$checkout" || exit 1
 IFS=, read -ra files <<<"$(argument tests)"
-node --test --test-concurrency=1 "--test-reporter=$(argument reporter)" --test-timeout=$((300000 * HAWSER_SLOWNESS)) "${files[@]}"
+node --test --test-concurrency=1 "--test-reporter=$(argument reporter)" --test-timeout=$((300000 * HAWSER_SLOWNESS)) \
+  "--test-name-pattern=$(argument names)" "${files[@]}"
 code=$?
 
 # Nothing of theirs may be left: cgroups, network namespaces, interfaces, mounts, processes.

@@ -28,6 +28,9 @@ const slowness = Number(process.env.HAWSER_VM_SLOWNESS ?? 10);
 /** As node --test names them; tap tells of a failure when it happens. */
 const reporter = process.env.HAWSER_VM_REPORTER ?? "spec";
 
+/** Only the tests and groups with such names, a regular expression without blanks: over.crun */
+const names = process.env.HAWSER_VM_NAMES ?? ".";
+
 const words = process.argv.slice(2);
 const wanted = words.length > 0 ? words : usual;
 const tests = (await Array.fromAsync(glob("{packages,conformance}/**/*.test.ts", { cwd: checkout })))
@@ -50,7 +53,11 @@ function place(file: string): number {
 /** Types are stripped and code is compiled here, where it takes a second, and not there. */
 async function fillCompileCache(): Promise<void> {
   const none = "--test-name-pattern=^no test has this name$";
-  const env = { ...process.env, NODE_COMPILE_CACHE: path.join(vm, "compile-cache") };
+  const env = {
+    ...process.env,
+    NODE_COMPILE_CACHE: path.join(vm, "compile-cache"),
+    NODE_OPTIONS: `--import=${path.join(import.meta.dirname, "slow-clock.ts")}`,
+  };
   await run(process.execPath, ["--test", none, ...tests], { cwd: checkout, env });
 }
 
@@ -103,6 +110,7 @@ async function boot({
     `hawser.tests=${tests.join(",")}`,
     `hawser.slowness=${slowness}`,
     `hawser.reporter=${reporter}`,
+    `hawser.names=${names}`,
   );
   const machine = spawn(
     "qemu-system-x86_64",

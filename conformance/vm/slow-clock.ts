@@ -1,7 +1,6 @@
 // Loaded before everything else in the virtual machine, which is HAWSER_SLOWNESS times slower than a real one: what a program
 // waits at most is as many times longer, in the tests and in what they test. Times that are written down stay true.
-import { syncBuiltinESMExports } from "node:module";
-import test, { type TestOptions } from "node:test";
+import { registerHooks, syncBuiltinESMExports } from "node:module";
 import timers from "node:timers";
 import promises from "node:timers/promises";
 
@@ -9,7 +8,7 @@ const slowness = Number(process.env.HAWSER_SLOWNESS ?? 1);
 
 /** The longest there is: what is longer would be no delay at all. */
 const longest = 2 ** 31 - 1;
-const slowed = (delay: number) => Math.min(delay * slowness, longest);
+export const slowed = (delay: number) => Math.min(delay * slowness, longest);
 
 const { setTimeout, setInterval } = globalThis;
 const slowTimeout = (body: (...args: unknown[]) => void, delay = 0, ...args: unknown[]) =>
@@ -35,16 +34,13 @@ Object.defineProperty(performance, "timeOrigin", {
   get: () => timeOrigin + now.call(performance) - now.call(performance) / slowness,
 });
 
-/** A test's own timeout, which the runner counts by a clock that is out of reach. */
-function patient<Define extends (...args: never[]) => unknown>(define: Define): Define {
-  const slow = (...args: unknown[]) =>
-    (define as unknown as (...args: unknown[]) => unknown)(
-      ...args.map((arg) => {
-        const options = arg as TestOptions | undefined;
-        return typeof options === "object" && options.timeout ? { ...options, timeout: slowed(options.timeout) } : arg;
-      }),
+registerHooks({
+  resolve(specifier, context, next) {
+    const own = context.parentURL?.startsWith(new URL(".", import.meta.url).href);
+    return next(
+      specifier === "node:test" && !own ? new URL("patient-test.ts", import.meta.url).href : specifier,
+      context,
     );
-  return Object.assign(slow, define) as unknown as Define;
-}
-for (const name of ["describe", "suite", "it", "test"] as const) Object.assign(test, { [name]: patient(test[name]) });
+  },
+});
 syncBuiltinESMExports();
