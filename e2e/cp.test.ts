@@ -247,6 +247,26 @@ describe("cp through the whole path", () => {
     assert.equal(await digest(join(folder, "both-4")), await digest(join(folder, "both")));
   });
 
+  it("an interrupted upload leaves what was in its place, and nothing beside it, however the client goes", async () => {
+    const here = join(folder, "slow");
+    const file = await fs.open(here, "w");
+    await file.truncate(8 * 1024 * MiB); // zeros, for busybox's tar: long enough
+    await file.close();
+    for (const signal of ["SIGKILL", "SIGINT"] as const) {
+      await inPod("box", "mkdir -p /tmp/upload; echo old >/tmp/upload/file");
+      const list = async () => (await inPod("box", "ls -A /tmp/upload")).trim().split("\n");
+      await using copy = background(cluster.hawser.command(["cp", here, "box:/tmp/upload/file"]), {
+        env: cluster.hawser.env,
+      });
+      await eventually("it has begun", async () => (await list()).length === 2);
+      copy.child.kill(signal);
+      await copy.exit;
+      await eventually("what it made is removed", async () => (await list()).length === 1);
+      assert.equal(await inPod("box", "cat /tmp/upload/file"), "old\n");
+    }
+    await fs.rm(here);
+  });
+
   it("an interrupted copy leaves no process at the runtime, though that would read on for long", async () => {
     await inPod("bare", "mkdir /tmp/endless; dd if=/dev/null of=/tmp/endless/hole bs=1048576 seek=1048576 count=0");
     const archives = async () => (await run(["ps", "-e", "-o", "args"])).stdout.includes('"/tmp/endless"');

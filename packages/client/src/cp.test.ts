@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { truncateSync, writeFileSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
+import { exitStatus } from "@hawser/api";
+import type { ServerSession } from "@hawser/streaming";
 import { createClient, type KubeClient } from "./client.ts";
 import { type CopyProgress, copyFrom, copyTo } from "./cp.ts";
 import { type FakeContainer, type FakeContainerOptions, fakeContainer } from "./testing/fake-container.ts";
@@ -54,6 +56,13 @@ async function checkTree(path: string): Promise<void> {
   assert.equal((await fs.stat(join(path, "sub/with space\nand line"))).mode & 0o777, 0o640);
   assert.equal(await fs.readlink(join(path, "link")), "sub");
   assert.deepEqual(await fs.readdir(join(path, "sub/empty")), []);
+}
+
+/** A container whose shell knows no mv. */
+async function withoutMove([program]: string[], session: ServerSession): Promise<boolean> {
+  if (program !== "sh") return false;
+  await session.finish(exitStatus(127));
+  return true;
 }
 
 describe("copyFrom", () => {
@@ -221,6 +230,31 @@ describe("copyFrom", () => {
   });
 });
 
+it("a file that shrinks while it is taken is told of, and the old one stays", async () => {
+  const pads = (path: string) =>
+    `tar cf - ${path}; echo "tar: ${path}: File shrank by 17 bytes; padding with zeros" >&2; exit 1`;
+  const answer = async (command: string[], session: ServerSession) => {
+    const { stdout, stderr } = await promisify(execFile)("sh", ["-c", `(${pads("f")}) || true`], {
+      ...{ cwd: place.there, encoding: "buffer" },
+    });
+    assert.deepEqual(command, ["tar", "cf", "-", "f"]);
+    await session.stdout?.write(stdout);
+    await session.stderr?.write(stderr);
+    await session.finish(exitStatus(1));
+    return true;
+  };
+  await using place = await open({ answer });
+  await fs.writeFile(join(place.there, "f"), Buffer.alloc(1000));
+  const to = join(place.here, "f");
+  await fs.writeFile(to, "old");
+  const warnings: string[] = [];
+  const copied = copyFrom(place.client, { ...target, path: "f", to, onWarning: (line) => warnings.push(line) });
+  await assert.rejects(copied, { code: "exit", exitCode: 1 });
+  assert.match(warnings.join(), /File shrank by 17 bytes/);
+  assert.equal(await fs.readFile(to, "utf8"), "old");
+  assert.deepEqual(await fs.readdir(place.here), ["f"]);
+});
+
 describe("copyTo", () => {
   it("brings a directory, which looks there as it does here", async () => {
     await using place = await open();
@@ -308,8 +342,7 @@ describe("copyTo", () => {
   });
 
   it("goes on in the middle of a large file, with its checksum in the end", async () => {
-    const isCut = ([name, , script]: string[]) =>
-      name === "tar" || (name === "sh" && script?.startsWith("cat") === true);
+    const isCut = ([name, , script = ""]: string[]) => name === "sh" && /^(trap|cat)/.test(script);
     await using place = await open({ cutAfter: [5_000_000, 4_000_000], isCut });
     const path = join(place.here, "-large");
     await fs.writeFile(path, randomBytes(16_000_000), { mode: 0o2640 });
@@ -327,8 +360,76 @@ describe("copyTo", () => {
       name === "sh" ? script.split(" ")[0] : name,
     );
     const owner = `${process.getuid?.()}:${process.getgid?.()}`;
-    assert.deepEqual(place.container.commands.at(-2)?.slice(3), ["sh", "./-large", "2640", "1600000000", owner]);
-    assert.deepEqual(words, ["test", "tar", "wc", "cat", "wc", "cat", "chmod", "tar"]);
+    const [, beside = "", ...finish] = place.container.commands.at(-2)?.slice(3) ?? [];
+    assert.match(beside, /^\.hawser-cp-\w+$/);
+    assert.deepEqual(finish, ["2640", "1600000000", owner]);
+    assert.deepEqual(words, ["test", "trap", "wc", "cat", "wc", "cat", "chmod", "trap"]);
+    assert.deepEqual(await fs.readdir(place.there), ["-large"]);
+  });
+
+  describe("of a file that breaks off", () => {
+    /** A file of 4 MB to send, and an old one in its place. */
+    async function both(options: Partial<FakeContainerOptions> = {}) {
+      const place = await open(options);
+      const from = join(place.here, "new");
+      await fs.writeFile(from, randomBytes(4_000_000));
+      await fs.writeFile(join(place.there, "file"), "old");
+      return { place, copy: { ...target, from, path: "file" } };
+    }
+    /** The old file, and nothing else. */
+    async function untouched({ container, there }: Place) {
+      await container.idle();
+      assert.deepEqual(await fs.readdir(there), ["file"]);
+      assert.equal(await fs.readFile(join(there, "file"), "utf8"), "old");
+    }
+
+    it("leaves what was in its place: the connection is cut, with and without retries", async () => {
+      for (const retries of [0, 1]) {
+        const isCut = ([name, , script = ""]: string[]) => name === "sh" && /^(trap|cat)/.test(script);
+        const { place, copy } = await both({ cutAfter: [3_000_000, 500_000], isCut });
+        await using _ = place;
+        await assert.rejects(copyTo(place.client, { ...copy, retries }), { name: "StreamError" });
+        await untouched(place);
+      }
+    });
+
+    it("leaves what was in its place: aborted here", async () => {
+      for (const retries of [0, -1]) {
+        const { place, copy } = await both();
+        await using _ = place;
+        const stop = new AbortController();
+        const onProgress = ({ bytes }: CopyProgress) => bytes > 1_000_000 && stop.abort(new Error("enough"));
+        await assert.rejects(copyTo(place.client, { ...copy, retries, signal: stop.signal, onProgress }), {
+          message: "enough",
+        });
+        await untouched(place);
+      }
+    });
+
+    it("leaves what was in its place: the file shrinks, or the stream is short", async () => {
+      const { place, copy } = await both();
+      await using _ = place;
+      const onProgress = ({ bytes }: CopyProgress) => bytes < 3_000_000 && truncateSync(copy.from, 1_000_000);
+      await assert.rejects(copyTo(place.client, { ...copy, onProgress }), {
+        code: "changed",
+        message: `changed while they were copied: ${copy.from}`,
+      });
+      await untouched(place);
+      const from = { content: Buffer.alloc(1000), size: 2000, name: "n" };
+      await assert.rejects(copyTo(place.client, { ...copy, from }), { code: "kind" });
+      await untouched(place);
+    });
+
+    it("goes by tar alone where there is no shell, or no mv", async () => {
+      for (const lacking of [{ without: ["sh"] }, { without: [], answer: withoutMove }]) {
+        const { place, copy } = await both(lacking);
+        await using _ = place;
+        await copyTo(place.client, copy);
+        assert.equal(await digest(join(place.there, "file")), await digest(copy.from));
+        await copyTo(place.client, { ...copy, from: { content: Buffer.from("now"), size: 3, name: "n" } });
+        assert.equal(await fs.readFile(join(place.there, "file"), "utf8"), "now");
+      }
+    });
   });
 
   it("does not go on in a tree that has changed meanwhile", async () => {

@@ -32,7 +32,10 @@ export interface PackOptions {
   skip?: number;
   /** Called for what an archive cannot hold. */
   onWarning?: (warning: string) => void;
-  /** Called with a file that went away or shrank while it was read: the archive has not what there was. */
+  /**
+   * Called with a file that went away, or shrank while it was read, before zeros take the place of what there was. What it throws breaks the archive
+   * off.
+   */
   onChanged?: (name: string) => void;
   /** Called before an entry goes out, or is left out; `size` is the file's, 0 for what is none. */
   onEntry?: (entry: PackedEntry) => void;
@@ -139,6 +142,11 @@ async function* file(state: State, path: Buffer, as: string): AsyncGenerator<Buf
     for (const _ of emit(state, { ...header({ name: as, type: "0", stat }), size: stat.size }));
     return;
   }
+  let told = false;
+  const onShort = () => {
+    if (!told) onChanged?.(shown(as));
+    told = true;
+  };
   // Not blocking: between the look and the opening it may have become a pipe.
   const handle = await files.open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
@@ -147,7 +155,7 @@ async function* file(state: State, path: Buffer, as: string): AsyncGenerator<Buf
     const map = sparse && stat.blocks * 512 < stat.size ? await mapOf(handle, stat.size) : undefined;
     if (!map) {
       yield* emit(state, { ...header({ name: as, type: "0", stat }), size: stat.size });
-      if (yield* stretch(handle, 0, stat.size)) onChanged?.(shown(as));
+      yield* stretch(handle, { from: 0, length: stat.size, onShort });
       yield padding(stat.size);
       return;
     }
@@ -157,7 +165,7 @@ async function* file(state: State, path: Buffer, as: string): AsyncGenerator<Buf
     onEntry?.({ index: state.index++, name: as, type: "0", size: stat.size, mtime, again: false, left: false });
     const short = header({ name: "GNUSparseFile.0/entry", type: "0", stat });
     yield Buffer.concat([...gnuEntryHead({ ...short, size }, sparseRecords(as, stat.size)), head]);
-    for (const { offset, length } of map.extents) if (yield* stretch(handle, offset, length)) onChanged?.(shown(as));
+    for (const { offset, length } of map.extents) yield* stretch(handle, { from: offset, length, onShort });
     yield padding(size);
   } finally {
     await handle.close();
@@ -182,19 +190,25 @@ async function mapOf(handle: Handle, size: number): Promise<SparseMap | undefine
   return map.dataLength < size ? map : undefined;
 }
 
-/** Exactly `length` bytes of a file; zeros for what is no longer there: it then returns true. */
-async function* stretch(handle: Handle, from: number, length: number): AsyncGenerator<Buffer, boolean> {
+interface Stretch {
+  from: number;
+  length: number;
+  onShort(): void;
+}
+
+/** Exactly `length` bytes of a file; zeros for what is no longer there, before which `onShort` is called. */
+async function* stretch(handle: Handle, { from, length, onShort }: Stretch): AsyncGenerator<Buffer> {
   let short = false;
   for (let done = 0; done < length; ) {
     // A new one each time: the chunk is the taker's.
     const buffer = Buffer.allocUnsafeSlow(Math.min(readSize, length - done));
     const read: number = short ? 0 : (await handle.read(buffer, 0, buffer.length, from + done)).bytesRead;
+    if (read === 0 && !short) onShort();
     short ||= read === 0;
     const bytes = short ? buffer.fill(0) : buffer.subarray(0, read);
     yield bytes;
     done += bytes.length;
   }
-  return short;
 }
 
 function header({ name, type, stat }: { name: string; type: string; stat: Stats }): TarHeader {

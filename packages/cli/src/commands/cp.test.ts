@@ -70,7 +70,10 @@ it("cp passes tar's words and exit code on, and says nothing when all is well", 
     const argv = ["cp", "-c", "b", path, "default/web:/tmp/there"];
     assert.deepEqual(await commandLine(argv, { server: api.url }).result, { code: 0, stdout: "", stderr: "" });
     assert.ok(Buffer.concat(seen).includes("content"));
-    assert.match(api.requests.at(-1) ?? "", /command=tar&command=-xpf&command=-&command=-C&command=%2Ftmp&container=b/);
+    assert.match(
+      api.requests.at(-1) ?? "",
+      /command=sh&command=%2Ftmp&command=[.]hawser-cp-\w+&command=there&command=&command=tar&command=-xpf&command=-&container=b/,
+    );
     exit = 2;
     const failed = await commandLine(["cp", path, "web:/tmp/there"], { server: api.url }).result;
     assert.deepEqual(failed, {

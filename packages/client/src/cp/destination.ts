@@ -29,6 +29,8 @@ export class RootLink extends Error {
 
 /** Where an archive goes. It is told of each event, in order. */
 export interface Destination {
+  /** Whether it has turned out to be one file, which takes its place at `finish`. */
+  readonly isOneFile: boolean;
   take(event: TarEvent): Promise<void>;
   finish(): Promise<Unpacked>;
   abort(): Promise<void>;
@@ -57,12 +59,14 @@ export async function openDestination(options: DestinationOptions): Promise<Dest
   let total: number | undefined;
   let bytes = 0;
   let name = base;
+  let isOneFile = false;
   const begin = async ({ header }: TarEntry): Promise<Unpacker> => {
     const isRoot = depthOf(header.name) === depthOf(base);
     if (isRoot && header.type === "2") throw new RootLink(shown(header.linkname));
     if (isRoot && special.has(header.type)) throw specialFile(shown(header.name));
     const isDirectory = !isRoot || header.type === "5";
-    if (isRoot && header.type === "0") total = header.size;
+    isOneFile = isRoot && header.type === "0";
+    if (isOneFile) total = header.size;
     const place = await placeOf(there?.isDirectory() && !isDirectory ? join(to, base) : to);
     const preserve = options.preserve ?? true;
     return new Unpacker({
@@ -78,6 +82,9 @@ export async function openDestination(options: DestinationOptions): Promise<Dest
     });
   };
   return {
+    get isOneFile() {
+      return isOneFile;
+    },
     async take(event) {
       if (event.type === "entry") unpacker ??= await begin(event.entry);
       await unpacker?.take(event);
@@ -130,6 +137,7 @@ function contentDestination(output: Output, { base, onProgress }: DestinationOpt
   let total: number | undefined;
   let bytes = 0;
   return {
+    isOneFile: false, // what was written is written
     async take(event) {
       if (event.type === "entry") {
         const { type, name, linkname, size } = event.entry.header;

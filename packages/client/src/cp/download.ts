@@ -12,6 +12,9 @@ const maxLinks = 8;
 /** Milliseconds tar has to end after its archive has. */
 const endPatience = 30_000;
 
+/** What GNU's tar, and our runtime, say of a file that shrank while they read it. (busybox's ends its archive there.) */
+const shrunk = /: File shrank by \d+ bytes|changed while they were read: /;
+
 /** After a loss: the rest of the same archive. tar's failure is the pipeline's, where the shell can tell. */
 const restScript = '(set -o pipefail) 2>/dev/null && set -o pipefail; n=$1; shift; tar cf - "$@" | tail -c "+$n"';
 
@@ -85,9 +88,10 @@ async function conclude(
   { destination, reception, result }: { destination: Destination; reception: Reception; result: RemoteResult },
 ): Promise<CopyResult> {
   for (const line of result.words) onWarning?.(line);
-  // A tar that failed may have packed most of it: that is kept, and the failure told.
+  // A tar that failed may have packed most of it: that is kept, and the failure told. One file that has zeros for what went away meanwhile is not.
   if (result.exitCode !== 0) {
-    if (reception.ended && reception.received > 0) await destination.finish().catch(ignoreEmpty);
+    const hasZeros = destination.isOneFile && result.words.some((line) => shrunk.test(line));
+    if (reception.ended && reception.received > 0 && !hasZeros) await destination.finish().catch(ignoreEmpty);
     throw exitError(result.exitCode);
   }
   if (!reception.ended) throw new CopyError("truncated", "the archive was cut short: unexpected EOF");

@@ -98,6 +98,10 @@ export function changedError(): CopyError {
   return new CopyError("changed", message);
 }
 
+export function changedWhile(names: readonly string[]): CopyError {
+  return new CopyError("changed", `changed while they were copied: ${names.slice(0, 10).join(", ")}`);
+}
+
 /** Whether the connection is to blame, so that another one may do better. */
 function isLoss(error: unknown): boolean {
   if (error instanceof StreamError) return error.kind !== "protocol";

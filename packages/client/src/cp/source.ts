@@ -13,7 +13,7 @@ import {
   shown,
 } from "@hawser/tar";
 import { stoppable } from "../input.ts";
-import { bufferOf, changedError } from "./remote.ts";
+import { bufferOf, changedError, changedWhile } from "./remote.ts";
 import { type CopyContent, CopyError, type CopyResult, type CopyToOptions, specialFile } from "./types.ts";
 
 /** What is sent: it can be packed again where it comes from files. */
@@ -24,6 +24,8 @@ export interface Source {
   total: number;
   hasHoles: boolean;
   repeatable: boolean;
+  /** One file, and no tree or link. */
+  single: boolean;
   /** An archive in which the tree is called `as`. `from` is where an earlier one was lost. */
   pack(options: PackRequest): AsyncGenerator<Buffer>;
   /** The local path of a file that has a name in the archive. */
@@ -32,6 +34,8 @@ export interface Source {
 
 export interface PackRequest {
   as: string;
+  /** What people are told it is called; `as` where absent. */
+  title?: string | undefined;
   sparse: boolean;
   /** Entries before this one are left out, directories excepted. */
   from?: SentEntry | undefined;
@@ -77,14 +81,15 @@ export async function fileSource(path: string, { onProgress, onWarning, retries 
     base: contentsOnly ? "." : basename(whole) || ".",
     ...scan,
     repeatable: true,
+    single: own.isFile(),
     pathOf: (entry, as) => join(whole, shown(entry).slice(as.length)),
-    async *pack({ as, sparse, from, count }) {
+    async *pack({ as, title = as, sparse, from, count }) {
       let done = 0;
       let mark = 0;
       let current = { name: "", size: 0, sent: 0, begun: true };
       const begin = ({ index, name, type, size, mtime, again, left }: PackedEntry) => {
         done += current.size;
-        current = { name: shown(name), size, sent: 0, begun: left };
+        current = { name: title + shown(name).slice(as.length), size, sent: 0, begun: left };
         if (index === from?.index && from.mark >= 0 && mark !== from.mark) {
           throw changedError();
         }
@@ -106,7 +111,11 @@ export async function fileSource(path: string, { onProgress, onWarning, retries 
           count.skipped++;
           onWarning?.(line);
         },
-        onChanged: (what) => count.changed.push(what),
+        onChanged(what) {
+          // Of one file nothing may arrive then: an archive that breaks off here is none. In a tree the others are worth something.
+          if (own.isFile()) throw changedWhile([path]);
+          count.changed.push(what);
+        },
       });
       for await (const chunk of tree) {
         count.ended = chunk === endOfArchive;
@@ -149,6 +158,7 @@ export function contentSource(
     total: size,
     hasHoles: false,
     repeatable: false,
+    single: true,
     pathOf: () => "",
     async *pack({ as, count }) {
       const seconds = Math.floor(mtime ?? Date.now() / 1000);

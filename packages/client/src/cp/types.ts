@@ -17,8 +17,8 @@ export interface CopyOptions {
   onWarning?: ((line: string) => void) | undefined;
   onRetry?: ((retry: CopyRetry) => void) | undefined;
   /**
-   * Aborting ends the copy; the promise rejects with its reason. Files that are whole stay; the one under way is removed, but for an
-   * upload by the container's tar, which leaves it cut short under its name.
+   * Aborting ends the copy; the promise rejects with its reason. Files that are whole stay; the one under way is removed, but for the
+   * upload of a tree by the container's tar, which leaves it cut short under its name.
    */
   signal?: AbortSignal | undefined;
   /** Default both, WebSocket first. */

@@ -1,8 +1,9 @@
 import { posix } from "node:path";
 import { archiveCommandLine, shown } from "@hawser/tar";
 import type { KubeClient } from "../client.ts";
+import { besideOf } from "./beside.ts";
 import { argument } from "./paths.ts";
-import { exitError, noTar, type RemoteResult, Retries, runRemote } from "./remote.ts";
+import { changedWhile, exitError, noTar, type RemoteResult, Retries, runRemote } from "./remote.ts";
 import { resumeFile } from "./resume-file.ts";
 import { type Counter, contentSource, fileSource, newCounter, type SentEntry } from "./source.ts";
 import { CopyError, type CopyResult, type CopyToOptions } from "./types.ts";
@@ -17,9 +18,14 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
   const target = await targetOf(client, options, source.base);
   const retries = new Retries(options);
   // Holes are only for those who know them; and a stream cannot be sent once more where there is no tar.
-  const tar = source.hasHoles || !source.repeatable ? await lookAtTar(client, options) : undefined;
-  const sparse = tar === "gnu";
-  let way: "tar" | "runtime" = tar === "missing" ? "runtime" : "tar";
+  const look =
+    source.hasHoles || !source.repeatable ? await lookAtContainer(client, options, source.single) : undefined;
+  const sparse = look?.tar === "gnu";
+  let way: Way = look?.way ?? (source.single ? "beside" : "tar");
+  const beside = besideOf(target);
+  /** What an entry is called in the end. */
+  const titleOf = (name: string) =>
+    target.base + shown(name).slice((way === "beside" ? beside.name : target.base).length);
   let from: SentEntry | undefined;
   /** Whether `from` may be half there. */
   let half = false;
@@ -27,40 +33,57 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
     const count = newCounter();
     const named = countLines();
     try {
-      if (from && half && way === "tar") {
+      if (from && half && way !== "runtime") {
         const { name, size, before } = from;
         const resumed = await resumeFile(client, options, {
-          local: source.pathOf(name, target.base),
+          local: source.pathOf(name, way === "beside" ? beside.name : target.base),
           remote: posix.join(target.directory, shown(name)),
           size,
-          onBytes: (bytes) => options.onProgress?.({ bytes: before + bytes, total: source.total, name: shown(name) }),
+          onBytes: (bytes) => options.onProgress?.({ bytes: before + bytes, total: source.total, name: titleOf(name) }),
         });
         if (resumed) from = after(from);
         half = false;
       }
       const native = way === "runtime";
-      const archive = source.pack({ as: target.base, sparse: sparse || native, from, count });
+      const as = way === "beside" ? beside.name : target.base;
+      const archive = source.pack({ as, title: target.base, sparse: sparse || native, from, count });
       const preserve = options.preserve ?? true;
       const command = native
         ? archiveCommandLine({ verb: "extract", path: target.directory, name: target.base, preserve })
-        : extractCommand(options, target.directory, retries.any);
+        : way === "beside"
+          ? beside.command(extractWords(options, retries.any), retries.any)
+          : [...extractWords(options, retries.any), "-C", argument(target.directory)];
       const result = await runRemote(client, options, command, { stdin: archive, stdout: named.take });
-      if (result.missing && way === "tar" && source.repeatable) {
-        way = "runtime";
+      const next: Way | undefined = result.missing && source.repeatable ? nextWay(way) : undefined;
+      if (next) {
+        way = next;
         continue;
       }
       if (result.missing) throw noTar(options);
       return conclude(options, count, result);
     } catch (error) {
       if (!source.repeatable) throw error;
-      const last = way === "tar" ? lastNamed(count, named.lines()) : undefined;
+      const last = way === "runtime" ? undefined : lastNamed(count, named.lines());
       if (last) {
         from = last;
         half = last.type === "0";
       }
-      await retries.next(error, from?.before ?? 0);
+      try {
+        await retries.next(error, from?.before ?? 0);
+      } catch (final) {
+        if (way === "beside" && retries.any) await beside.tidy(client, options);
+        throw final;
+      }
     }
   }
+}
+
+/** How it is unpacked: by tar, beside its place and moved there; by tar, in its place; by the runtime, which does as the first. */
+type Way = "beside" | "tar" | "runtime";
+
+/** What to try where a command is not there: no shell, or no mv; no tar. */
+function nextWay(way: Way): Way | undefined {
+  return way === "beside" ? "tar" : way === "tar" ? "runtime" : undefined;
 }
 
 /**
@@ -84,17 +107,14 @@ function conclude({ onWarning }: CopyToOptions, count: Counter, { exitCode, word
   if (exitCode !== 0) throw exitError(exitCode);
   if (!count.ended) throw new CopyError("truncated", "tar ended before the whole archive was sent");
   const { files, directories, links, skipped, bytes, changed } = count;
-  if (changed.length > 0)
-    throw new CopyError("changed", `changed while they were copied: ${changed.slice(0, 10).join(", ")}`);
+  if (changed.length > 0) throw changedWhile(changed);
   return { files, directories, links, skipped, bytes };
 }
 
-function extractCommand({ preserve = true }: CopyToOptions, directory: string, named: boolean): string[] {
+/** tar's command, but for the directory. */
+function extractWords({ preserve = true }: CopyToOptions, named: boolean): string[] {
   const v = named ? "v" : "";
-  const words = preserve
-    ? ["tar", `-xp${v}f`, "-"]
-    : ["tar", "--no-same-permissions", "--no-same-owner", `-xm${v}f`, "-"];
-  return [...words, "-C", argument(directory)];
+  return preserve ? ["tar", `-xp${v}f`, "-"] : ["tar", "--no-same-permissions", "--no-same-owner", `-xm${v}f`, "-"];
 }
 
 /** Where tar is to unpack, and under which name: in the path where that is a directory, as the path otherwise. */
@@ -118,14 +138,25 @@ async function targetOf(
   return { directory: posix.dirname(path), base: posix.basename(path) };
 }
 
-async function lookAtTar(client: KubeClient, options: CopyToOptions): Promise<"gnu" | "other" | "missing"> {
-  const parts: Buffer[] = [];
-  const stdout = async (chunk: Buffer) => {
-    if (parts.length < 16) parts.push(Buffer.from(chunk.subarray(0, 1024)));
-  };
-  const { missing } = await runRemote(client, options, ["tar", "--version"], { stdout });
-  if (missing) return "missing";
-  return Buffer.concat(parts).includes("GNU tar") ? "gnu" : "other";
+interface Found {
+  way: Way;
+  tar: "gnu" | "other" | undefined;
+}
+
+/** What the container has to unpack with. */
+async function lookAtContainer(client: KubeClient, options: CopyToOptions, single: boolean): Promise<Found> {
+  const version = ["tar", "--version"];
+  const looks: [Way, string[]][] = [["tar", version]];
+  if (single) looks.unshift(["beside", ["sh", "-c", 'command -v mv >/dev/null || exit 127; "$@"', "sh", ...version]]);
+  for (const [way, command] of looks) {
+    const parts: Buffer[] = [];
+    const stdout = async (chunk: Buffer) => {
+      if (parts.length < 16) parts.push(Buffer.from(chunk.subarray(0, 1024)));
+    };
+    const { missing } = await runRemote(client, options, command, { stdout });
+    if (!missing) return { way, tar: Buffer.concat(parts).includes("GNU tar") ? "gnu" : "other" };
+  }
+  return { way: "runtime", tar: undefined };
 }
 
 /** Whole lines of a tar's `-v`. */

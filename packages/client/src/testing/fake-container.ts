@@ -21,6 +21,8 @@ export interface FakeContainer extends AsyncDisposable {
   server: FakeServer;
   /** Each command that was run. */
   commands: string[][];
+  /** Resolves when nothing runs. */
+  idle(): Promise<void>;
 }
 
 /** A server whose execs run programs of this machine. */
@@ -28,6 +30,7 @@ export async function fakeContainer(options: FakeContainerOptions): Promise<Fake
   const { directory, without = [], answer, isCut = () => true } = options;
   const cuts = [...(options.cutAfter ?? [])];
   const commands: string[][] = [];
+  const running = new Set<Promise<unknown>>();
   const server = await fakeServer(
     (_, response) => response.destroy(),
     async (upgrade) => {
@@ -44,6 +47,8 @@ export async function fakeContainer(options: FakeContainerOptions): Promise<Fake
       let left = isCut(command) ? (cuts.shift() ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
       const child = spawn(program, args, { cwd: directory, stdio: ["pipe", "pipe", "pipe"] });
       const closed = once(child, "close");
+      running.add(closed);
+      void closed.then(() => running.delete(closed));
       const passed = (length: number) => {
         left -= length;
         if (left < 0) upgrade.socket.destroy();
@@ -56,7 +61,10 @@ export async function fakeContainer(options: FakeContainerOptions): Promise<Fake
         child.stdin.end();
       };
       child.stdin.on("error", () => {}); // a command may leave its input unread
-      input().catch(() => child.kill("SIGHUP"));
+      input().catch(() => {
+        child.stdin.end();
+        child.kill("SIGHUP");
+      });
       const output = async () => {
         for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
           await session.stdout?.write(chunk);
@@ -75,5 +83,8 @@ export async function fakeContainer(options: FakeContainerOptions): Promise<Fake
       await session.finish(exitStatus(code ?? 129)).catch(() => {}); // cut
     },
   );
-  return { server, commands, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+  const idle = async () => {
+    while (running.size > 0) await Promise.all(running);
+  };
+  return { server, commands, idle, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
