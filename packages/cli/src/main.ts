@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { Interrupted } from "./errors.ts";
 import type { IO } from "./io.ts";
@@ -21,17 +20,18 @@ export async function main(argv: string[]): Promise<number> {
     setTimeout(() => process.exit(reason.exitCode), graceMs).unref();
   };
   for (const name of signals) process.on(name, onSignal);
+  const { io, restore } = processIO(() => onSignal("SIGHUP"));
   try {
-    return await run(argv, { io: processIO(() => onSignal("SIGHUP")), signal: stop.signal });
+    return await run(argv, { io, signal: stop.signal });
   } finally {
     for (const name of signals) process.off(name, onSignal);
-    if (process.stdin.isTTY && process.stdin.isRaw) process.stdin.setRawMode(false);
+    restore();
   }
 }
 
-function processIO(onHangup: () => void): IO {
+function processIO(onHangup: () => void): { io: IO; restore(): void } {
   let watched = false;
-  return {
+  const io: IO = {
     // Opened when it is first asked for: an open stdin would keep other commands from ending.
     get stdin() {
       const { stdin } = process;
@@ -48,6 +48,9 @@ function processIO(onHangup: () => void): IO {
     passOutput,
     onContinue,
   };
+  // A terminal that nobody has asked for is as it was.
+  const restore = () => void (watched && process.stdin.isTTY && process.stdin.isRaw && process.stdin.setRawMode(false));
+  return { io, restore };
 }
 
 function onContinue(listener: () => void): () => void {
@@ -60,8 +63,9 @@ function onContinue(listener: () => void): () => void {
 }
 
 /** Node cannot clear OPOST itself; stty can. A machine without it gets Node's raw mode. */
-function passOutput(): Promise<void> {
-  return new Promise((resolve) => {
+async function passOutput(): Promise<void> {
+  const { spawn } = await import("node:child_process");
+  await new Promise<void>((resolve) => {
     const stty = spawn("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
     stty.once("error", () => resolve());
     stty.once("close", () => resolve());

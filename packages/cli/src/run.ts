@@ -107,7 +107,7 @@ function context({ io, signal, program, globals, changed }: ContextParts, resour
   const given = (name: keyof typeof globals) => (changed.has(name) ? (globals[name] as string) : undefined); // of those asked for, all are texts
 
   const config = () => {
-    loaded ??= import("@hawser/client").then(({ loadKubeconfig }) =>
+    loaded ??= import("@hawser/client/kubeconfig").then(({ loadKubeconfig }) =>
       loadKubeconfig({
         env: io.env,
         path: given("kubeconfig"),
@@ -154,7 +154,7 @@ function context({ io, signal, program, globals, changed }: ContextParts, resour
 }
 
 async function openClient({ io, globals, config }: Pick<Context, "io" | "globals" | "config">): Promise<KubeClient> {
-  const { createClient } = await import("@hawser/client");
+  const { createClient } = await import("@hawser/client/client");
   const warned = new Set<string>();
   return createClient(await config(), {
     timeoutMs: globals["request-timeout"],

@@ -3,6 +3,7 @@ import type { Agent, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { KubernetesObject, List, WatchEvent } from "@hawser/api";
 import { StatusError } from "@hawser/api";
 import { answerError, isStatus } from "./answer.ts";
+import { now } from "./clock.ts";
 import type { ClusterConfig, HeaderLines } from "./config/cluster-config.ts";
 import { ConnectionError, connectionError } from "./connection-error.ts";
 import { lines } from "./lines.ts";
@@ -139,7 +140,7 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
     const search = queryString(query);
     for (let attempt = 0; ; attempt++) {
       const identity = await config.headers({ stale: attempt > 0, ...(signal && { signal }) });
-      const started = performance.now();
+      const started = now();
       const message = await transport.send({
         method,
         path: search ? `${path}?${search}` : path,
@@ -153,7 +154,7 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
         signal,
       });
       const statusCode = message.statusCode ?? 0;
-      const milliseconds = performance.now() - started;
+      const milliseconds = now() - started;
       options.onAnswer?.({
         method,
         url: new URL(path, config.server).href + (search && `?${search}`),

@@ -71,6 +71,14 @@ export async function attach(client: KubeClient, options: AttachOptions): Promis
   if (exitCode(status) === undefined) throw new StatusError(status);
 }
 
+/**
+ * Loads what a session needs, which `exec` and `attach` do when they are called: not before, so that a program that only
+ * asks and watches does not pay for WebSocket. For one that has something to wait for until then.
+ */
+export function loadRemoteCommand(): Promise<typeof import("@hawser/streaming/remotecommand")> {
+  return import("@hawser/streaming/remotecommand");
+}
+
 function flags({ stdin, stdout, stderr, tty = false }: AttachOptions) {
   // A server refuses a session without any stream: the output is then asked for, and dropped.
   const none = stdin === undefined && stdout === undefined && stderr === undefined;
@@ -92,8 +100,7 @@ async function run(
     ...(transports && { transports }),
     ...(peerTimeoutMs !== undefined && { peerTimeoutMs }),
   };
-  // Loaded here, so that a program that only asks and watches does not pay for WebSocket and SPDY.
-  const { openRemoteCommand } = await import("@hawser/streaming");
+  const { openRemoteCommand } = await loadRemoteCommand();
   await using session = await dialPod(client, options, {
     open: (target) => openRemoteCommand(target, how),
     signal,

@@ -1,6 +1,7 @@
 import type { Agent } from "node:http";
 import { StatusError } from "@hawser/api";
 import type { DialTarget, PortForwardSession, PortForwardTransport } from "@hawser/streaming";
+import { StreamError, UpgradeError } from "@hawser/streaming/errors";
 import { type KubeClient, recentAgents } from "./client.ts";
 import { connectionError } from "./connection-error.ts";
 import { pathOf } from "./ref.ts";
@@ -30,7 +31,6 @@ export async function dialPod<Session>(
   url.pathname =
     config.server.pathname.replace(/\/+$/, "") + pathOf({ resource: "pods", namespace, name: pod, subresource });
   url.search = query?.toString() ?? "";
-  const { UpgradeError } = await import("@hawser/streaming");
   for (let attempt = 0; ; attempt++) {
     const headers = await config.headers({ stale: attempt > 0, ...(signal && { signal }) });
     signal?.throwIfAborted();
@@ -40,7 +40,7 @@ export async function dialPod<Session>(
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       const again = error instanceof UpgradeError && error.statusCode === 401 && headers.Authorization && attempt === 0;
-      if (!again) throw await refusal(error, config.server);
+      if (!again) throw refusal(error, config.server);
     }
   }
 }
@@ -58,7 +58,7 @@ export async function dialPortForward(
 ): Promise<PortForwardSession> {
   const { namespace, pod, transports, peerTimeoutMs, signal } = options;
   const how = { ...(transports && { transports }), ...(peerTimeoutMs !== undefined && { peerTimeoutMs }) };
-  const { openPortForward } = await import("@hawser/streaming");
+  const { openPortForward } = await import("@hawser/streaming/portforward");
   const session = await dialPod(
     client,
     { namespace, pod, subresource: "portforward" },
@@ -76,8 +76,7 @@ async function throughProxy({ proxy, server, tls }: KubeClient["config"]): Promi
 }
 
 /** Source: kubernetes/client-go transport/spdy/upgrade.go, for the words */
-async function refusal(error: unknown, server: URL): Promise<unknown> {
-  const { StreamError, UpgradeError } = await import("@hawser/streaming");
+function refusal(error: unknown, server: URL): unknown {
   if (error instanceof UpgradeError) {
     if (error.status) return new StatusError(error.status, { cause: error });
     const body = error.body.trim();

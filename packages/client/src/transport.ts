@@ -1,4 +1,5 @@
 import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from "node:http";
+import { now } from "./clock.ts";
 import type { ClusterConfig, HeaderLines } from "./config/cluster-config.ts";
 import { ConnectionError, connectionError } from "./connection-error.ts";
 
@@ -81,7 +82,7 @@ export function createTransport(config: ClusterConfig): Transport {
       outgoing.once("close", () => options.signal?.removeEventListener("abort", onAbort));
       outgoing.once("response", (message) => {
         message.once("end", () => {
-          answered = performance.now();
+          answered = now();
         });
         resolve(message);
       });
@@ -107,7 +108,7 @@ export function createTransport(config: ClusterConfig): Transport {
         }
       }
     },
-    recentAgent: () => (performance.now() - answered < recentMs ? agent : undefined),
+    recentAgent: () => (now() - answered < recentMs ? agent : undefined),
     async [Symbol.asyncDispose]() {
       closed = true;
       agent?.destroy();

@@ -1,5 +1,4 @@
 // Peers that went without a word: a machine that lost its power, a network that is gone. No FIN comes then.
-import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { StreamError } from "./errors.ts";
@@ -106,6 +105,7 @@ function keyOf({ localPort, remoteAddress, remotePort }: Socket): string | undef
 }
 
 async function readTables(): Promise<Map<string, number>> {
+  const { readFile } = await import("node:fs/promises"); // most sessions end before it is needed
   const texts = await Promise.all([
     readFile("/proc/self/net/tcp", "latin1"),
     readFile("/proc/self/net/tcp6", "latin1").catch(() => ""), // a kernel without IPv6 has none

@@ -97,7 +97,7 @@ export async function attachTo(context: Context, target: AttachTarget): Promise<
   }
   // A container with a terminal speaks through it, whether it was asked for or not.
   const { stdin: withInput, raw } = chooseTerminal(context, { stdin, tty: container.tty === true, quiet });
-  const { attach: run } = await import("@hawser/client");
+  const { attach: run } = await import("@hawser/client/remotecommand");
   if (!quiet) context.warn("If you don't see a command prompt, try pressing enter.");
   const session = async () => {
     await using terminal = raw ? await enterRawMode(io, { redraw: true }) : undefined;

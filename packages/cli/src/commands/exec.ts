@@ -54,15 +54,15 @@ async function runExec(context: Context, line: Parsed<typeof execFlags>): Promis
   const target = flags.filename.length > 0 ? await objectInFile(context, { client, place, flags }) : undefined;
   const namespace = target?.namespace ?? place.namespace;
   const { signal } = context;
-  const {
-    pods: [pod],
-  } = await findPods(client, {
+  const query = {
     word: target ?? word,
     namespace,
     timeoutMs: flags["pod-running-timeout"],
     purpose: "attach to",
     signal,
-  });
+  };
+  const [found, { exec: run }] = await Promise.all([findPods(client, query), loadMeanwhile()]);
+  const [pod] = found.pods;
   if (isCompleted(pod)) {
     throw new CommandError(`cannot exec into a container in a completed pod; current phase is ${pod.status?.phase}`);
   }
@@ -70,7 +70,6 @@ async function runExec(context: Context, line: Parsed<typeof execFlags>): Promis
   const container = flags.container || chooseContainer(pod, "", flags.quiet ? undefined : context.warn).name;
   const { stdin, raw } = chooseTerminal(context, flags);
   const { io } = context;
-  const { exec: run } = await import("@hawser/client");
   const session = async () => {
     await using terminal = raw ? await enterRawMode(io) : undefined;
     return await run(client, {
@@ -91,6 +90,14 @@ async function runExec(context: Context, line: Parsed<typeof execFlags>): Promis
   const { exitCode } = await toldWhereItBroke(session(), { client, pod });
   if (exitCode !== 0) throw new ExitError(`command terminated with exit code ${exitCode}`, { exitCode });
   return 0;
+}
+
+/** What a session needs is loaded once the question for the pod is on its way, while the server answers. */
+async function loadMeanwhile(): Promise<typeof import("@hawser/client/remotecommand")> {
+  await new Promise((resolve) => setImmediate(resolve));
+  const client = await import("@hawser/client/remotecommand");
+  await client.loadRemoteCommand();
+  return client;
 }
 
 interface ObjectInFile {

@@ -1,4 +1,6 @@
+import * as fs from "node:fs";
 import { dirname, isAbsolute, join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { checkMembers, type Shape } from "./shape.ts";
 import { parseSimpleYAML } from "./simple-yaml.ts";
 
@@ -67,6 +69,10 @@ export interface Kubeconfig {
   /** The files that were read, first one first. */
   files: string[];
 }
+
+// node:fs/promises takes a short command a while to load.
+const readFile = promisify(fs.readFile);
+const stat = promisify(fs.stat);
 
 /** Bytes of one kubeconfig. */
 const maxFileBytes = 8 * 1024 * 1024;
@@ -181,7 +187,6 @@ function merge(into: Kubeconfig, from: Kubeconfig): void {
 }
 
 async function readText(file: string, required: boolean): Promise<string | undefined> {
-  const { readFile, stat } = await import("node:fs/promises");
   try {
     const { size } = await stat(file);
     if (size > maxFileBytes) throw new KubeconfigError(`error loading config file "${file}": it has ${size} bytes`);

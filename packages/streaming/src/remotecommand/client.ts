@@ -1,6 +1,5 @@
 import { UpgradeError } from "../errors.ts";
 import type { DialTarget } from "../upgrade/types.ts";
-import { openOverSpdy } from "./client-spdy.ts";
 import { openOverWebSocket } from "./client-websocket.ts";
 import type { ClientSession, OpenOptions } from "./types.ts";
 
@@ -16,7 +15,10 @@ export async function openRemoteCommand(target: DialTarget, options: OpenOptions
   const transports = options.transports ?? ["websocket", "spdy"];
   for (const [index, transport] of transports.entries()) {
     try {
-      return await (transport === "websocket" ? openOverWebSocket(target, options) : openOverSpdy(target, options));
+      if (transport === "websocket") return await openOverWebSocket(target, options);
+      // Loaded here: few servers need it any more, and its compression takes a short command's while to load.
+      const { openOverSpdy } = await import("./client-spdy.ts");
+      return await openOverSpdy(target, options);
     } catch (error) {
       if (!(error instanceof UpgradeError) || index === transports.length - 1) throw error;
     }
