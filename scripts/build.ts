@@ -4,7 +4,8 @@
 import { rmSync } from "node:fs";
 import { copyFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { build, type Plugin } from "esbuild";
+import { type BuildOptions, build, type Plugin } from "esbuild";
+import { oneVerb, wsInParts, zlibOnUse } from "./build-plugins.ts";
 import { compileHelper } from "./native.ts";
 import { replaceFolder } from "./replace-folder.ts";
 
@@ -25,10 +26,12 @@ const entries: Record<string, string> = {
   archive: "packages/runtime/src/archive/child.ts",
   node: "packages/hawser/src/node/main.ts",
   "remove-containers": "packages/hawser/src/commands/remove-containers.ts",
-  cli: "packages/cli/src/main.ts",
+  yaml: "node_modules/yaml/dist/index.js",
 };
+/** A client's verbs: the one whose start counts, and all of them. */
+const clients: Record<string, string> = { exec: "packages/cli/src/main.ts", cli: "packages/cli/src/main.ts" };
 
-/** What main.ts loads on demand, and the bundle that is in its place. */
+/** What main.ts and others load on demand, and the bundle that is in its place. */
 const onDemand: Record<string, string> = {
   "./commands/main.ts": "cluster",
   "./commands/remove-containers.ts": "remove-containers",
@@ -38,6 +41,7 @@ const onDemand: Record<string, string> = {
   "@hawser/runtime/main": "runtime",
   "@hawser/runtime/image": "image",
   "@hawser/cli/main": "cli",
+  yaml: "yaml",
 };
 const hopsApart: Plugin = {
   name: "hops-apart",
@@ -49,29 +53,37 @@ const hopsApart: Plugin = {
   },
 };
 
-const result = await build({
-  entryPoints: Object.entries(entries).map(([name, path]) => ({ out: name, in: join(root, path) })),
+const common: BuildOptions = {
   outdir: out,
   outExtension: { ".js": ".cjs" },
   bundle: true,
   platform: "node",
   target: "node24",
   format: "cjs",
+  // import() would start the loader of ES modules, which takes a short command longer than its own code.
+  supported: { "dynamic-import": false },
   external: ["koffi", "node-unix-socket", "bufferutil"],
-  plugins: [hopsApart],
+  plugins: [hopsApart, wsInParts, zlibOnUse],
   define: {
-    "import.meta.url": "importMetaURL",
     "import.meta.dirname": "__dirname",
     "import.meta.filename": "__filename",
     "import.meta.main": "isEntryPoint",
   },
-  banner: {
-    js: 'const importMetaURL = require("node:url").pathToFileURL(__filename).href, isEntryPoint = require.main === module;',
-  },
+  banner: { js: "const isEntryPoint = require.main === module;" },
   legalComments: "external",
   logLevel: "warning",
-});
-if (result.errors.length > 0) process.exit(1);
+};
+await build({ ...common, entryPoints: entryPoints(entries) });
+for (const [name, path] of Object.entries(clients)) {
+  const plugins = [...(common.plugins ?? []), ...(name === "cli" ? [] : [oneVerb(name)])];
+  // A client masks its frames itself and gets none masked: what ws has in machine code for that need not be loaded.
+  const define = { ...common.define, "process.env.WS_NO_BUFFER_UTIL": "true" };
+  await build({ ...common, plugins, define, minifyWhitespace: true, entryPoints: entryPoints({ [name]: path }) });
+}
+
+function entryPoints(of: Record<string, string>): { out: string; in: string }[] {
+  return Object.entries(of).map(([name, path]) => ({ out: name, in: join(root, path) }));
+}
 
 // The runtime looks for it beside its bundle.
 const helper = await compileHelper();
@@ -79,8 +91,9 @@ if (helper.file) await copyFile(helper.file, join(out, basename(helper.file)));
 else console.error(`build: no hawser-exec, so execs will go through the OCI runtime: ${helper.reason}`);
 
 let bytes = 0;
-for (const name of Object.keys(entries)) bytes += (await stat(join(out, `${name}.cjs`))).size;
+const bundles = [...Object.keys(entries), ...Object.keys(clients)];
+for (const name of bundles) bytes += (await stat(join(out, `${name}.cjs`))).size;
 await replaceFolder(out, dist);
 console.error(
-  `build: packages/hawser/dist, ${Object.keys(entries).length} bundles, ${(bytes / 1e6).toFixed(1)} MB${helper.file ? ", hawser-exec" : ""}`,
+  `build: packages/hawser/dist, ${bundles.length} bundles, ${(bytes / 1e6).toFixed(1)} MB${helper.file ? ", hawser-exec" : ""}`,
 );

@@ -1,0 +1,40 @@
+// What of other people's code a bundle can do without, so that a short command has less to load.
+import { dirname, join } from "node:path";
+import type { Plugin } from "esbuild";
+
+/** Of ws only what is used: its files do nothing when they are loaded. */
+export const wsInParts: Plugin = {
+  name: "ws-in-parts",
+  setup(plugin) {
+    plugin.onResolve({ filter: /^\.\/lib\// }, ({ path, importer }) =>
+      importer.endsWith("ws/wrapper.mjs") ? { path: join(dirname(importer), path), sideEffects: false } : null,
+    );
+  },
+};
+
+/** ws asks for zlib when it is loaded, and uses it for compressed messages alone, of which we have none. */
+export const zlibOnUse: Plugin = {
+  name: "zlib-on-use",
+  setup(plugin) {
+    plugin.onResolve({ filter: /^zlib$/ }, ({ importer }) =>
+      importer.includes("/ws/lib/") ? { path: "zlib", namespace: "on-use" } : null,
+    );
+    plugin.onLoad({ filter: /^zlib$/, namespace: "on-use" }, () => ({
+      contents: 'module.exports = new Proxy({}, { get: (_, name) => require("node:zlib")[name] });',
+    }));
+  },
+};
+
+/** A client that is only ever asked for one of its verbs: the others stay in cli.cjs, where main.ts looks for them. */
+export function oneVerb(verb: string): Plugin {
+  return {
+    name: "one-verb",
+    setup(plugin) {
+      plugin.onResolve({ filter: /^\.\/commands\// }, ({ path, kind, importer }) =>
+        kind === "dynamic-import" && importer.endsWith("cli/src/run.ts") && path !== `./commands/${verb}.ts`
+          ? { path: "./cli.cjs", external: true }
+          : null,
+      );
+    },
+  };
+}
