@@ -16,6 +16,8 @@ import type { ForwardedConnection, OpenPortForwardOptions, PortForwardSession } 
 const queueBytes = 1024 * 1024;
 /** Milliseconds the error stream may outlive its connection. */
 const errorGraceMs = 1000;
+/** Milliseconds that a session that was closed here goes on for, so that what its connections have sent can leave. */
+const closeMs = 5000;
 
 /**
  * Opens a port-forward session; any number of connections can be made through it. The transports are tried in order,
@@ -81,7 +83,7 @@ function makeSession(transport: Transport, kind: UpgradeKind, options: OpenPortF
     },
     async [Symbol.asyncDispose]() {
       closing = true;
-      connection.close();
+      connection.close(closeMs);
       closed.resolve();
     },
   };

@@ -4,7 +4,7 @@ import { SpdyConnection } from "../spdy/connection.ts";
 import { dialSpdy, type SpdyUpgrade } from "../spdy/handshake.ts";
 import type { SpdyStream } from "../spdy/stream.ts";
 import type { DialTarget } from "../upgrade/types.ts";
-import { sessionStatus, track } from "./client-status.ts";
+import { givenUpMs, sessionStatus, track } from "./client-status.ts";
 import { featuresOf, Protocol, spdyClientProtocols } from "./protocols.ts";
 import { encodeSize } from "./resize.ts";
 import { StatusReader } from "./status.ts";
@@ -44,7 +44,7 @@ export function speakSpdy({ transport, protocol: agreed }: SpdyUpgrade, options:
     .map((stream) => trackStream(stream, reader));
   connection.start();
   const status = sessionStatus(reader, errorEnded.promise, outputs);
-  const close = () => connection.close();
+  const close = () => connection.close(givenUpMs);
   status.then(close, close);
   return {
     transport: "spdy",

@@ -4,6 +4,9 @@ import type { Receiver } from "../spdy/stream.ts";
 import { brokenOffReason } from "./broken-off.ts";
 import type { StatusReader } from "./status.ts";
 
+/** Milliseconds that a server may take for what was sent to it, once its session is over or given up: the input it left unread. */
+export const givenUpMs = 1000;
+
 /** A receiver that passes all on, and the news of how it ended. */
 export interface Tracked {
   receiver: Receiver;

@@ -7,7 +7,7 @@ import type { DialTarget } from "../upgrade/types.ts";
 import { channelSink, type Wire, writeMessage } from "../websocket/channel-sink.ts";
 import { Channel, closeSignal, decodeMessage } from "../websocket/channels.ts";
 import { dialWebSocket } from "../websocket/dial.ts";
-import { sessionStatus, track } from "./client-status.ts";
+import { givenUpMs, sessionStatus, track } from "./client-status.ts";
 import { featuresOf, Protocol } from "./protocols.ts";
 import { encodeSize } from "./resize.ts";
 import { StatusReader } from "./status.ts";
@@ -64,6 +64,8 @@ export async function openOverWebSocket(target: DialTarget, options: OpenOptions
     const error = new StreamError("lost", "the session was closed here");
     for (const receiver of receivers.values()) receiver.fail(error);
     connection.close(1000);
+    const timer = setTimeout(() => connection.destroy(), givenUpMs);
+    void connection.closed.then(() => clearTimeout(timer));
   };
   const status = sessionStatus(reader, errorEnded.promise, outputs);
   status.catch(() => connection.close(1000)); // who awaits it is told; nobody may

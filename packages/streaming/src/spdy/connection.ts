@@ -117,11 +117,11 @@ export class SpdyConnection {
     this.#pingId = (this.#pingId + 2) & 0x7fff_ffff;
   }
 
-  /** Resets what is open, says GOAWAY, and closes once all that was sent has left. */
-  close(): void {
+  /** Resets what is open, says GOAWAY, and closes once all that was sent has left, or after `withinMs`. */
+  close(withinMs?: number): void {
     if (this.#left) return;
     for (const stream of [...this.#streams.values()]) stream.reset(ResetStatus.cancel);
-    this.#leave(GoAwayStatus.ok);
+    this.#leave(GoAwayStatus.ok, withinMs);
     this.#finish(new StreamError("lost", "the connection was closed here"));
   }
 
