@@ -3,6 +3,7 @@ import path from "node:path";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
 import { killAll, pidsBelow } from "./cgroup/tree.ts";
 import { killUntilGone } from "./native/kill.ts";
+import { worksOn } from "./native/worker.ts";
 import type { CgroupMode } from "./oci/probe.ts";
 
 /** Every process of the node with its command line. */
@@ -21,18 +22,10 @@ export async function endWorkers(id: string): Promise<void> {
   await killUntilGone(() => workersOf(id));
 }
 
-/** By an argument that is the id or ends with it (a bundle), or by the variable that CNI plugins have it in. */
 async function workersOf(id: string): Promise<number[]> {
-  const found = await Promise.all(
-    (await processes()).map(async ({ pid, args }) => {
-      if (pid === process.pid) return [];
-      if (args.some((argument) => argument === id || argument.endsWith(`/${id}`))) return [pid];
-      if (!args[0]?.startsWith("/")) return []; // plugins are started by their path
-      const environment = await readFile(`/proc/${pid}/environ`, "latin1").catch(() => "");
-      return environment.split("\0").includes(`CNI_CONTAINERID=${id}`) ? [pid] : [];
-    }),
-  );
-  return found.flat();
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+  const works = await Promise.all(pids.map((pid) => pid !== process.pid && worksOn(pid, id)));
+  return pids.filter((_, index) => works[index]);
 }
 
 /**

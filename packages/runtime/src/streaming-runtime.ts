@@ -6,7 +6,7 @@ import { duplexOf, type ServerSession } from "@hawser/streaming";
 import { archiveCommand } from "@hawser/tar";
 import { runArchiveSession } from "./archive/session.ts";
 import type { Context } from "./context.ts";
-import { connectInNetns } from "./network/forward.ts";
+import { connectInNetns, connectPatience } from "./network/forward.ts";
 import { attachToConmon } from "./oci/attach.ts";
 import { execInContainer } from "./oci/exec.ts";
 import { execDependencies, runningContainer } from "./server/container-running.ts";
@@ -64,10 +64,12 @@ async function portForward(dependencies: Dependencies, to: { id: string; port: n
   const { network } = readySandbox(dependencies, to.id);
   if (network) return duplexOf(await connectInNetns(network.netns, to.port, to.signal));
   const socket = dial({ host: "localhost", port: to.port, allowHalfOpen: true });
+  const late = AbortSignal.timeout(connectPatience);
   try {
-    await once(socket, "connect", { signal: to.signal });
+    await once(socket, "connect", { signal: AbortSignal.any([to.signal, late]) });
   } catch (error) {
     socket.destroy(); // the client has gone first: nobody else would close it
+    if (late.aborted) throw new Error(`failed to connect to localhost:${to.port} on the node: connection timed out`);
     throw error;
   }
   return duplexOf(socket);

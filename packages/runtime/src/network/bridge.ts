@@ -33,9 +33,13 @@ export interface Connection {
  * Makes the pod's network namespace; with `users` in a user namespace of its own (usernsFile).
  * Fast, and enough for the pause process to start.
  */
-export async function openNetns(network: Network, id: string, users?: IDMappings): Promise<string> {
+export async function openNetns(
+  network: Network,
+  id: string,
+  { users, signal }: { users?: IDMappings | undefined; signal?: AbortSignal } = {},
+): Promise<string> {
   const file = path.join(network.netnsDir, id);
-  if (users) await createUserNamespaces(network.cni, { netns: file, mappings: users });
+  if (users) await createUserNamespaces(network.cni, { netns: file, mappings: users, signal });
   else await createNetns(file);
   return file;
 }

@@ -1,6 +1,7 @@
 import path from "node:path";
 import type { Reaper } from "../native/reaper.ts";
 import { run } from "../native/spawn.ts";
+import { workingOn } from "../native/worker.ts";
 
 export interface CNI {
   reaper: Reaper;
@@ -60,6 +61,7 @@ export async function plugin(
         CNI_NETNS: attachment.netns,
         CNI_IFNAME: attachment.ifName,
         CNI_PATH: binDir,
+        ...workingOn(attachment.containerId),
         ...(attachment.args && {
           CNI_ARGS: Object.entries({ IgnoreUnknown: "1", ...attachment.args })
             .map(([name, value]) => `${name}=${value.replaceAll(/[;=]/g, "_")}`)

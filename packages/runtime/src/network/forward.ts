@@ -12,7 +12,7 @@ const SOL_SOCKET = 1;
 const SO_ERROR = 4;
 const POLLOUT = 4;
 /** How long a loopback connection may take: its listener's queue may be full. Milliseconds. */
-const connectPatience = 10_000;
+export const connectPatience = 10_000;
 
 /**
  * Connects to a port of a pod's loopback: 127.0.0.1, then ::1. The socket is made inside the pod's network namespace, in less

@@ -5,6 +5,7 @@ import { devNull } from "../native/null-device.ts";
 import { openPipe, readable } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
 import { killQuietly, spawn } from "../native/spawn.ts";
+import { workingOn } from "../native/worker.ts";
 import { turn } from "../turns.ts";
 import { OCIError, type OCIRuntime, tooLate } from "./runtime.ts";
 
@@ -74,7 +75,7 @@ export async function createUnderConmon(
           ...(options.stdin ? ["-i"] : []),
           ...(options.stdin && !options.stdinOnce ? ["--leave-stdin-open"] : []),
         ],
-        env: { _OCI_SYNCPIPE: "3" },
+        env: { _OCI_SYNCPIPE: "3", ...workingOn(id) },
         cwd: bundle, // where the kernel's OOM killer strikes, conmon leaves a file `oom` in its folder
         stdio: [-1, -1, -1, sync.write],
       },

@@ -5,6 +5,7 @@ import { closeQuietly } from "../native/libc.ts";
 import { openPipes, type Pipe, streamPipeBytes, writable } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
 import { type Child, pipeBytes, spawn, writeAll } from "../native/spawn.ts";
+import { workingOn } from "../native/worker.ts";
 import { type ConsoleSocket, openConsoleSocket } from "./console.ts";
 import { type ExecExit, type ExecProcess, type ExecProcessOptions, whyNotRun } from "./exec-process.ts";
 import { CallLog, globalArgs, type OCIRuntime, ownerOf } from "./runtime.ts";
@@ -74,7 +75,9 @@ async function start(
     ];
     const { file, stdin, stdout, stderr } = pipes;
     const stdio = [stdin?.read ?? -1, stdout?.write ?? -1, stderr?.write ?? -1, file?.read ?? -1, log.fd];
-    child = oci.view.within(() => spawn({ reaper }, { path: oci.path, args, stdio }));
+    child = oci.view.within(() =>
+      spawn({ reaper }, { path: oci.path, args, stdio, env: workingOn(options.container.id) }),
+    );
   } catch (error) {
     for (const pipe of Object.values(pipes)) closeQuietly(pipe?.read, pipe?.write);
     log[Symbol.dispose]();

@@ -5,6 +5,7 @@ import { closeQuietly, libc } from "../native/libc.ts";
 import { openPipe } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
 import { killQuietly, spawn } from "../native/spawn.ts";
+import { workingOn } from "../native/worker.ts";
 import { turn } from "../turns.ts";
 import type { View } from "./view.ts";
 
@@ -122,7 +123,7 @@ export function globalArgs(runtime: OCIRuntime, logFd: number): string[] {
 }
 
 /**
- * Runs one command of the OCI runtime to its end, of the one whose the container is, with /dev/null for stdio, since a container may inherit it.
+ * Runs one command of the OCI runtime to its end, of the one whose the container is (its id is the last argument), with /dev/null for stdio, since a container may inherit it.
  * Throws OCIError with the runtime's own message when it fails; it is killed when it takes too long.
  */
 export async function call(
@@ -130,10 +131,16 @@ export async function call(
   command: string,
   args: string[],
 ): Promise<void> {
-  const oci = command === "run" ? chosen : await ownerOf(chosen, args.at(-1) ?? "");
+  const id = args.at(-1) ?? "";
+  const oci = command === "run" ? chosen : await ownerOf(chosen, id);
   await turn();
   using log = new CallLog();
-  const full = { path: oci.path, args: [...globalArgs(oci, 3), command, ...args], stdio: [-1, -1, -1, log.fd] };
+  const full = {
+    path: oci.path,
+    args: [...globalArgs(oci, 3), command, ...args],
+    stdio: [-1, -1, -1, log.fd],
+    env: workingOn(id),
+  };
   // What makes a container has to see the mounts of this moment.
   using snapshot = command === "run" ? oci.view.snapshot() : undefined;
   const child = (snapshot ?? oci.view).within(() => spawn({ reaper }, full));

@@ -95,7 +95,7 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
   try {
     const connection = ownNetwork ? connectionOf(id, config) : undefined;
     await writeDraft(directory, { cgroupParent, ownsCgroup, connection });
-    const netns = connection && (await openNetns(network, id, users));
+    const netns = connection && (await openNetns(network, id, { users, signal }));
     const startPause = async (): Promise<ProcessId> => {
       const cgroupsPath = path.posix.join(cgroupParent, id);
       const spec = pauseSpec({ host, root: paths.pauseRoot, cgroupsPath, hostname, netns, users, linux: config.linux });
