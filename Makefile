@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory --silent
 
 DIST := packages/hawser/dist/main.cjs
 SOURCES := $(shell find packages/*/src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) \
-  $(wildcard packages/runtime/native/*) scripts/build.ts scripts/native.ts package-lock.json
+  $(wildcard packages/runtime/native/*) scripts/build.ts scripts/build-plugins.ts scripts/native.ts package-lock.json
 
 .PHONY: help build test test-unit test-long test-faults test-cgroup-v2 fuzz demo bench interop package check format generate clean npm
 
