@@ -1,18 +1,7 @@
 // hawser-exec itself: what it refuses, and what holds while it runs.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import {
-  type FileHandle,
-  glob,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  readlink,
-  rm,
-  stat,
-  writeFile,
-} from "node:fs/promises";
+import { type FileHandle, mkdtemp, open, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -28,6 +17,7 @@ import { type SealedProgram, sealProgram } from "../../packages/runtime/src/nati
 import { openSocketPair } from "../../packages/runtime/src/native/socket.ts";
 import { killQuietly } from "../../packages/runtime/src/native/spawn.ts";
 import { type Porter, startPorter } from "../../packages/runtime/src/oci/exec-porter.ts";
+import { cgroupOf, unified } from "./support/cgroups.ts";
 import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
 import { eventually, openExec, readUntil, textOf } from "./support/session.ts";
 
@@ -121,9 +111,13 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
   });
   after(() => runtime[Symbol.asyncDispose]());
 
-  const cgroup = async (controller: string, file: string, id = containerId) => {
-    for await (const found of glob(`/sys/fs/cgroup/${controller}/hawser*/**/${id}/${file}`)) return found;
-    throw new Error(`the container has no ${controller} cgroup`);
+  const cgroup = async (controller: string, file: string, id = containerId) =>
+    path.join(await cgroupOf(id, controller), file);
+  /** On v2 an exec's own group is its only one, below its container's. */
+  const membersOf = async (directory: string) => {
+    const groups = unified ? (await readdir(directory)).filter((name) => name.startsWith("hawser-exec-")) : [""];
+    const files = groups.map((group) => readFile(path.join(directory, group, "cgroup.procs"), "utf8").catch(() => ""));
+    return (await Promise.all(files)).join("").split("\n").map(Number);
   };
   /** Processes of the helper below this one, by their parents. */
   const helpers = async (parent: number) => {
@@ -181,12 +175,12 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
           porter,
           fields(
             ...["id=it", `init=${pid}`, `cwd=${cwd}`, "arg=pwd", "env=PATH=/bin:/usr/bin"],
-            ...[`start=${start}`, `cgroup=${tasks}`],
+            ...[`start=${start}`, unified ? `group=${group}` : `cgroup=${group}`],
           ),
           host.fd, // a descriptor of the host's, leaked
         );
       const start = (await identify(pid))?.startTime;
-      const tasks = await cgroup("pids", "tasks");
+      const group = await cgroup("pids", unified ? "hawser-exec-by-hand" : "tasks");
       assert.deepEqual(await enter("/tmp"), { said: "BX\0", stdout: "/tmp\n" });
       const outside = "chdir `/proc/self/fd/0`: outside of the container";
       assert.deepEqual(await enter("/proc/self/fd/0"), { said: `BF${outside}\0X\xff`, stdout: `${outside}\n` });
@@ -250,13 +244,13 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
     const of = (pid: number, file: string) => readFile(`/proc/${pid}/${file}`, "utf8");
     const field = async (pid: number, name: string) =>
       new RegExp(`^${name}:\\s*(.*)$`, "m").exec(await of(pid, "status"))?.[1];
-    const members = await cgroup("pids", "cgroup.procs", traced.containerId);
+    const members = await cgroupOf(traced.containerId, "pids");
     /** A command that is a process of hawser-exec's still, stopped in its search; undefined when it was faster. */
     const caught = async (running: Promise<unknown>) => {
       let over = false;
       running.catch(() => undefined).finally(() => (over = true));
       while (!over) {
-        for (const pid of (await readFile(members, "utf8")).split("\n").map(Number)) {
+        for (const pid of await membersOf(members)) {
           if (pid === 0 || pid === init || (await of(pid, "comm").catch(() => "")) !== "hawser-exec\n") continue;
           const [, inside] = (await field(pid, "NSpid").catch(() => ""))?.split(/\s+/) ?? [];
           if (inside === undefined) continue; // an usher
@@ -348,13 +342,14 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
   });
 
   it("says as crun does that a container is paused, and what it may still do at its limit of processes", async () => {
-    const [freezer, pids] = [await cgroup("freezer", "freezer.state"), await cgroup("pids", "pids.max")];
+    const freezer = await cgroup("freezer", unified ? "cgroup.freeze" : "freezer.state");
+    const pids = await cgroup("pids", "pids.max");
     const answers: unknown[] = [];
     for (const config of [{}, { exec: { helper: false } }]) {
       await runtime.restart(config);
-      await writeFile(freezer, "FROZEN");
+      await writeFile(freezer, unified ? "1" : "FROZEN");
       const paused = await sh(runtime.cri, containerId, "true").catch(String);
-      await writeFile(freezer, "THAWED");
+      await writeFile(freezer, unified ? "0" : "THAWED");
       await writeFile(pids, "1");
       const plain = await sh(runtime.cri, containerId, "echo alone");
       const forking = await sh(runtime.cri, containerId, "cat /dev/null; echo $?");
