@@ -8,10 +8,16 @@ import type { CopyToOptions } from "./types.ts";
 const tidyPatience = 2_000;
 
 /**
+ * 127 where there is no tar in PATH, or no mv. busybox's shell may know a tar of its own though its image has none, which is no reason to go
+ * without the runtime's holes.
+ */
+export const lookScript = `command -v mv >/dev/null && (IFS=:; for p in $PATH; do test -x "$p/tar" && exit 0; done; exit 1) || exit 127`;
+
+/**
  * Unpacks one file beside its place, and moves it there when it is whole. A hang-up does not end it: with its client gone, tar comes to the end of what
  * there is, fails, and what it has made is removed. 127 where the container cannot move files.
  */
-const script = `trap '' HUP; command -v mv >/dev/null || exit 127
+const script = `trap '' HUP; ${lookScript}
 d=$1 t=$2 n=$3 keep=$4; shift 4
 "$@" -C "$d"; code=$?
 if test $code = 0; then mv -f "$d/$t" "$d/$n" || code=$?; fi

@@ -1,7 +1,7 @@
 import { posix } from "node:path";
 import { archiveCommandLine, shown } from "@hawser/tar";
 import type { KubeClient } from "../client.ts";
-import { besideOf } from "./beside.ts";
+import { besideOf, lookScript } from "./beside.ts";
 import { argument } from "./paths.ts";
 import { changedWhile, exitError, noTar, type RemoteResult, Retries, runRemote } from "./remote.ts";
 import { resumeFile } from "./resume-file.ts";
@@ -147,7 +147,7 @@ interface Found {
 async function lookAtContainer(client: KubeClient, options: CopyToOptions, single: boolean): Promise<Found> {
   const version = ["tar", "--version"];
   const looks: [Way, string[]][] = [["tar", version]];
-  if (single) looks.unshift(["beside", ["sh", "-c", 'command -v mv >/dev/null || exit 127; "$@"', "sh", ...version]]);
+  if (single) looks.unshift(["beside", ["sh", "-c", `${lookScript}; "$@"`, "sh", ...version]]);
   for (const [way, command] of looks) {
     const parts: Buffer[] = [];
     const stdout = async (chunk: Buffer) => {
