@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { dialUpgrade } from "@hawser/streaming";
 import { startRelay } from "@hawser/streaming/testing";
-import { background, eventually, must, processes } from "@hawser/testing";
+import { background, eventually, must, processes, run } from "@hawser/testing";
 import { type Hop, type Launcher, up } from "hawser";
-import { long, mark, type StreamCluster, sleepers, startStreamCluster } from "./stream-cluster.ts";
+import { createPod, long, mark, type StreamCluster, sleepers, startStreamCluster } from "./stream-cluster.ts";
 
 /** Of the API server and the kubelet of these tests. */
 const peerTimeoutMs = 2000;
@@ -171,6 +171,39 @@ describe("streams that break", () => {
       assert.equal(await eventually("the pod serves again", () => cluster.inBox("echo again")), "again");
     });
   }
+
+  it("logs -f of a kubelet that is killed: what came, then an error of its own code that names the hop; and again after its restart", async () => {
+    const command = ["sh", "-c", "i=0; while sleep 0.1; do i=$((i+1)); echo line $i; done"];
+    await createPod(cluster, "talker", { command });
+    const { env } = cluster.hawser;
+    const follow = cluster.hawser.command(["logs", "-f", "talker"]);
+    const numbers = (text: string) => [...text.matchAll(/^line (\d+)$/gm)].map(([, number]) => Number(number));
+    let last = 0;
+    try {
+      await using following = background(follow, { env });
+      await following.saw(/^line 5$/m);
+      process.kill(await pidOf("kubelet"), "SIGKILL");
+      const { code } = await following.exit;
+      assert.equal(code, 255, following.stderr());
+      assert.match(
+        following.stderr(),
+        /^error: the log broke off: \S.*\nThe API server answers, and the kubelet of node node-1 does not: /,
+      );
+      last = numbers(following.stdout()).at(-1) ?? 0;
+      const whole = await run(cluster.hawser.command(["logs", "talker"]), { env });
+      assert.notEqual(whole.code, 0, "without its kubelet there is no log");
+    } finally {
+      await up({ dataDir: cluster.dataDir, launcher });
+    }
+    await using again = background(follow, { env });
+    await again.saw(new RegExp(`^line ${last + 20}$`, "m"));
+    const all = numbers(again.stdout());
+    assert.deepEqual(
+      all,
+      Array.from(all, (_, index) => index + 1),
+      "every line, also those of the time without a kubelet",
+    );
+  });
 
   it("clients killed by -9: the processes go, and no descriptor, zombie or cgroup of theirs stays", async () => {
     const hops = await Promise.all((["apiserver", "kubelet", "runtime"] as const).map(pidOf));

@@ -186,6 +186,30 @@ describe("streams: terminals", () => {
     assert.equal(await cluster.mustKubectl(["get", "pod", "shell", "-o", state]), "0 Running");
   });
 
+  it("attach -it is left by the detach keys, the usual ones or others: the shell goes on as it was, and is attached to again", async () => {
+    await createPod(cluster, "left", { stdin: true, tty: true, command: ["sh", "-c", "PS1='there> ' exec sh"] });
+    await using screen = await openScreen({}, cluster.hawser.env);
+    const before = await settings(screen);
+    const leave = [
+      { flags: [], keys: ["C-p", "C-q"] },
+      { flags: ["--detach-keys=ctrl-x,d"], keys: ["C-x", "d"] },
+    ];
+    for (const [index, { flags, keys }] of leave.entries()) {
+      await screen.type(`clear; ${typed(cluster.hawser, ["attach", "-it", ...flags, "left"])}; echo code $?`, "Enter");
+      await screen.shows(/pressing enter/);
+      await screen.type("Enter");
+      await screen.shows("there>");
+      // What was set in the first session is there in the second.
+      await screen.type(index === 0 ? "word=kept" : "echo $word", "Enter");
+      if (index > 0) await screen.shows(/^kept$/m);
+      await screen.type(...keys);
+      await screen.shows(/^.*code 0$/m);
+      assert.equal(await settings(screen), before);
+    }
+    const state = "jsonpath={.status.containerStatuses[0].restartCount} {.status.phase}";
+    assert.equal(await cluster.mustKubectl(["get", "pod", "left", "-o", state]), "0 Running");
+  });
+
   it("stdinOnce: the end of the first client's input is the container's", async () => {
     for (const { name, command, env } of cluster.clients) {
       const pod = `once-${name.replace(/\W+/g, "-")}`;
