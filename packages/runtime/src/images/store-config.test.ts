@@ -18,6 +18,8 @@ const wrong: [value: unknown, message: RegExp][] = [
   [[], /"images" has to be a mapping/],
   [{ mirror: {} }, /unknown setting "images\.mirror"/],
   [{ mirrors: { "docker.io": "http://127.0.0.1:5000" } }, /"images\.mirrors\.docker\.io" has to be a list/],
+  [JSON.parse('{ "mirrors": { "__proto__": ["x"] } }'), /"__proto__" is no registry's name/],
+  [{ mirrors: { "docker.io/library": ["x"] } }, /"docker.io\/library" is no registry's name/],
   [{ mirrors: { "docker.io": ["ftp://x"] } }, /"ftp:\/\/x" is no registry's URL/],
   [{ timeouts: { connect: "1s" } }, /"images\.timeouts\.connect" has to be milliseconds/],
   [{ auth: { registries: { x: { user: "u" } } } }, /unknown setting "images\.auth\.registries\.x\.user"/],

@@ -17,6 +17,8 @@ export interface ImageStoreConfig extends HostsConfig {
   pinned?: readonly string[];
 }
 
+/** A host, with its port if it has one; `*` for all others. */
+const registryName = /^(\*|[A-Za-z0-9.-]+(:\d+)?|\[[\dA-Fa-f:.]+\](:\d+)?)$/;
 const credentialNames = ["username", "password", "auth", "serverAddress", "identityToken", "registryToken"];
 
 /** What to say of a name that does not exist, behind its message. */
@@ -27,7 +29,10 @@ export function checkStoreConfig(value: unknown, hint: Hint = () => ""): ImageSt
   const mapping = (part: unknown, where: string, names?: readonly string[]) => mappingOf(part, where, names, hint);
   const config = mapping(value, "images", ["mirrors", "insecureRegistries", "auth", "timeouts", "pinned"]);
   const mirrors = mapping(config.mirrors ?? {}, "images.mirrors");
-  for (const [registry, addresses] of Object.entries(mirrors)) strings(addresses, `images.mirrors.${registry}`);
+  for (const [registry, addresses] of Object.entries(mirrors)) {
+    strings(addresses, `images.mirrors.${registry}`);
+    if (!registryName.test(registry)) throw new Error(`setting "images.mirrors": "${registry}" is no registry's name`);
+  }
   strings(config.insecureRegistries ?? [], "images.insecureRegistries");
   for (const name of strings(config.pinned ?? [], "images.pinned")) formatReference(parseReference(name));
   const timeouts = mapping(config.timeouts ?? {}, "images.timeouts", ["connect", "response", "idle"]);

@@ -21,6 +21,7 @@ import { stopSignal } from "../oci/signals.ts";
 import { requestedMounts } from "../oci/spec-mounts.ts";
 import type { Monitors } from "../store/monitors.ts";
 import type { ContainerRecord, SandboxRecord } from "../store/records.ts";
+import { checkContainerConfig } from "./check-input.ts";
 import { containerMetadata, containerName } from "./container-name.ts";
 import { mapVolumes } from "./container-volumes.ts";
 import { discardContainer } from "./discard.ts";
@@ -59,6 +60,7 @@ export async function createContainer(
 ): Promise<MessageInitShape<typeof CreateContainerResponseSchema>> {
   const { sandboxes, containers, events } = dependencies;
   if (!config) throw new CRIError(Code.InvalidArgument, "container config is missing");
+  checkContainerConfig(config);
   const sandbox = sandboxes.get(podSandboxId);
   if (sandbox.state !== "ready" || !sandbox.pause || !(await isAlive(sandbox.pause))) {
     throw notRunning(sandbox);

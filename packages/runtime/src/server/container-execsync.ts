@@ -3,6 +3,7 @@ import { Code, CRIError } from "@hawser/cri";
 import type { ByteSink } from "@hawser/streaming";
 import type { Context } from "../context.ts";
 import { execInContainer } from "../oci/exec.ts";
+import { checkCommand } from "./check-input.ts";
 import { execDependencies, runningContainer } from "./container-running.ts";
 
 /** What is kept of each output, bytes; the rest is read and dropped (CVE-2022-1708, CVE-2022-31030). */
@@ -21,7 +22,7 @@ export async function execSync(
   { containerId, cmd, timeout }: ExecSyncRequest,
   { signal }: CallContext,
 ): Promise<MessageInitShape<typeof ExecSyncResponseSchema>> {
-  if (cmd.length === 0) throw new CRIError(Code.InvalidArgument, "command is empty");
+  checkCommand(cmd);
   const container = runningContainer(dependencies, containerId);
   const seconds = Number(timeout);
   using limit = deadline(seconds);

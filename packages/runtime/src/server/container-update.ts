@@ -10,6 +10,7 @@ import {
 import type { Context } from "../context.ts";
 import { mergeResources, ociResources, resourceRecord } from "../oci/resources.ts";
 import { call } from "../oci/runtime.ts";
+import { checkResources } from "./check-input.ts";
 
 /**
  * CRI UpdateContainerResources: of a created or running container. oom_score_adj cannot be changed afterwards and is left
@@ -20,6 +21,7 @@ export async function updateContainerResources(
   { containerId, linux, windows }: UpdateContainerResourcesRequest,
 ): Promise<MessageInitShape<typeof UpdateContainerResourcesResponseSchema>> {
   if (windows) throw new CRIError(Code.Unimplemented, "Windows containers are not implemented");
+  checkResources(linux);
   const { containers, host } = dependencies;
   const { id } = containers.get(containerId);
   await containers.lock.run(id, async () => {

@@ -19,6 +19,7 @@ import { refuseSELinux } from "../oci/host.ts";
 import { pauseSpec } from "../oci/pause-spec.ts";
 import { call, runtimeFor } from "../oci/runtime.ts";
 import type { SandboxRecord } from "../store/records.ts";
+import { checkSandboxConfig } from "./check-input.ts";
 import { discardSandbox, writeDraft } from "./discard.ts";
 import { withDiskRoom } from "./disk-room.ts";
 import { mountShm, writeSandboxFiles } from "./sandbox-files.ts";
@@ -56,6 +57,7 @@ export async function runPodSandbox(
   const { config, runtimeHandler } = request;
   const { sandboxes, oci } = dependencies;
   if (!config) throw new CRIError(Code.InvalidArgument, "sandbox config is missing");
+  checkSandboxConfig(config);
   const runtime = runtimeFor(oci, runtimeHandler);
   if (!runtime) throw new CRIError(Code.InvalidArgument, `no runtime for "${runtimeHandler}" is configured`);
   const id = newId();

@@ -37,9 +37,11 @@ export function hostsFor(registry: string, { mirrors = {}, insecureRegistries = 
     url.pathname = `${url.pathname.replace(/\/+$/, "").replace(/\/v2$/, "")}/v2/`;
     return url;
   };
-  const found: RegistryHost[] = (mirrors[registry] ?? mirrors["*"] ?? []).map((address) => {
-    const base = baseOf(address);
-    return { base, name: base.host, mirrorOf: registry };
-  });
+  const found: RegistryHost[] = ((Object.hasOwn(mirrors, registry) ? mirrors[registry] : mirrors["*"]) ?? []).map(
+    (address) => {
+      const base = baseOf(address);
+      return { base, name: base.host, mirrorOf: registry };
+    },
+  );
   return [...found, { base: baseOf(realHosts[registry] ?? registry), name: registry }];
 }
