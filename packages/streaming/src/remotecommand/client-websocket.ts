@@ -44,16 +44,13 @@ export async function openOverWebSocket(target: DialTarget, options: OpenOptions
     receivers.set(channel, tracked.receiver);
     return [tracked];
   });
+  const push = (channel: number, bytes: Uint8Array) => receivers.get(channel)?.push(bytes) ?? true;
   connection.start({
+    ...(!base64 && { piece: push }),
     message(data, isBinary) {
-      try {
-        if (!isBinary && !base64) throw new ProtocolError("unexpected message type: 1", 1003);
-        const message = decodeMessage(data, { base64, closeSignal: false });
-        if (message?.type === "data") receivers.get(message.channel)?.push(message.bytes);
-      } catch (error) {
-        if (!(error instanceof ProtocolError)) throw error;
-        connection.fail(error);
-      }
+      if (!isBinary && !base64) throw new ProtocolError("unexpected message type: 1", 1003);
+      const message = decodeMessage(data, { base64, closeSignal: false });
+      if (message?.type === "data") push(message.channel, message.bytes);
     },
     end(error) {
       for (const receiver of receivers.values()) error ? receiver.fail(error) : receiver.end();

@@ -4,7 +4,7 @@ import { ProtocolError, StreamError } from "../errors.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
 import { acceptWebSocket } from "../websocket/accept.ts";
 import { channelSink } from "../websocket/channel-sink.ts";
-import { Channel, decodeMessage } from "../websocket/channels.ts";
+import { Channel, closeSignal, decodeMessage } from "../websocket/channels.ts";
 import type { WebSocketConnection } from "../websocket/connection.ts";
 import { idleStatus } from "./idle.ts";
 import { featuresOf } from "./protocols.ts";
@@ -51,16 +51,19 @@ function makeSession(connection: WebSocketConnection, options: Required<AcceptOp
     sizes.end();
     gone.abort(error);
   };
+  const push = (channel: number, bytes: Uint8Array) => {
+    if (channel === closeSignal && features.closeSignal)
+      throw new ProtocolError("the close signal names no channel", 1002);
+    if (channel === Channel.stdin) return stdin?.push(bytes) ?? true;
+    return channel !== Channel.resize || sizes.push(bytes);
+  };
   connection.start({
+    ...(!features.base64 && { piece: push }),
     message(data) {
-      try {
-        const message = decodeMessage(data, features);
-        if (message?.channel === Channel.stdin) message.type === "data" ? stdin?.push(message.bytes) : stdin?.end();
-        else if (message?.channel === Channel.resize) message.type === "data" ? sizes.push(message.bytes) : sizes.end();
-      } catch (error) {
-        if (!(error instanceof ProtocolError)) throw error;
-        connection.fail(error);
-      }
+      const message = decodeMessage(data, features);
+      if (message?.type === "data") push(message.channel, message.bytes);
+      else if (message?.channel === Channel.stdin) stdin?.end();
+      else if (message?.channel === Channel.resize) sizes.end();
     },
     end: (error) => lost(error ?? new StreamError("lost", "the client closed the connection")),
   });

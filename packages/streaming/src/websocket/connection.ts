@@ -3,9 +3,11 @@ import type { WebSocket } from "ws";
 import { ProtocolError, StreamError } from "../errors.ts";
 import { Heartbeat } from "../heartbeat.ts";
 import { heldBy, roomIn } from "../node.ts";
+import { readReused } from "../read-reused.ts";
 import { Silence } from "../silence.ts";
 import { roomToWrite, tuneSocket, writeParts } from "../transport.ts";
 import { encodeFrameHeader, encodeMaskedFrame, Opcode } from "./frame.ts";
+import { LargeFrames } from "./large-frames.ts";
 import { Unfinished } from "./unfinished.ts";
 
 /** What ws is told on both sides. Sizes in bytes. */
@@ -26,8 +28,13 @@ const closeMs = 5000;
 const failMs = 1000;
 
 export interface WebSocketHandler {
-  /** A whole message. A view that stays valid. */
+  /** A whole message. A view that stays valid. What it throws as a ProtocolError ends the connection with that, as of piece(). */
   message(data: Buffer, isBinary: boolean): void;
+  /**
+   * A piece of a large binary message, as it came, the message's first byte apart. True when it has done with
+   * the memory; else the bytes are its own. Where absent, large messages come whole, too.
+   */
+  piece?(channel: number, bytes: Buffer): boolean;
   /** The connection is over: with close code 1000 without an error, in any other way with one. Called once. */
   end(error?: StreamError): void;
 }
@@ -90,8 +97,7 @@ export class WebSocketConnection {
       idle: onIdle,
       tick: (elapsedMs) => this.#tick(elapsedMs),
     });
-    // Behind ws' own listener: what this chunk completed has been handed out by now.
-    socket.on("data", (chunk: Buffer) => this.#received(chunk.byteLength));
+    this.#read(options.role);
     // ws closes then with 1006, and does not say why.
     socket.once("error", (error: Error) => {
       this.#failure ??= error;
@@ -113,7 +119,7 @@ export class WebSocketConnection {
     this.#handler = handler;
     const held = this.#held;
     this.#held = [];
-    for (const { data, isBinary } of held) handler.message(data, isBinary);
+    for (const { data, isBinary } of held) this.#guard(() => handler.message(data, isBinary));
     if (this.#ended) handler.end(this.#ended.error);
   }
 
@@ -192,6 +198,48 @@ export class WebSocketConnection {
     void this.closed.then(() => clearTimeout(timer));
   }
 
+  /** Our reader takes the place of ws's, which gets from it what is not a large message. */
+  #read(role: "client" | "server") {
+    const socket = this.#socket;
+    const [toWs] = socket.listeners("data");
+    if (!toWs) throw new Error("ws does not read its socket");
+    socket.removeAllListeners("data");
+    let forwarded = 0;
+    const frames = new LargeFrames({
+      masked: role === "server",
+      maxPayload: webSocketOptions.maxPayload,
+      piece: () => this.#handler?.piece && ((channel, bytes) => this.#piece(channel, bytes)),
+      forward(bytes) {
+        forwarded += bytes.byteLength;
+        toWs.call(socket, bytes);
+      },
+      ended: () => this.#unfinished.clear(),
+    });
+    this.#ws.on("error", () => frames.stop());
+    readReused(socket, (chunk) => {
+      forwarded = 0;
+      const done = frames.push(chunk);
+      this.#received(forwarded);
+      return done;
+    });
+  }
+
+  #piece(channel: number, bytes: Buffer): boolean {
+    if (this.#ended) return true;
+    this.#heartbeat.used();
+    return this.#guard(() => this.#handler?.piece?.(channel, bytes)) ?? true;
+  }
+
+  #guard<T>(take: () => T): T | undefined {
+    try {
+      return take();
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.fail(error);
+      return undefined;
+    }
+  }
+
   #received(bytes: number) {
     this.#silence.broken();
     // The peer has said close, and ws has answered: it need not take long to hang up.
@@ -207,7 +255,8 @@ export class WebSocketConnection {
     this.#unfinished.clear();
     if (this.#ended) return;
     this.#heartbeat.used();
-    if (this.#handler) this.#handler.message(data, isBinary);
+    const handler = this.#handler;
+    if (handler) this.#guard(() => handler.message(data, isBinary));
     else this.#held.push({ data, isBinary }); // those of one turn at most
   }
 
