@@ -74,7 +74,6 @@ export async function startPostLab({
   execHelper = true,
 }: PostLabOptions = {}): Promise<PostLab> {
   await using cleanup = new AsyncDisposableStack();
-  const folder = await mkdtemp(join(tmpdir(), "hawser-post-"));
   const lab = cleanup.use(await createLab());
   const [onClient, onMaster, onWorker]: On[] = [
     (command) => lab.on("client", command),
@@ -85,6 +84,7 @@ export async function startPostLab({
   const registry = cleanup.use(await registryWithImages(onWorker));
   const foreign = foreignRuntime && cleanup.use(await foreignRuntime({ on: onWorker, registry }));
 
+  const folder = await mkdtemp(join(tmpdir(), "hawser-post-"));
   const dataDir = join(folder, "data");
   const runtimeConfig = join(folder, "runtime.yaml");
   const images = { mirrors: { "docker.io": [`http://${registry.host}`] } };

@@ -13,7 +13,7 @@ import {
   ExecRequestSchema,
   ExecResponseSchema,
 } from "@hawser/cri";
-import { eventually, must, processes } from "@hawser/testing";
+import { eventually, must, newestKubectl, processes } from "@hawser/testing";
 import type { PostLab } from "./post-lab.ts";
 
 const pod = "exec-test-nginx";
@@ -195,8 +195,7 @@ function observations(lab: () => PostLab): void {
   }
 
   it("P16 an exec is a process of the OCI runtime's making: crun --root … exec --process FILE ID", async () => {
-    const { kubectl } = lab();
-    const running = kubectl(["exec", pod, "--", "sleep", "2"]);
+    await using session = lab().piped(["exec", "-i", pod, "--", "cat"], { kubectl: await newestKubectl() });
     const found = await eventually("the OCI runtime's command line", async () =>
       (await processes()).find(
         ({ args }) =>
@@ -206,11 +205,12 @@ function observations(lab: () => PostLab): void {
       ),
     );
     const [child] = await eventually("its child", async () => {
-      const children = (await processes()).filter(({ ppid, args }) => ppid === found.pid && args === "sleep 2");
+      const children = (await processes()).filter(({ ppid, args }) => ppid === found.pid && args === "cat");
       return children.length > 0 && children;
     });
     assert.equal(child?.tty, 0);
-    assert.equal((await running).code, 0);
+    session.child.stdin?.end();
+    assert.deepEqual(await session.exit, { code: 0, signal: null });
   });
 }
 
