@@ -166,7 +166,7 @@ function observations(lab: () => PostLab): void {
     const own = JSON.parse(info.config ?? "{}");
     assert.match(own.ociRuntime.name, /^(crun|runc)$/);
     assert.match(own.ociRuntime.reason, /./);
-    assert.equal(typeof own.appArmor, "boolean");
+    assert.match(own.appArmor, /./); // whether it is there, in words
     assert.ok(own.seccomp.runtimeDefault);
     assert.ok(own.idMappings);
     assert.match(own.network.bridge, /^hawser/);
