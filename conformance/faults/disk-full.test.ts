@@ -10,7 +10,7 @@ import { pushArchive } from "../../scripts/push-image.ts";
 import { makeArchive } from "../crun/support/image.ts";
 import { eventually } from "../crun/support/session.ts";
 import { bystander, create, created, nothing, pod, remove, running, useAndRemove } from "./support/calls.ts";
-import { difference, inventory } from "./support/inventory.ts";
+import { difference, inventory, settledInventory } from "./support/inventory.ts";
 import { thorough } from "./support/length.ts";
 import { type FaultyRuntime, startFaulty } from "./support/runtime-process.ts";
 import { type SmallDisk, smallDisk } from "./support/small-disk.ts";
@@ -34,7 +34,7 @@ describe("with a full disk", { timeout: 900_000 }, () => {
     disk = await smallDisk({ megabytes: 96, inodes: 700 });
     runtime = await startFaulty({ root: disk.path });
     other = await bystander(runtime.cri);
-    baseline = await inventory(runtime.root);
+    baseline = await settledInventory(runtime.root);
   });
   after(async () => {
     await disk?.clear();
@@ -60,7 +60,7 @@ describe("with a full disk", { timeout: 900_000 }, () => {
     let failures = 0;
     for (const room of rooms) {
       const subject = await prepare(cri);
-      const prepared = await inventory(runtime.root);
+      const prepared = await settledInventory(runtime.root);
       await disk.fill(room);
       const result = await call(cri, subject).catch((error: Error) => error);
       if (result instanceof Error) {

@@ -6,7 +6,7 @@ import { type Registry, startRegistry } from "@hawser/testing";
 import { eventually } from "../crun/support/session.ts";
 import { bystander, type Cut, cuts } from "./support/calls.ts";
 import { imageCuts, pushCutImage } from "./support/image-calls.ts";
-import { difference, inventory } from "./support/inventory.ts";
+import { difference, inventory, settledInventory } from "./support/inventory.ts";
 import { thorough } from "./support/length.ts";
 import { type FaultyRuntime, startFaulty } from "./support/runtime-process.ts";
 
@@ -27,9 +27,9 @@ describe("a runtime killed at any step of", { timeout: thorough ? 3_600_000 : 28
 
   /** True when the runtime was killed, false when the call came to its end before that. */
   const cutAt = async (cut: Cut, step: number): Promise<boolean> => {
-    const baseline = await inventory(runtime.root);
+    const baseline = await settledInventory(runtime.root);
     const subject = await cut.prepare(runtime.cri);
-    const prepared = await inventory(runtime.root);
+    const prepared = await settledInventory(runtime.root);
     await runtime.arm(step);
     const cutOff = await cut.call(runtime.cri, subject).then(
       () => false,

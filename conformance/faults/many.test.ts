@@ -10,7 +10,7 @@ import { ContainerState, type CRIConnection } from "@hawser/cri";
 import { image, sandboxConfig } from "../crun/support/runtime.ts";
 import { eventually } from "../crun/support/session.ts";
 import { bystander } from "./support/calls.ts";
-import { difference, inventory } from "./support/inventory.ts";
+import { difference, inventory, settledInventory } from "./support/inventory.ts";
 import { thorough } from "./support/length.ts";
 import { type FaultyRuntime, startFaulty } from "./support/runtime-process.ts";
 
@@ -25,7 +25,7 @@ describe("a runtime with many containers", { timeout: thorough ? 1_800_000 : 280
   it(`${pods * containersPerPod} at once: all run, are found again, and go`, async () => {
     await using runtime = await startFaulty();
     await bystander(runtime.cri);
-    const baseline = await inventory(runtime.root);
+    const baseline = await settledInventory(runtime.root);
     const started = await Promise.all(
       Array.from({ length: pods }, async () => {
         const config = sandboxConfig();
@@ -80,7 +80,7 @@ describe("a runtime with many containers", { timeout: thorough ? 1_800_000 : 280
       await runtime.cri.runtime.removeContainer({ containerId });
     };
     for (let n = 0; n < cycles / 2; n++) await cycle(`a${n}`);
-    const baseline = await inventory(runtime.root);
+    const baseline = await settledInventory(runtime.root);
     const before = await size(runtime);
     for (let n = 0; n < cycles / 2; n++) await cycle(`b${n}`);
     await isClean(runtime, baseline);

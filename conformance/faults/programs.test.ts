@@ -16,7 +16,7 @@ import {
   sandboxOf,
   useAndRemove,
 } from "./support/calls.ts";
-import { difference, inventory } from "./support/inventory.ts";
+import { difference, inventory, settledInventory } from "./support/inventory.ts";
 import { thorough } from "./support/length.ts";
 import { type Fault, faultyPrograms, type Programs } from "./support/programs.ts";
 import { type FaultyRuntime, startFaulty } from "./support/runtime-process.ts";
@@ -137,9 +137,9 @@ describe("a program that a runtime stands on", { timeout: 600_000 }, () => {
       const { cri } = runtime;
       const { prepare, call } = calls[one.call] ?? {};
       assert.ok(prepare && call);
-      const empty = await inventory(runtime.root);
+      const empty = await settledInventory(runtime.root);
       const subject = await prepare(cri);
-      const prepared = await inventory(runtime.root);
+      const prepared = await settledInventory(runtime.root);
       await programs.spoil(one.program, one.command, one.fault);
       await assert.rejects(call(cri, subject), { message: one.message });
       if (one.call === "CreateContainer" || one.call === "RunPodSandbox" || one.call === "ExecSync")
@@ -160,9 +160,9 @@ describe("a program that a runtime stands on", { timeout: 600_000 }, () => {
     it(`${name}: the runtime is killed while ${program} is at it: the next one ends that first`, async () => {
       const { prepare, call } = calls[name] ?? {};
       assert.ok(prepare && call);
-      const empty = await inventory(runtime.root);
+      const empty = await settledInventory(runtime.root);
       const subject = await prepare(runtime.cri);
-      const prepared = await inventory(runtime.root);
+      const prepared = await settledInventory(runtime.root);
       await programs.spoil(program, command, "hang");
       const failed = call(runtime.cri, subject).catch(() => undefined);
       await programs.hangs();

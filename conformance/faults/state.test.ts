@@ -10,7 +10,7 @@ import { silentLogger } from "@hawser/trace";
 import { testConfig } from "../crun/support/runtime.ts";
 import { eventually } from "../crun/support/session.ts";
 import { bystander, created, remove, running, type Subject } from "./support/calls.ts";
-import { difference, inventory } from "./support/inventory.ts";
+import { difference, inventory, settledInventory } from "./support/inventory.ts";
 import { thorough } from "./support/length.ts";
 import { type FaultyRuntime, startFaulty } from "./support/runtime-process.ts";
 
@@ -23,7 +23,7 @@ describe("a runtime", { timeout: 300_000 }, () => {
   before(async () => {
     runtime = await startFaulty();
     other = await bystander(runtime.cri);
-    baseline = await inventory(runtime.root);
+    baseline = await settledInventory(runtime.root);
   });
   after(() => runtime?.[Symbol.asyncDispose]());
   afterEach(async () => {

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { lstat, opendir, readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
+import { eventually } from "../../crun/support/session.ts";
 
 const execute = promisify(execFile);
 const cgroups = "/sys/fs/cgroup";
@@ -21,6 +22,15 @@ export async function inventory(root: string): Promise<string[]> {
     monitors(root),
   ]);
   return found.flat().sort();
+}
+
+/**
+ * What there is to compare with later, taken once no crun is at work: a container's own process is one still when the call
+ * that has started it returns. A crun that stays is in the list.
+ */
+export async function settledInventory(root: string): Promise<string[]> {
+  await eventually(async () => !(await monitors(root)).includes("process crun"), 3000).catch(() => undefined);
+  return await inventory(root);
 }
 
 /** The lines that are in one of two inventories only: `+` what has come, `-` what has gone. */
