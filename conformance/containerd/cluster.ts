@@ -21,12 +21,18 @@ export interface ContainerdCluster extends AsyncDisposable {
 export interface ClusterOptions {
   ociRuntime?: "runc" | "crun";
   containerLogMaxSize?: number;
+  /** Of the kubelet, milliseconds. */
+  runtimeRequestTimeout?: number;
+  nodeStatusUpdateFrequency?: number;
 }
 
 /** Resolves when the node is Ready. */
-export async function startContainerdCluster(options: ClusterOptions = {}): Promise<ContainerdCluster> {
+export async function startContainerdCluster({
+  ociRuntime,
+  ...settings
+}: ClusterOptions = {}): Promise<ContainerdCluster> {
   await using stack = new AsyncDisposableStack();
-  const containerd = stack.use(await startContainerd(options));
+  const containerd = stack.use(await startContainerd(ociRuntime ? { ociRuntime } : {}));
   const dataDir = path.join(containerd.folder, "apiserver");
   const log = process.env.HAWSER_LOG ? createLogger({ verbosity: 4 }) : silentLogger;
   const api = stack.use(await startApiserver({ dataDir, port: 0, allowLoopbackKubelets: true, log }));
@@ -52,7 +58,7 @@ export async function startContainerdCluster(options: ClusterOptions = {}): Prom
       clientCA: api.ca.certPEM,
       serving,
       log,
-      ...(options.containerLogMaxSize && { containerLogMaxSize: options.containerLogMaxSize }),
+      ...settings,
     });
   let kubelet = await start();
   stack.defer(() => kubelet[Symbol.asyncDispose]());

@@ -62,7 +62,17 @@ test("the node is registered with everything kubectl shows, and its status is se
       return {};
     },
   } as never;
-  const context = { ...kubelet.context, client, folders: { rootDir: kubelet.folder, podLogsDir: kubelet.folder } };
+  const { runtime } = kubelet.context;
+  const patience: (number | undefined)[] = [];
+  const watched: typeof runtime = {
+    ...runtime,
+    status(request, options) {
+      patience.push(options?.timeoutMs);
+      return runtime.status(request, options);
+    },
+  };
+  const folders = { rootDir: kubelet.folder, podLogsDir: kubelet.folder };
+  const context = { ...kubelet.context, client, runtime: watched, folders } as typeof kubelet.context;
   const onReady = () => stop.abort();
   await keepNode(context, {
     facts: await nodeFacts(),
@@ -79,6 +89,11 @@ test("the node is registered with everything kubectl shows, and its status is se
   assert.ok(status?.addresses?.some(({ type, address }) => type === "InternalIP" && address === "192.168.205.11"));
   assert.deepEqual(status?.declaredFeatures, ["ExtendWebSocketsToKubelet"]);
   assert.equal(status?.capacity?.pods, "110");
+  assert.deepEqual(
+    patience,
+    [30_000, 30_000],
+    "and not as long as other calls, before a silent runtime counts as down",
+  );
 });
 
 test("the lease: made, then renewed", async () => {

@@ -7,6 +7,8 @@ import { type NodeFacts, nodePressure } from "./facts.ts";
 
 /** Milliseconds between tries while the node is not Ready yet. */
 const eagerPause = 200;
+/** How long the runtime may take to say how it is, milliseconds; then it counts as down. Source: kubernetes pkg/kubelet/kubelet.go maxWaitForContainerRuntime */
+const runtimePatience = 30_000;
 /** A node status that has not changed is sent again after this, milliseconds. Source: nodeStatusReportFrequency */
 const reportAnyway = 5 * 60_000;
 
@@ -107,10 +109,11 @@ async function nodeStatus(
 ): Promise<NodeStatus> {
   const { settings, folders, images, nodeIP, now, facts: capacity } = context;
   const { facts, port, runtimeVersion } = options;
+  const asking = { signal: options.signal, timeoutMs: Math.min(runtimePatience, settings.runtimeRequestTimeout) };
   const [pressure, runtime, imageList] = await Promise.all([
     nodePressure(folders.rootDir),
-    runtimeReadiness(context, options.signal),
-    images.listImages({}, { signal: options.signal }).catch(() => ({ images: [] })),
+    runtimeReadiness(context, asking),
+    images.listImages({}, asking).catch(() => ({ images: [] })),
   ]);
   const amounts = {
     cpu: String(facts.cpus),
@@ -153,9 +156,12 @@ async function nodeStatus(
   return status;
 }
 
-async function runtimeReadiness({ runtime }: KubeletContext, signal: AbortSignal): Promise<RuntimeReadiness> {
+async function runtimeReadiness(
+  { runtime }: KubeletContext,
+  asking: { signal: AbortSignal; timeoutMs: number },
+): Promise<RuntimeReadiness> {
   try {
-    const { status } = await runtime.status({}, { signal });
+    const { status } = await runtime.status({}, asking);
     const bad = ["RuntimeReady", "NetworkReady"].flatMap((name) => {
       const found = status?.conditions.find(({ type }) => type === name);
       if (found?.status) return [];

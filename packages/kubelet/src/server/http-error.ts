@@ -25,5 +25,9 @@ export function httpError(error: unknown): HTTPError {
   if (error instanceof CRIError && error.code === Code.ResourceExhausted) {
     return new HTTPError(429, message, { cause: error, headers: { "Retry-After": "60" } });
   }
+  if (error instanceof CRIError && error.code === Code.DeadlineExceeded) {
+    // No colon in it: kubectl takes a text with one for YAML, for a Status without a message, and says nothing then.
+    return new HTTPError(500, "the container runtime has not answered in time (DeadlineExceeded)", { cause: error });
+  }
   return new HTTPError(500, message, { cause: error });
 }
