@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { getPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import {
@@ -23,6 +23,9 @@ import { mirrorConfig } from "./own-cluster.ts";
 import { residue } from "./residue.ts";
 
 const program = join(checkout, "packages/hawser/bin/hawser.cjs");
+
+/** The nice value in a line of /proc/PID/stat: its 19th field. Source: proc_pid_stat(5) */
+const niceOf = (stat: string) => Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[16]);
 
 describe("hawser up, status, down", () => {
   let folder: string;
@@ -86,6 +89,9 @@ describe("hawser up, status, down", () => {
       assert.match(ok(await c.up()), /cluster in \S+ is up in \d+\.\d s: node \S+ is Ready/);
       await c.runPod("web");
       assert.equal(ok(await c.kubectl("exec", "web", "--", "echo", "hello")), "hello\n");
+      const stats = ok(await c.kubectl("exec", "web", "--", "cat", "/proc/1/stat", "/proc/self/stat"));
+      const started = Math.max(0, getPriority());
+      assert.deepEqual(stats.trim().split("\n").map(niceOf), [started, started], "whatever the runtime's own is");
       const pids = await Promise.all((["apiserver", "kubelet", "runtime"] as const).map(c.pid));
       assert.match(ok(await c.up()), /runs already/);
       assert.deepEqual(await Promise.all((["apiserver", "kubelet", "runtime"] as const).map(c.pid)), pids);
