@@ -51,7 +51,7 @@ left=$(
   ls -d /run/netns/* /run/hawser/* 2>/dev/null
   ls /sys/class/net | grep -vx lo
   grep -o ' /tmp/[^ ]*\| /run/[^ ]*' /proc/self/mountinfo
-  pgrep -a 'conmon|crun|runc|catatonit|pause'
+  ps -eo comm,args | grep -E '^(conmon|crun|runc|catatonit|pause|hawser-exec) '
 )
 if [ -n "$left" ]; then
   echo "hawser-vm: left behind by the tests:"
@@ -60,4 +60,4 @@ if [ -n "$left" ]; then
 fi
 echo "hawser-vm: exit $code after $(cut -d' ' -f1 /proc/uptime) s"
 echo o >/proc/sysrq-trigger
-sleep 60
+while :; do :; done
