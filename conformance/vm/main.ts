@@ -21,7 +21,7 @@ const usual = [
 ].map((name) => `conformance/crun/${name}.test`);
 
 /** How long the whole may take. */
-const minutes = Number(process.env.HAWSER_VM_MINUTES ?? 90);
+const minutes = Number(process.env.HAWSER_VM_MINUTES ?? 120);
 /** How many times slower than a real machine it may be before a wait is over. */
 const slowness = Number(process.env.HAWSER_VM_SLOWNESS ?? 10);
 
