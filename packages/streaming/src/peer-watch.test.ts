@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
 import { describe, it } from "node:test";
-import { parseTCPTable, watchPeer } from "./peer-watch.ts";
+import { lookAtPeers, parseTCPTable, watchPeer } from "./peer-watch.ts";
 
 const head =
   "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     \n";
@@ -48,48 +49,60 @@ describe("parseTCPTable", () => {
 });
 
 describe("watchPeer", () => {
-  it("leaves a peer alone that is there and does not read", async () => {
+  /** The two ends of a connection, the watched one first. */
+  async function pair() {
     const server = createServer();
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     const address = server.address();
     assert.ok(address && typeof address === "object");
     const client = connect(address.port, "127.0.0.1").pause();
-    try {
-      const [socket] = (await once(server, "connection")) as [Socket];
-      using _watch = watchPeer(socket, 200);
-      while (socket.write(Buffer.alloc(1 << 20))); // until its window is closed
-      const { promise: later, resolve } = Promise.withResolvers<void>();
-      setTimeout(resolve, 1000); // five times the time after which a dead one would be gone
-      await later;
+    const [socket] = (await once(server, "connection")) as [Socket];
+    return {
+      ...{ socket, client },
+      [Symbol.dispose]() {
+        socket.destroy();
+        client.destroy();
+        server.close();
+      },
+    };
+  }
+
+  it("leaves a peer alone that is there and does not read", async () => {
+    using ends = await pair();
+    const { socket } = ends;
+    using _watch = watchPeer(socket, 1); // which is over between any two looks
+    while (socket.write(Buffer.alloc(1 << 20))); // until its window is closed
+    /** The kernel's timer for the connection: 04 while it probes a closed window. */
+    const clock = async () => {
+      const hex = (port = 0) => port.toString(16).toUpperCase().padStart(4, "0");
+      const row = new RegExp(`:${hex(socket.localPort)} \\w+:${hex(socket.remotePort)} 01 \\S+ (\\d\\d):(\\w+)`);
+      const [, kind = "", left = ""] = row.exec(await readFile("/proc/self/net/tcp", "latin1")) ?? [];
+      return { kind, left: Number.parseInt(left, 16) };
+    };
+    let probes = 0;
+    for (let before = await clock(); probes < 2; ) {
+      await lookAtPeers();
       assert.equal(socket.destroyed, false);
-      socket.destroy();
-    } finally {
-      client.destroy();
-      server.close();
+      const now = await clock();
+      if (now.kind === "04" && now.left > before.left) probes++; // the timer has been set anew
+      before = now;
     }
+    await lookAtPeers();
+    assert.equal(socket.destroyed, false);
   });
 
   it("tells of a reset that nobody would have read", async () => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const address = server.address();
-    assert.ok(address && typeof address === "object");
-    const client = connect(address.port, "127.0.0.1");
-    try {
-      const [socket] = (await once(server, "connection")) as [Socket];
-      socket.pause();
-      using _watch = watchPeer(socket, 400);
-      const { promise: seen, resolve } = Promise.withResolvers<void>();
-      setTimeout(resolve, 300);
-      await seen;
-      client.resetAndDestroy();
-      const [error] = await once(socket, "error");
-      assert.match(error.message, /has reset the connection|ECONNRESET/);
-    } finally {
-      client.destroy();
-      server.close();
-    }
+    using ends = await pair();
+    const { socket, client } = ends;
+    socket.pause();
+    using _watch = watchPeer(socket, 60_000);
+    await lookAtPeers();
+    const failed = once(client, "close");
+    client.resetAndDestroy();
+    await failed;
+    const told = once(socket, "close").catch((error: Error) => error);
+    await lookAtPeers();
+    assert.match(String(await told), /has reset the connection|ECONNRESET/);
   });
 });

@@ -25,7 +25,7 @@ interface Watched {
 
 const watched = new Map<Socket, Watched>();
 let timer: NodeJS.Timeout | undefined;
-let looking = false;
+let looking: Promise<void> | undefined;
 
 /**
  * Gives a TCP or TLS connection up, by destroying it with a StreamError, when its peer has acknowledged nothing for `timeoutMs`
@@ -58,15 +58,21 @@ function schedule() {
   clearTimeout(timer);
   const shortest = Math.min(...[...watched.values()].map(({ timeoutMs }) => timeoutMs));
   timer = setTimeout(
-    () => void look().finally(() => watched.size > 0 && schedule()),
+    () => void lookAtPeers().finally(() => watched.size > 0 && schedule()),
     Math.min(longestLookMs, shortest / 4),
   );
   timer.unref();
 }
 
+/** One look at all that is watched, as the timer takes it. */
+export function lookAtPeers(): Promise<void> {
+  looking ??= look().finally(() => {
+    looking = undefined;
+  });
+  return looking;
+}
+
 async function look(): Promise<void> {
-  if (looking) return;
-  looking = true;
   try {
     const silent = [...watched].filter(([socket, state]) => {
       const heard = socket.bytesRead !== state.bytesRead;
@@ -77,8 +83,6 @@ async function look(): Promise<void> {
     if (silent.length > 0) judge(silent, await readTables());
   } catch {
     // No /proc, or another form of it: TCP's own patience is what is left.
-  } finally {
-    looking = false;
   }
 }
 

@@ -35,11 +35,22 @@ async function path(kind: "remotecommand" | "portforward", hops: readonly ("spdy
   return { url, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
+/** Resolves when a count stands still: everything is in this process, so that what can move moves within a few turns. */
+async function still(count: () => number): Promise<void> {
+  for (let turns = 0, before = -1; turns < 50; turns = count() === before ? turns + 1 : 0) {
+    before = count();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 /** Writes until the session is over. */
-async function flood(session: ServerSession) {
+async function flood(session: ServerSession, onWritten: () => void) {
   const chunk = Buffer.alloc(64 * 1024, "x");
   try {
-    for (;;) await session.stdout?.write(chunk);
+    for (;;) {
+      await session.stdout?.write(chunk);
+      onWritten();
+    }
   } catch {
     // the client has gone
   }
@@ -48,9 +59,10 @@ async function flood(session: ServerSession) {
 describe("a client that does not read its stdout for a while", () => {
   for (const { way, hops } of ways) {
     it(`gets its pongs, on the way "${way}"`, { timeout: 30_000 }, async () => {
+      let written = 0;
       await using last = await listenUpgrades(async (upgrade) => {
         await using session = await acceptRemoteCommand(upgrade, streams);
-        await flood(session);
+        await flood(session, () => written++);
       });
       await using through = await path("remotecommand", hops, last.url);
       const ws = new WebSocket(through.url, ["v5.channel.k8s.io"]);
@@ -58,7 +70,7 @@ describe("a client that does not read its stdout for a while", () => {
       await once(ws, "message");
       ws.pause();
       for (const data of ["one", "two", "three"]) ws.ping(data);
-      await new Promise((resolve) => setTimeout(resolve, 200)); // the flood fills every buffer on the way
+      await still(() => written); // the flood has filled every buffer on the way
       const pongs: string[] = [];
       ws.on("pong", (data) => pongs.push(data.toString()));
       ws.resume();
@@ -69,8 +81,9 @@ describe("a client that does not read its stdout for a while", () => {
   }
 
   it("gets its pings answered inside a tunnel that a hop takes apart", { timeout: 30_000 }, async () => {
+    let read = 0;
     await using last = await listenUpgrades(async (upgrade) => {
-      await using session = await acceptPortForward(upgrade, { connect: async () => endless() });
+      await using session = await acceptPortForward(upgrade, { connect: async () => endless(() => read++) });
       await session.closed;
     });
     await using through = await path("portforward", ["spdy"], last.url);
@@ -90,7 +103,7 @@ describe("a client that does not read its stdout for a while", () => {
     await flooded.promise;
     connection.pause();
     connection.send(encodePing(7));
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await still(() => read);
     connection.resume();
     await answered.promise;
     connection.destroy();
@@ -157,9 +170,12 @@ function openPair(send: (bytes: Uint8Array) => void) {
 
 const nothing = { write: async () => {}, close: async () => {}, abort: async () => {} };
 
-function endless() {
+function endless(onRead: () => void) {
   async function* source() {
-    for (;;) yield Buffer.alloc(64 * 1024);
+    for (;;) {
+      onRead();
+      yield Buffer.alloc(64 * 1024);
+    }
   }
   return { source: source(), sink: nothing };
 }
