@@ -10,7 +10,7 @@ import { DgramSocket } from "node-unix-socket";
 import { readCommandLine } from "../../packages/runtime/src/flags.ts";
 import { pushArchive } from "../../scripts/push-image.ts";
 import { makeArchive } from "../crun/support/image.ts";
-import { sh, startContainer } from "../crun/support/runtime.ts";
+import { sh, startContainer, testConfig } from "../crun/support/runtime.ts";
 import { fromSources, hawser, startRuntimeProcess } from "./runtime-process.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";
@@ -88,6 +88,22 @@ test("the service manager is told when it is ready and when it stops; a reload d
   }
 });
 
+test("a second runtime with the same pods' addresses says what to set, and leaves nothing", { skip }, async () => {
+  const { podCIDR } = testConfig();
+  const folder = (await must(["mktemp", "-d", "--tmpdir", "hawser-second-XXXXXX"])).trim();
+  try {
+    await using _first = await startRuntimeProcess({ podCIDR });
+    const [root, socket] = [path.join(folder, "r"), path.join(folder, "s")];
+    const second = hawser("runtime", "--root", root, "--socket", socket, "--pod-cidr", podCIDR);
+    const { code, stderr } = await run(second, { env: fromSources });
+    assert.notEqual(code, 0);
+    assert.match(stderr, /the runtime in \S+ \(process \d+\) has 10\.\S+\/24; set podCIDR \(--pod-cidr\)/);
+    await removeEverything(root);
+  } finally {
+    await must(["rm", "-r", folder]);
+  }
+});
+
 test("without a configuration file a SIGHUP changes nothing; when the terminal has gone, the runtime ends", {
   skip,
 }, async () => {
@@ -95,7 +111,8 @@ test("without a configuration file a SIGHUP changes nothing; when the terminal h
   const [root, socket] = [path.join(folder, "r"), path.join(folder, "s")];
   let stray = 0;
   try {
-    await using terminal = onTerminal(hawser("runtime", "--root", root, "--socket", socket, "-v", "2"), {
+    const own = ["--pod-cidr", testConfig().podCIDR];
+    await using terminal = onTerminal(hawser("runtime", "--root", root, "--socket", socket, "-v", "2", ...own), {
       env: fromSources,
     });
     await terminal.saw("hawser-runtime ready", { timeoutMs: 30_000 });

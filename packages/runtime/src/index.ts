@@ -11,6 +11,7 @@ import { runtimeGauges } from "./metrics/gauges.ts";
 import { serveMetrics } from "./metrics/serve.ts";
 import { lockFile } from "./native/lock.ts";
 import { becomeSubreaper, Reaper } from "./native/reaper.ts";
+import { claimPodCIDR } from "./network/claim.ts";
 import { addRules } from "./network/rules.ts";
 import { openAppArmor } from "./oci/apparmor.ts";
 import { openExecHelper } from "./oci/exec-helper.ts";
@@ -63,7 +64,7 @@ export interface Runtime extends AsyncDisposable, Pick<Reloader, "reload"> {
 
 /**
  * Starts the CRI runtime: finds what an earlier one has left, and serves. Resolves when it is ready.
- * Throws when the root is in use, a program is missing, or the socket is taken.
+ * Throws when the root is in use, a program is missing, the socket is taken, or the pods' addresses are.
  */
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const config = completeConfig(options.config ?? {});
@@ -82,6 +83,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   ]);
   const bridge = `hawser${paths.hash}`;
   const rules = { hash: paths.hash, bridge, podCIDR: config.podCIDR };
+  started.use(await claimPodCIDR({ root: paths.root, stateDir: paths.stateDir, bridge, podCIDR: config.podCIDR }));
   await keepJSON(paths.places, {
     stateDir: paths.stateDir,
     bridge,
