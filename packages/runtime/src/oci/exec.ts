@@ -12,7 +12,7 @@ import { startByHelper } from "./exec-by-helper.ts";
 import { startByRuntime } from "./exec-by-runtime.ts";
 import { LostExecError } from "./exec-control.ts";
 import type { ExecHelper } from "./exec-helper.ts";
-import type { ExecProcess, ExecProcessOptions } from "./exec-process.ts";
+import type { ExecExit, ExecProcess, ExecProcessOptions } from "./exec-process.ts";
 import { pump } from "./pump.ts";
 import type { OCIRuntime } from "./runtime.ts";
 import type { Process } from "./types.ts";
@@ -89,7 +89,7 @@ async function execOnPipes(dependencies: ExecDependencies, options: ExecOptions,
   ];
   exited.catch(() => undefined); // it is waited for when the last words are out
   await Promise.all(pumped.map((output) => ender.guard(output)));
-  const end = await exited;
+  const end = await endOf(exited, signal);
   await ender.ended();
   signal.throwIfAborted();
   return end.code;
@@ -134,7 +134,7 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
     follow().catch(() => undefined); // the session's end, or a size the kernel does not take
     if (stdin) feed(stdin, terminal, { close: false }); // a terminal has no half-close
     const output = pump({ stream: terminal, sink: stdout, exited, drainMs: dependencies.drainMs });
-    const [end] = await Promise.all([exited, ender.guard(output)]);
+    const [end] = await Promise.all([endOf(exited, signal), ender.guard(output)]);
     if (end.failure) await ender.guard(stdout.write(Buffer.from(`${end.failure}\r\n`)));
     await ender.ended();
     signal.throwIfAborted();
@@ -174,6 +174,16 @@ function pumpFrom(fd: number | undefined, sink: ByteSink | undefined, exited: Pr
   const stream = readable(fd);
   endWhenLost(stream, exited);
   return pump({ stream, sink: sink ?? discard, exited, drainMs });
+}
+
+/** How the command has ended; for one that was ended for its client, why, also where nobody can tell how. */
+async function endOf(exited: Promise<ExecExit>, signal: AbortSignal): Promise<ExecExit> {
+  try {
+    return await exited;
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
 }
 
 /** When nobody can tell of the command any more, nobody waits for what it might still say. */
