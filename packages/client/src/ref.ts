@@ -14,7 +14,7 @@ export function pathOf({ apiVersion = "v1", resource, namespace, name, subresour
   const segments = apiVersion.includes("/") ? ["apis", ...apiVersion.split("/")] : ["api", apiVersion];
   if (namespace) segments.push("namespaces", namespace);
   segments.push(resource);
-  if (name) segments.push(name);
+  if (name) segments.push(checked(name));
   if (subresource) segments.push(...subresource.split("/"));
   return `/${segments.map(escapeSegment).join("/")}`;
 }
@@ -23,6 +23,18 @@ export function pathOf({ apiVersion = "v1", resource, namespace, name, subresour
 export function named(ref: ResourceRef): ResourceRef {
   if (!ref.name) throw new TypeError("resource name may not be empty");
   return ref;
+}
+
+/** A name that is no one segment of a path is no name. Source: kubernetes/apimachinery pkg/api/validation/path/name.go */
+function checked(name: string): string {
+  const wrong =
+    name === "." || name === ".."
+      ? [`be '${name}'`]
+      : ["/", "%"].filter((sign) => name.includes(sign)).map((sign) => `contain '${sign}'`);
+  if (wrong.length === 0) return name;
+  throw new TypeError(
+    `invalid resource name ${JSON.stringify(name)}: [${wrong.map((what) => `may not ${what}`).join(" ")}]`,
+  );
 }
 
 function escapeSegment(segment: string): string {

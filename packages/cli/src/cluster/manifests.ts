@@ -22,6 +22,12 @@ export function withSource(error: unknown, doing: string, manifest: Manifest): u
 }
 
 const sources = new WeakMap<Manifest, string>();
+const ofLists = new WeakSet<Manifest>();
+
+/** Whether an object that was read stood in a list, be it alone there: not every command takes one apart. */
+export function isOfList(manifest: Manifest): boolean {
+  return ofLists.has(manifest);
+}
 
 export interface ManifestSources {
   filenames: readonly string[];
@@ -128,7 +134,11 @@ function flatten(value: unknown, file: string): Manifest[] {
   const { apiVersion, kind, metadata, items } = value as Partial<Manifest> & { items?: unknown }; // checked member by member
   if (typeof kind !== "string" || !kind) throw invalid(file, "Object 'Kind' is missing");
   if (typeof apiVersion !== "string" || !apiVersion) throw invalid(file, "Object 'apiVersion' is missing");
-  if (kind.endsWith("List") && Array.isArray(items)) return items.flatMap((item: unknown) => flatten(item, file));
+  if (kind.endsWith("List") && Array.isArray(items)) {
+    const inner = items.flatMap((item: unknown) => flatten(item, file));
+    for (const each of inner) ofLists.add(each);
+    return inner;
+  }
   const manifest: Manifest = { ...(value as object), apiVersion, kind, metadata: metadata ?? {} };
   sources.set(manifest, file);
   return [manifest];

@@ -155,6 +155,22 @@ const cases: Case[] = [
     want: { code: 1, stderr: "error: cannot exec into multiple objects at a time\n" },
   },
   {
+    name: "a list of one, which kubectl does not take apart here either",
+    argv: ["exec", "-f", "-", "--", "ls"],
+    input: "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: annotated}}\n",
+    want: { code: 1, stderr: "error: cannot exec into multiple objects at a time\n" },
+  },
+  {
+    name: "a name that no path may have",
+    argv: ["exec", "b%62", "--", "ls"],
+    want: { code: 1, stderr: "error: invalid resource name \"b%62\": [may not contain '%']\n" },
+  },
+  {
+    name: "a name that is a way",
+    argv: ["exec", "..", "--", "ls"],
+    want: { code: 1, stderr: "error: invalid resource name \"..\": [may not be '..']\n" },
+  },
+  {
     name: "a manifest of another namespace than the one that was named",
     argv: ["exec", "-n", "default", "-f", "-", "--", "ls"],
     input: "apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: other}\n",

@@ -1,7 +1,7 @@
 // Step 1 of 8. After: client/src/remotecommand.ts (the request).
 import type { KubeClient } from "@hawser/client";
 import { chooseContainer } from "../cluster/containers.ts";
-import { readManifests } from "../cluster/manifests.ts";
+import { isOfList, readManifests } from "../cluster/manifests.ts";
 import { type ObjectRef, placeOf } from "../cluster/objects.ts";
 import { findPods } from "../cluster/pods.ts";
 import { type Context, command } from "../command.ts";
@@ -109,7 +109,8 @@ interface ObjectInFile {
 /** The one object that the files hold. Source: kubernetes/cli-runtime pkg/resource/builder.go */
 async function objectInFile({ io }: Context, { client, place, flags }: ObjectInFile): Promise<ObjectRef> {
   const [manifest, ...more] = await readManifests({ filenames: flags.filename, recursive: false, stdin: io.stdin });
-  if (!manifest || more.length > 0) throw new CommandError("cannot exec into multiple objects at a time");
+  if (!manifest || more.length > 0 || isOfList(manifest))
+    throw new CommandError("cannot exec into multiple objects at a time");
   return await placeOf(client, manifest, place);
 }
 

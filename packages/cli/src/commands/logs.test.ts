@@ -27,6 +27,11 @@ const cases: {
     argv: "logs two",
     want: { stdout: "two/a one\ntwo\n", stderr: 'Defaulted container "a" out of: a, b\n' },
   },
+  {
+    name: "a time that is none",
+    argv: "logs web --since-time=2024-02-30T00:00:00Z",
+    want: { code: 1, stderr: 'error: parsing time "2024-02-30T00:00:00Z": day out of range\n' },
+  },
   { name: "the container as an argument", argv: "logs two b", want: { stdout: "two/b one\ntwo\n" } },
   {
     name: "all containers, with where they are from",

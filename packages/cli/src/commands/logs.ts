@@ -6,6 +6,7 @@ import { findPods } from "../cluster/pods.ts";
 import { type Context, command } from "../command.ts";
 import { CommandError, Interrupted, messageFor, UsageError } from "../errors.ts";
 import { duration, integer, text, toggle, type Values } from "../flags/flag.ts";
+import { parseRFC3339 } from "../flags/go-time.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { write } from "../io.ts";
 import { brokenOff } from "./broken-session.ts";
@@ -131,10 +132,7 @@ function readArguments({ args, flags: before, changed }: Parsed<typeof flags>): 
   if (given.since < 0) throw new CommandError("--since must be greater than 0");
   if (given.tail < -1) throw new CommandError("--tail must be greater than or equal to -1");
   const tail = given.selector && !changed.has("tail") ? 10 : given.tail;
-  const since = given["since-time"];
-  if (since && !/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$/.test(since)) {
-    throw new CommandError(`parsing time ${JSON.stringify(since)}: it is not a time of RFC 3339`);
-  }
+  const since = given["since-time"] && parseRFC3339(given["since-time"]);
   return {
     word,
     given,
@@ -158,10 +156,11 @@ async function podsOf(
 ): Promise<Pod[]> {
   const { signal } = context;
   if (given.selector) {
-    const { items } = await client.list<Pod>(
-      { resource: "pods", namespace },
-      { labelSelector: given.selector, signal },
-    );
+    const { items } = await client
+      .list<Pod>({ resource: "pods", namespace }, { labelSelector: given.selector, signal })
+      .catch((error: unknown) => {
+        throw notFindable(error, given.selector);
+      });
     if (items.length === 0) context.warn(`No resources found in ${namespace} namespace.`);
     return items;
   }
@@ -175,6 +174,13 @@ async function podsOf(
   if (type.kind === "Pod" || pods.length === 1 || given["all-pods"]) return pods;
   context.warn(`Found ${pods.length} pods, using pod/${pods[0].metadata?.name}`);
   return [pods[0]];
+}
+
+/** Source: kubernetes/cli-runtime pkg/resource/selector.go, for the words */
+function notFindable(error: unknown, selector: string): unknown {
+  if (!(error instanceof StatusError) || (error.code !== 400 && error.code !== 404)) return error;
+  const message = `Unable to find "/v1, Resource=pods" that match label selector ${JSON.stringify(selector)}, field selector "": ${error.message}`;
+  return new StatusError({ ...error.status, message }, { cause: error });
 }
 
 /** One container's log. */

@@ -117,7 +117,9 @@ function validate(user: User, name: string): void {
   const invalid = (words: string) => new KubeconfigError(`invalid configuration: ${words}`);
   const { exec, token, username, password } = user;
   if (user["auth-provider"]) {
-    throw new KubeconfigError("auth-provider credentials are not supported: use exec, a token or a certificate");
+    throw new KubeconfigError(
+      `auth-provider credentials are not supported: give user ${JSON.stringify(name)} of the kubeconfig an exec plugin (kubectl config set-credentials ${JSON.stringify(name)} --exec-command=…; gke-gcloud-auth-plugin for gcp, kubelogin for azure and oidc), a token or a certificate`,
+    );
   }
   const methods = [...(token ? ["token"] : []), ...(username || password ? ["basicAuth"] : [])];
   if (exec && (methods.length > 0 || user.tokenFile)) {

@@ -256,7 +256,7 @@ echo '{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","s
     {
       name: "auth-provider",
       text: one(server, "{auth-provider: {name: gcp}}"),
-      want: /^auth-provider credentials are not supported/,
+      want: /^auth-provider credentials are not supported: give user "u" of the kubeconfig an exec plugin /,
     },
     {
       name: "a certificate without a key",
