@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import * as ws from "ws";
 import { decodeMessage } from "./channels.ts";
-import { encodeFrameHeader, encodeMaskedFrame, Opcode } from "./frame.ts";
+import { encodeFrameHeader, encodeMaskedFrame, frameTaken, Opcode } from "./frame.ts";
 
 const v5 = { base64: false, closeSignal: true };
 const v4 = { base64: false, closeSignal: false };
@@ -107,6 +107,18 @@ describe("frames", () => {
     const frames = Array.from({ length: 8 }, () => encodeMaskedFrame(Opcode.binary, payload, 0).toString("hex"));
     assert.equal(new Set(frames).size, 8);
     assert.deepEqual(payload, Buffer.alloc(64, 7));
+  });
+
+  it("are made in the memory of one that was taken, and leave alone one that was not", () => {
+    const [seven, eight] = [Buffer.alloc(32 * 1024, 7), Buffer.alloc(20 * 1024, 8)];
+    const first = encodeMaskedFrame(Opcode.binary, seven, 0);
+    const second = encodeMaskedFrame(Opcode.binary, seven, 0);
+    assert.notEqual(first.buffer, second.buffer);
+    frameTaken(first);
+    const third = encodeMaskedFrame(Opcode.binary, eight, 0);
+    assert.equal(third.buffer, first.buffer);
+    assert.deepEqual(read(second, true)[0]?.data.subarray(1), seven);
+    assert.deepEqual(read(third, true)[0]?.data.subarray(1), eight);
   });
 
   it("of any bytes, cut anywhere, are the same messages", () => {

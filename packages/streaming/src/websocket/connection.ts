@@ -6,7 +6,7 @@ import { heldBy, roomIn } from "../node.ts";
 import { readReused } from "../read-reused.ts";
 import { Silence } from "../silence.ts";
 import { roomToWrite, tuneSocket, writeParts } from "../transport.ts";
-import { encodeFrameHeader, encodeMaskedFrame, Opcode } from "./frame.ts";
+import { encodeFrameHeader, encodeMaskedFrame, frameTaken, Opcode } from "./frame.ts";
 import { LargeFrames } from "./large-frames.ts";
 import { Unfinished } from "./unfinished.ts";
 
@@ -141,8 +141,10 @@ export class WebSocketConnection {
     if (this.#ws.readyState !== this.#ws.OPEN) return;
     this.#heartbeat.used();
     this.#sent.all += payload.byteLength;
-    if (this.#masked) writeParts(this.#socket, [encodeMaskedFrame(opcode, payload, prefix)]);
-    else writeParts(this.#socket, [encodeFrameHeader(opcode, payload.byteLength, prefix), payload]);
+    if (this.#masked) {
+      const frame = encodeMaskedFrame(opcode, payload, prefix);
+      writeParts(this.#socket, [frame], () => frameTaken(frame));
+    } else writeParts(this.#socket, [encodeFrameHeader(opcode, payload.byteLength, prefix), payload]);
   }
 
   /** Undefined when there is room for a message; else what to wait for before asking again. Rejects once closed. */

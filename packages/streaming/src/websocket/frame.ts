@@ -21,6 +21,22 @@ export function encodeFrameHeader(opcode: Opcode, length: number, prefix?: numbe
   return header;
 }
 
+/** Of a frame that is used again: a message of 32 KiB, its channel, header and padding. */
+const spareBytes = 32 * 1024 + 32;
+/** Frames of this process that wait to be used again; those that come back beyond are let go. */
+const mostSpare = 8;
+const spare: ArrayBufferLike[] = [];
+
+function frameMemory(bytes: number): ArrayBufferLike {
+  if (bytes > spareBytes || bytes <= spareBytes / 2) return new ArrayBuffer(bytes);
+  return spare.pop() ?? new ArrayBuffer(spareBytes);
+}
+
+/** Nothing uses a masked frame any more: the next may be made in its memory. */
+export function frameTaken({ buffer }: Buffer): void {
+  if (buffer.byteLength === spareBytes && spare.length < mostSpare) spare.push(buffer);
+}
+
 /** A whole masked frame in one buffer: what a client has to send. Source: RFC 6455, section 5.3 */
 export function encodeMaskedFrame(opcode: Opcode, payload: Uint8Array, prefix?: number): Buffer {
   const lead = prefix === undefined ? 0 : 1;
@@ -29,7 +45,7 @@ export function encodeMaskedFrame(opcode: Opcode, payload: Uint8Array, prefix?: 
   // The masked bytes start at a multiple of four, so that they can be masked four at a time.
   const pad = (4 - (size % 4)) % 4;
   const words = Math.ceil(total / 4);
-  const memory = new ArrayBuffer(pad + size + words * 4);
+  const memory = frameMemory(pad + size + words * 4);
   const frame = Buffer.from(memory, pad, size + total);
   writeHeader(frame, opcode, total);
   frame[1] = (frame[1] ?? 0) | 0x80;
