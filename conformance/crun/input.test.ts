@@ -158,7 +158,8 @@ describe("input that cannot be", { timeout: 60_000 }, () => {
   });
 
   it("leaves nothing, and keeps nobody from what can be", async () => {
-    assert.deepEqual(difference(baseline, await inventory(runtime.root)), []);
+    const come = difference(baseline, await inventory(runtime.root)).filter((line) => line.startsWith("+"));
+    assert.deepEqual(come, []);
     assert.equal((await sh(runtime.cri, containerId, "echo well")).stdout, "well\n");
     const config = create(PodSandboxConfigSchema, { metadata, dnsConfig: { servers: ["fe80::1%eth0", "1.1.1.1"] } });
     const made = await runtime.cri.runtime.runPodSandbox({ config });

@@ -1,4 +1,7 @@
-/** What a command can see of itself, in sections: run by `sh -c`, so that $$ is the process that was executed. */
+/**
+ * What a command can see of itself, in sections: run by `sh -c`, so that $$ is the process that was executed. It waits for a
+ * terminal's size, which crun's exec sets beside the command's start.
+ */
 export const probeScript = `
 section() { echo "==$1"; }
 self=/proc/$$
@@ -17,6 +20,7 @@ section files; cd $self; grep -H '' personality timerslack_ns coredump_filter lo
 section dumpable; stat -c '%u %g %a' $self/fd
 section umask; umask
 section id; id
+n=0; while test -t 0 && test "$(stty size)" = "0 0" -a $n -lt 50; do sleep 0.02; n=$((n + 1)); done
 section tty; tty; test -t 0 && { stty size; stty -a; stat -c '%u %g %a' $(tty); echo x >/dev/tty; }
 section mkdir; mkdir /tmp/probe 2>&1 && rm -r /tmp/probe
 section mount; mount -t tmpfs none /tmp 2>&1 && umount /tmp
