@@ -1,9 +1,9 @@
-// Streams: how much goes through, by one session and by eight, beside a plain TLS socket; and how soon the first byte.
+// Streams: how much goes through, by one session and by eight, beside plain sockets; and how soon the first byte.
 import { exec } from "@hawser/client";
 import type { ClientSession, UpgradeKind } from "@hawser/streaming";
 import { type CRIPod, openExec, openPod, succeeded } from "../cri-pod.ts";
 import { type Contestant, race, timed, type Unit } from "../measure.ts";
-import { startTLSPeer } from "../plain-tls.ts";
+import { startPlainPeer } from "../plain-socket.ts";
 import type { Row } from "../table.ts";
 import { benchPod, type ClusterPeer } from "./cluster.ts";
 import type { Effort } from "./cri.ts";
@@ -37,7 +37,10 @@ export async function streamRows(peers: readonly StreamPeer[], { runs, signal }:
   const atAPIServer = (run: (peer: StreamPeer) => Promise<number>) =>
     peers.map((peer) => ({ name: peer.name, run: () => run(peer) }));
 
-  await using plain = await startTLSPeer();
+  const plain = {
+    TCP: stack.use(await startPlainPeer("TCP")),
+    TLS: stack.use(await startPlainPeer("TLS")),
+  };
   const [first] = peers;
   for (const sessions of sessionCounts) {
     const by = sessions === 1 ? "" : `, ${sessions} sessions`;
@@ -46,8 +49,11 @@ export async function streamRows(peers: readonly StreamPeer[], { runs, signal }:
       volume / 1e3 / (await timed(() => Promise.all(Array.from({ length: sessions }, one))));
     if (first) {
       const { name } = first;
-      await add(`a plain TLS socket, down${by}`, "MB/s", [{ name, run: () => rate(() => plain.receive(each)) }]);
-      await add(`a plain TLS socket, up${by}`, "MB/s", [{ name, run: () => rate(() => plain.send(each)) }]);
+      for (const wire of ["TCP", "TLS"] as const) {
+        const { receive, send } = plain[wire];
+        await add(`a plain ${wire} socket, down${by}`, "MB/s", [{ name, run: () => rate(() => receive(each)) }]);
+        await add(`a plain ${wire} socket, up${by}`, "MB/s", [{ name, run: () => rate(() => send(each)) }]);
+      }
     }
     for (const [kind, protocol] of [
       ["spdy", "SPDY"],
