@@ -42,14 +42,17 @@ export function channelSink(wire: Wire, channel: number, { maxMessage = maxOutpu
   const { connection, base64 } = wire;
   const size = base64 ? (maxMessage / 4) * 3 : maxMessage;
   let closed = false;
+  /** A chunk's next message is still to be made. */
+  let unsent = false;
   return {
     get held() {
-      return connection.held;
+      return unsent ? Number.POSITIVE_INFINITY : connection.held;
     },
     send: (bytes) => sendMessage(wire, channel, bytes),
     async write(chunk) {
       for (let offset = 0; offset < chunk.byteLength; offset += size) {
         if (closed) throw new StreamError("lost", "the stream is closed for writing");
+        unsent = offset + size < chunk.byteLength;
         await writeMessage(wire, channel, chunk.byteLength <= size ? chunk : chunk.subarray(offset, offset + size));
       }
     },
