@@ -92,6 +92,22 @@ describe("watchPeer", () => {
     assert.equal(socket.destroyed, false);
   });
 
+  it("looks in time, however often another connection comes to be watched", (context) => {
+    context.mock.timers.enable({ apis: ["setTimeout"] });
+    const addresses = { localPort: 1, remoteAddress: "127.0.0.1", remotePort: 2 };
+    const other = () => ({ ...addresses, setKeepAlive() {}, bytesRead: 0 });
+    let readings = 0;
+    const socket = Object.defineProperty(other(), "bytesRead", { get: () => ++readings });
+    using stack = new DisposableStack();
+    stack.use(watchPeer(socket as never));
+    const before = readings;
+    for (let second = 0; second < 3; second++) {
+      stack.use(watchPeer(other() as never));
+      context.mock.timers.tick(1000);
+    }
+    assert.ok(readings > before);
+  });
+
   it("tells of a reset that nobody would have read", async () => {
     using ends = await pair();
     const { socket, client } = ends;

@@ -25,6 +25,8 @@ interface Watched {
 
 const watched = new Map<Socket, Watched>();
 let timer: NodeJS.Timeout | undefined;
+/** When the next look is due, milliseconds. */
+let due = Number.POSITIVE_INFINITY;
 let looking: Promise<void> | undefined;
 
 /**
@@ -49,19 +51,29 @@ export function watchPeer(stream: Duplex, timeoutMs = defaultTimeoutMs): Disposa
   return {
     [Symbol.dispose]() {
       watched.delete(socket);
-      if (watched.size === 0) clearTimeout(timer);
+      if (watched.size === 0) unschedule();
     },
   };
 }
 
+/** Sees to the next look. One that is due sooner stays so: sessions that begin all the time must not put it off for ever. */
 function schedule() {
-  clearTimeout(timer);
-  const shortest = Math.min(...[...watched.values()].map(({ timeoutMs }) => timeoutMs));
-  timer = setTimeout(
-    () => void lookAtPeers().finally(() => watched.size > 0 && schedule()),
-    Math.min(longestLookMs, shortest / 4),
-  );
+  let wait = longestLookMs;
+  for (const { timeoutMs } of watched.values()) wait = Math.min(wait, timeoutMs / 4);
+  const wanted = performance.now() + wait;
+  if (wanted >= due) return;
+  unschedule();
+  due = wanted;
+  timer = setTimeout(() => {
+    unschedule();
+    void lookAtPeers().finally(() => watched.size > 0 && schedule());
+  }, wait);
   timer.unref();
+}
+
+function unschedule() {
+  clearTimeout(timer);
+  due = Number.POSITIVE_INFINITY;
 }
 
 /** One look at all that is watched, as the timer takes it. */
