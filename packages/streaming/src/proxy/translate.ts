@@ -64,7 +64,8 @@ async function carry(from: ByteSource | undefined, to: ByteSink | undefined): Pr
 
 /** An output that breaks off breaks off the session, but not its connection: the client is to be told by a Status. */
 async function carryOut(from: ByteSource | undefined, to: ByteSink | undefined): Promise<void> {
-  if (from && to) await copy(from, { ...to, abort: async () => {} });
+  if (!from || !to) return;
+  await copy(from, { write: (chunk) => to.write(chunk), close: () => to.close(), abort: async () => {} });
 }
 
 async function carrySizes(session: ServerSession, backend: ClientSession): Promise<void> {
