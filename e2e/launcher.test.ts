@@ -1,6 +1,7 @@
 // bin/hawser.cjs under an older Node: it runs the program with the pinned one and ends as that ends.
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { chown, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { before, describe, it, type TestContext } from "node:test";
@@ -36,6 +37,24 @@ describe("the launcher", () => {
     assert.equal(full.code, 1);
     assert.equal((await run(["/bin/sh", "-c", `${command} >/dev/full 2>/dev/full`])).code, 1);
     assert.equal((await run(["/bin/bash", "-c", `${command} | true; exit \${PIPESTATUS[0]}`])).stderr, "");
+  });
+
+  it("keeps compiled code in a home of one's own, and takes none from another user's", async (t) => {
+    if (process.geteuid?.() !== 0) return t.skip("needs root, which can give a home away");
+    const home = await mkdtemp(join(tmpdir(), "hawser-launcher-"));
+    const cache = join(home, ".cache/hawser");
+    try {
+      const env = { HOME: home, XDG_CACHE_HOME: "", NODE_COMPILE_CACHE: "" };
+      const hawser = () => run([process.execPath, program, "version"], { env });
+      await chown(home, 65534, 65534);
+      assert.equal((await hawser()).code, 0);
+      assert.equal(existsSync(cache), false);
+      await chown(home, 0, 0);
+      assert.equal((await hawser()).code, 0);
+      assert.equal(existsSync(cache), true);
+    } finally {
+      await rm(home, { recursive: true, force: true });
+    }
   });
 
   it("passes signals on: SIGTERM ends the daemon in order", async (t) => {

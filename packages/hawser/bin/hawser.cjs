@@ -2,7 +2,7 @@
 "use strict";
 // The `hawser` command: plain CommonJS that any Node since 14 can read. It finds a Node new enough and starts the
 // program: the bundle if there is one, the sources of a checkout otherwise.
-const { existsSync } = require("node:fs");
+const { existsSync, statSync } = require("node:fs");
 const { join } = require("node:path");
 
 const wanted = [24, 15];
@@ -35,12 +35,25 @@ if (major > wanted[0] || (major === wanted[0] && minor >= wanted[1])) {
 /**
  * Compiled code and stripped types are kept for the next command, which takes a short one a third less time (of the client's
  * verbs src/kept-code.ts keeps more). In the user's own cache
- * folder, and not in the temporary one that Node would take: what lies there, others may have written.
+ * folder, and not in the temporary one that Node would take: what lies there, others may have written. Nor in a folder
+ * that is another user's, as HOME is for who became root with `sudo -E`.
  */
 function keepCompiledCode() {
   const { HOME, XDG_CACHE_HOME, NODE_COMPILE_CACHE } = process.env;
   const cache = XDG_CACHE_HOME || (HOME && join(HOME, ".cache"));
-  if (cache && !NODE_COMPILE_CACHE) require("node:module").enableCompileCache(join(cache, "hawser"));
+  if (!cache || NODE_COMPILE_CACHE) return;
+  const folder = join(cache, "hawser");
+  if ([HOME, cache, folder].every(isOwn)) require("node:module").enableCompileCache(folder);
+}
+
+/** Whether it is this user's, or not there. */
+function isOwn(path) {
+  try {
+    const found = path && statSync(path, { throwIfNoEntry: false });
+    return !found || found.uid === process.geteuid();
+  } catch {
+    return false; // not even to be looked at
+  }
 }
 
 function fail(err) {
