@@ -111,6 +111,10 @@ describe("hawser attach", () => {
       want: "error: expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments) saw 3: [a b c]\n",
     },
     { argv: "attach web --pod-running-timeout=0s", want: "error: --pod-running-timeout must be higher than zero\n" },
+    {
+      argv: "attach web --stream-peer-timeout=-1s",
+      want: `error: invalid argument "-1s" for "--stream-peer-timeout" flag: it must not be negative\nSee 'hawser attach --help' for usage.\n`,
+    },
   ]) {
     it(`refuses: ${argv}`, async () => {
       await using server = await fakeApi({ pods: [pod("web"), pod("done", { status: { phase: "Failed" } })] });

@@ -1,7 +1,7 @@
 import type { Pod } from "@hawser/api";
 import type { Context } from "../command.ts";
 import { CommandError } from "../errors.ts";
-import { duration, text, toggle } from "../flags/flag.ts";
+import { duration, FlagValueError, parseDuration, text, toggle } from "../flags/flag.ts";
 
 export const containerFlag = text({
   short: "c",
@@ -18,13 +18,20 @@ export const podRunningTimeout = (initial: number) =>
   );
 
 /** On every command that has sessions. The API server's and the kubelet's flag of this name is about theirs. */
-export const peerTimeoutFlag = duration(
-  {
-    usage:
-      "The length of time (like 30s, 2m) after which a server counts as lost that acknowledges nothing of what it was sent; twice that where it acknowledges, and answers no ping. Zero for as long as TCP has it",
+export const peerTimeoutFlag = {
+  ...duration(
+    {
+      usage:
+        "The length of time (like 30s, 2m) after which a server counts as lost that acknowledges nothing of what it was sent; twice that where it acknowledges, and answers no ping. Zero for as long as TCP has it",
+    },
+    30_000,
+  ),
+  take(value: string): number {
+    const milliseconds = parseDuration(value);
+    if (milliseconds < 0) throw new FlagValueError("it must not be negative");
+    return milliseconds;
   },
-  30_000,
-);
+};
 
 /** The flags exec and attach share. */
 export const streamFlags = {
