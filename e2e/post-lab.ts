@@ -143,8 +143,10 @@ export async function startPostLab({
     kubectl,
     mustKubectl,
     async interactive(args, { kubectl: chosen, ...size } = {}) {
-      const terminal = onTerminal(await commandLine(args, chosen), { env: { HOME: folder }, ...size });
+      await using stack = new AsyncDisposableStack();
+      const terminal = stack.use(onTerminal(await commandLine(args, chosen), { env: { HOME: folder }, ...size }));
       const pid = await eventually("kubectl's process", async () => (await childrenOf(terminal.pid))[0]);
+      stack.move(); // the terminal is its caller's
       return { terminal, pid, [Symbol.asyncDispose]: () => terminal[Symbol.asyncDispose]() };
     },
     piped(args, { kubectl: chosen } = {}) {

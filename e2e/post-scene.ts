@@ -51,12 +51,14 @@ export class Scene implements AsyncDisposable {
   /** `kubectl exec -it … -- sh`, and in it `sleep 5000`, as the post does. `sleeper` is its process on the worker. */
   async sleepingSession(kubectl: Kubectl): Promise<Session & { sleeper: ProcessRow }> {
     const before = new Set((await sleeps()).map(({ pid }) => pid));
-    const session = await this.post.interactive(["exec", "-it", pod, "--", "sh"], { kubectl });
+    await using stack = new AsyncDisposableStack();
+    const session = stack.use(await this.post.interactive(["exec", "-it", pod, "--", "sh"], { kubectl }));
     await session.terminal.saw("# ");
     session.terminal.write("sleep 5000\n");
     const sleeper = await eventually("sleep 5000 runs in the foreground", async () =>
       (await sleeps()).find(({ pid, pgid, tpgid }) => !before.has(pid) && tpgid === pgid),
     );
+    stack.move(); // the session is its caller's
     return { ...session, sleeper };
   }
 
