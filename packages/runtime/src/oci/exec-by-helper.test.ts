@@ -71,6 +71,27 @@ test("startByHelper: what has begun is not begun again, however it ends", async 
   }
 });
 
+test("startByHelper: a word that nobody had the time to read is read before another attempt", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { helper, seen } = helperThat((control) => {
+    control.once("data", () =>
+      // In one turn of the event loop, so that the time is over when the word is looked at.
+      setImmediate(() => {
+        control.end("B");
+        t.mock.timers.tick(5000);
+      }),
+    );
+  });
+  const started = await startByHelper({ helper }, options, place);
+  assert.ok(started);
+  try {
+    await assert.rejects(started.exited, /killed before it could tell/);
+    assert.deepEqual(seen, { entered: 1, replaced: 0 });
+  } finally {
+    closeQuietly(started.stdin, started.stdout, started.stderr);
+  }
+});
+
 test("startByHelper: one that begins nothing is replaced", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const held: Socket[] = [];

@@ -98,10 +98,13 @@ async function endUnwatched(group: ExecProcessOptions["group"]): Promise<void> {
   group.kill(0).catch(() => undefined); // its container's end ends it too
 }
 
-/** Undefined when it takes too long. */
+/**
+ * Undefined when it takes too long. What has come meanwhile is read first: after a standstill of this process the time may be over
+ * with the word that it has begun still unread, and the command must not begin again.
+ */
 async function inTime(begun: Promise<boolean>): Promise<boolean | undefined> {
   const { promise: late, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(resolve, beginPatience, undefined);
+  const timer = setTimeout(() => setImmediate(resolve, undefined), beginPatience);
   return await Promise.race([begun, late]).finally(() => clearTimeout(timer));
 }
 
