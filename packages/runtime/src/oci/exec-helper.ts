@@ -43,6 +43,10 @@ export async function openExecHelper(dependencies: Dependencies): Promise<ExecHe
     program[Symbol.dispose]();
     return noHelper(dependencies, `hawser-exec does not run here: ${error instanceof Error ? error.message : error}`);
   }
+  const again = async (former: Promise<Porter>) => {
+    await former.then((each) => each[Symbol.asyncDispose]()).catch(() => undefined); // it could not be started last time
+    return await startPorter(dependencies, program.path);
+  };
   const known = new WeakMap<Process, Promise<Place | undefined>>();
   const look = async (container: Pick<ContainerRecord, "id" | "cgroupPath">) => {
     const place = await findPlace(dependencies, container);
@@ -66,8 +70,7 @@ export async function openExecHelper(dependencies: Dependencies): Promise<ExecHe
       if (await tried.then((each) => each.enter(descriptors)).catch(() => false)) return true;
       if (tried === porter) {
         log.warn(`hawser-exec has ended: it is started again, and until then execs go through ${oci.name}`);
-        await tried.then((each) => each[Symbol.asyncDispose]()).catch(() => undefined); // it could not be started last time
-        porter = startPorter(dependencies, program.path);
+        porter = again(tried); // at once: of all that find it ended, one starts another
       }
       return await porter.then((each) => each.enter(descriptors)).catch(() => false);
     },
