@@ -759,7 +759,8 @@ static int receive(int descriptors[DESCRIPTORS]) {
   } control;
   struct iovec data = {.iov_base = &byte, .iov_len = 1};
   struct msghdr message = {
-      .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.bytes};
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control,
+      .msg_controllen = CMSG_LEN(DESCRIPTORS * sizeof(int))}; /* with the padding one more would fit than there is room for */
   ssize_t got;
   do got = recvmsg(PORTER, &message, MSG_CMSG_CLOEXEC);
   while (got < 0 && errno == EINTR);
@@ -776,7 +777,7 @@ static void __attribute__((noreturn)) serve(const int descriptors[DESCRIPTORS], 
   signal(SIGCHLD, SIG_DFL);
   for (int fd = 0; fd < count; fd++)
     if (dup2(descriptors[fd], fd) < 0) _exit(FAILED);
-  syscall(SYS_close_range, count, ~0U, 0);
+  if (syscall(SYS_close_range, count, ~0U, 0) < 0) _exit(FAILED); /* before Linux 5.9: nothing has begun, the OCI runtime can */
   char end[2] = {'X', (char)enter()};
   send(CONTROL, end, sizeof end, MSG_NOSIGNAL);
   _exit(0);
