@@ -21,13 +21,13 @@ export async function pidsBelow(directory: string): Promise<number[]> {
 
 /**
  * SIGKILL to all that is in a cgroup2 group and below it, by the kernel at once: what forks meanwhile does not get away. Does
- * nothing where there is no such file: on cgroup v1, and before Linux 5.14.
+ * nothing where there is no such file, on cgroup v1 and before Linux 5.14, or where the kernel has it not: in a threaded group.
  */
 export async function killAll(directory: string): Promise<void> {
   const file = await open(path.join(directory, "cgroup.kill"), constants.O_WRONLY).catch(ignoreExpected);
   await file
     ?.writeFile("1")
-    .catch(ignoreExpected)
+    .catch((error: NodeJS.ErrnoException) => error.code === "EOPNOTSUPP" || ignoreExpected(error))
     .finally(() => file.close());
 }
 

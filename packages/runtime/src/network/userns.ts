@@ -54,6 +54,7 @@ async function withinNewNamespaces(
 ): Promise<void> {
   const late = AbortSignal.timeout(patience);
   const over = signal ? AbortSignal.any([signal, late]) : late;
+  over.throwIfAborted(); // one that was aborted before never says so again
   const [toChild, fromChild] = [openPipe(), openPipe()];
   const output = readable(fromChild.read);
   try {
