@@ -64,13 +64,8 @@ function openConnection(connection: WebSocketConnection, port: number): Forwarde
   const take = [prefixed(port, source), prefixed(port, error)];
   connection.start({
     message(data) {
-      try {
-        const message = decodeMessage(data, { base64, closeSignal: false });
-        if (message?.type === "data") take[message.channel]?.(message.bytes);
-      } catch (cause) {
-        if (!(cause instanceof ProtocolError)) throw cause;
-        connection.fail(cause);
-      }
+      const message = decodeMessage(data, { base64, closeSignal: false });
+      if (message?.type === "data") take[message.channel]?.(message.bytes);
     },
     end(cause) {
       error.end();

@@ -1,5 +1,4 @@
 import { ByteQueue, pausing } from "../byte-queue.ts";
-import { ProtocolError } from "../errors.ts";
 import { plainRefusal, refused } from "../upgrade/accept.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
 import { acceptWebSocket } from "../websocket/accept.ts";
@@ -39,13 +38,8 @@ export async function acceptLegacy(
   const queues = inputs(connection, ports.length);
   connection.start({
     message(data) {
-      try {
-        const message = decodeMessage(data, { base64, closeSignal: false });
-        if (message?.type === "data" && message.channel % 2 === 0) queues[message.channel / 2]?.push(message.bytes);
-      } catch (error) {
-        if (!(error instanceof ProtocolError)) throw error;
-        connection.fail(error);
-      }
+      const message = decodeMessage(data, { base64, closeSignal: false });
+      if (message?.type === "data" && message.channel % 2 === 0) queues[message.channel / 2]?.push(message.bytes);
     },
     end(error) {
       for (const queue of queues) error ? queue.fail(error) : queue.end();
