@@ -148,12 +148,14 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
 /** By our own helper where it knows the way, else by the OCI runtime. */
 async function start(
   dependencies: ExecDependencies,
-  { container }: ExecOptions,
+  { container, signal }: ExecOptions,
   how: ExecProcessOptions,
 ): Promise<ExecProcess> {
   const place = await dependencies.helper.placeOf(container);
   const started = place && (await startByHelper(dependencies, how, place));
-  return started ?? (await startByRuntime(dependencies, how));
+  if (started) return started;
+  signal.throwIfAborted(); // what nobody waits for any more is not begun by another way
+  return await startByRuntime(dependencies, how);
 }
 
 /** What the container's own process has, with another command. */
