@@ -107,6 +107,17 @@ describe("LastWords", () => {
     assert.deepEqual(Buffer.concat(last.ending(brokenOffStatus("gone"))), Buffer.alloc(10));
   });
 
+  it("are none behind a frame that claims more than anybody sends: its filling would be held here", () => {
+    for (const [claimed, parts] of [
+      [1024 * 1024, 16 + 2],
+      [1024 * 1024 + 1, 0],
+    ] as const) {
+      const last = words(Protocol.v4);
+      last.fromNextHop(encodeDataHeader(stdout, claimed, false));
+      assert.equal(last.ending(brokenOffStatus("gone")).length, parts);
+    }
+  });
+
   it("are none for a client that speaks something else", () => {
     const last = new LastWords(Protocol.v4);
     last.fromClient(Buffer.from("GET / HTTP/1.1\r\n\r\n, and more of it than a frame's header"));

@@ -6,6 +6,8 @@ import { encodeDataHeader, FrameType } from "../spdy/frame.ts";
 
 /** Bytes of a client within which it has opened its error stream: clients open it first. */
 const maxOpening = 64 * 1024;
+/** Bytes that a cut frame may lack to be filled up: a frame may claim 16 MiB, and peers send 64 KiB at most. */
+const maxFill = 1024 * 1024;
 /** Bytes of zeros written at once. */
 const zeros = Buffer.alloc(64 * 1024);
 
@@ -66,7 +68,10 @@ export class LastWords {
     }
   }
 
-  /** What is to be written to the client before its end; nothing where a Status, or a goodbye, was on its way already. */
+  /**
+   * What is to be written to the client before its end; nothing where a Status, or a goodbye, was on its way already, or where the frame
+   * that was cut lacks more than 1 MiB.
+   */
   ending(status: Status): Uint8Array[] {
     if (this.#stream === undefined || (this.#said && this.#remaining === 0)) return [];
     const fill: Uint8Array[] = [];
@@ -75,6 +80,7 @@ export class LastWords {
       fill.push(Buffer.from(this.#header.subarray(this.#headerBytes)));
       this.#begin();
     }
+    if (this.#remaining > maxFill) return [];
     // A frame that was cut has to come to its end, or what follows would be taken for a part of it.
     for (; this.#remaining > 0; this.#remaining -= Math.min(this.#remaining, zeros.byteLength)) {
       fill.push(zeros.subarray(0, Math.min(this.#remaining, zeros.byteLength)));
