@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import type { Stats } from "node:fs";
 import { chmod, lchown, lstat, mkdir, utimes } from "node:fs/promises";
 import { Readable } from "node:stream";
@@ -74,21 +74,28 @@ function startTar(directory: string) {
   const options = ["--numeric-owner", "--same-owner", "--same-permissions", "--delay-directory-restore"];
   const pipe = openPipe(pipeBytes);
   const stdin = writable(pipe.write);
-  const child = spawn(
-    "tar",
-    [
-      "--extract",
-      "--file=-",
-      `--blocking-factor=${blockingFactor}`,
-      ...options,
-      "--xattrs",
-      "--xattrs-include=*",
-      "--warning=no-timestamp",
-    ],
-    // A UTF-8 locale: there tar takes the names in pax records byte for byte.
-    { cwd: directory, stdio: [pipe.read, "ignore", "pipe"], env: { PATH: process.env.PATH, LC_ALL: "C.UTF-8" } },
-  );
-  closeQuietly(pipe.read); // tar has a copy, or will never be there
+  let child: ChildProcess;
+  try {
+    child = spawn(
+      "tar",
+      [
+        "--extract",
+        "--file=-",
+        `--blocking-factor=${blockingFactor}`,
+        ...options,
+        "--xattrs",
+        "--xattrs-include=*",
+        "--warning=no-timestamp",
+      ],
+      // A UTF-8 locale: there tar takes the names in pax records byte for byte.
+      { cwd: directory, stdio: [pipe.read, "ignore", "pipe"], env: { PATH: process.env.PATH, LC_ALL: "C.UTF-8" } },
+    );
+  } catch (error) {
+    stdin.destroy();
+    throw error;
+  } finally {
+    closeQuietly(pipe.read); // tar has a copy, or will never be there
+  }
   let complaints = "";
   child.stderr?.setEncoding("utf8");
   child.stderr?.on("data", (text: string) => {
