@@ -49,7 +49,8 @@ export function sendDescriptors(socket: number, descriptors: readonly number[]):
   const data = Buffer.alloc(1);
   const { header, vector } = messageHeader(data, control);
   const sent = libc.sendmsg(socket, header, MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (sent === 1 && vector.length > 0) return "sent"; // the vector had to be kept until here
+  // What the header points to had to be kept until here.
+  if (sent === 1 && vector.length + control.length + data.length > 0) return "sent";
   const code = errno();
   if (code === EAGAIN) return "full";
   if (code === EPIPE || code === ECONNRESET) return "gone";
