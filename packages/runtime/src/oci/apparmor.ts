@@ -24,7 +24,8 @@ export interface AppArmor {
   reason: string;
   /**
    * The name of a container's profile; undefined for none. Where nothing is asked for it is the default one, but for
-   * privileged containers. Throws FailedPrecondition for a profile that cannot be had, InvalidArgument for what is none.
+   * privileged containers; of those containerd ignores the default asked for by name too, which we do not: the CRI has it that privileged
+   * containers MAY go without. Throws FailedPrecondition for a profile that cannot be had, InvalidArgument for what is none.
    *
    * Source: containerd/containerd internal/cri/server/container_create.go (generateApparmorSpecOpts); kubernetes#51746
    */
