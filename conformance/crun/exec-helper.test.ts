@@ -8,7 +8,14 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { exitCode } from "@hawser/api";
-import { CapabilitySchema, create, NamespaceMode, NamespaceOptionSchema } from "@hawser/cri";
+import {
+  CapabilitySchema,
+  create,
+  NamespaceMode,
+  NamespaceOptionSchema,
+  SecurityProfile_ProfileType as ProfileType,
+  SecurityProfileSchema,
+} from "@hawser/cri";
 import { closeQuietly, libc } from "../../packages/runtime/src/native/libc.ts";
 import { openPipe, readable } from "../../packages/runtime/src/native/pipe.ts";
 import { identify } from "../../packages/runtime/src/native/process-id.ts";
@@ -235,9 +242,11 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
     const longPath = Buffer.from(`/bin:/usr/bin${":/n".repeat(30_000)}`);
     const capabilities = create(CapabilitySchema, { addCapabilities: ["SYS_PTRACE"] });
     const namespaceOptions = create(NamespaceOptionSchema, { pid: NamespaceMode.CONTAINER });
+    // Where the kernel has AppArmor, its default profile would keep the container from even looking.
+    const apparmor = create(SecurityProfileSchema, { profileType: ProfileType.Unconfined });
     const traced = await startContainer(runtime.cri, {
       envs: [{ key: "PATH", value: longPath }],
-      linux: { securityContext: { capabilities, namespaceOptions } },
+      linux: { securityContext: { capabilities, namespaceOptions, apparmor } },
     });
     const { info } = await runtime.cri.runtime.containerStatus({ containerId: traced.containerId, verbose: true });
     const { pid: init } = JSON.parse(info.info ?? "{}") as { pid: number };
