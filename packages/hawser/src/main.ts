@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 import { join } from "node:path";
 import { help } from "./help.ts";
+import { stillAtEnd } from "./still-at-end.ts";
 
 type Main = (argv: string[]) => Promise<number>;
 
@@ -72,6 +73,7 @@ const readerGone: ReadonlySet<string | undefined> = new Set(["EPIPE", "EIO", "EC
 
 /** Runs this process's own command line and ends the process with its exit code. Called by bin/hawser.cjs. */
 export async function start(): Promise<void> {
+  stillAtEnd();
   // `hawser get pods | head -1`, or a terminal that was closed: the reader has gone, and there is nobody to tell. What
   // changes the machine goes on to its end all the same; anything else ends.
   const command = process.argv[2] ?? "";
