@@ -38,6 +38,36 @@ async function accepted(kind: "plain" | "tls", bytes: Uint8Array): Promise<{ soc
   };
 }
 
+it("readReused: short chunks that are kept do not keep large buffers", async () => {
+  const server = createServer({ noDelay: true }).listen(0, "localhost");
+  await once(server, "listening");
+  const address = server.address();
+  const client = connect(typeof address === "object" && address ? address.port : 0, "localhost");
+  const [socket] = (await once(server, "connection")) as [Socket];
+  try {
+    const memories = new Set<ArrayBufferLike>();
+    const large = 512 * 1024;
+    let [all, short] = [0, 0];
+    readReused(socket, (chunk) => {
+      all += chunk.byteLength;
+      if (all > large) {
+        short += chunk.byteLength;
+        memories.add(chunk.buffer);
+      }
+      if (all >= large) short < 60_000 ? client.write(Buffer.alloc(1100)) : client.end();
+      return false;
+    });
+    client.write(Buffer.alloc(large));
+    await once(socket, "end");
+    const held = [...memories].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    assert.ok(held < 8 * short, `${held} bytes for ${short}`);
+  } finally {
+    client.destroy();
+    socket.destroy();
+    server.close();
+  }
+});
+
 const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 for (const kind of ["plain", "tls"] as const) {

@@ -58,7 +58,8 @@ class Collector implements ByteSink {
     const room = maxOutputBytes - this.#kept;
     if (room <= 0) return;
     const part = chunk.length > room ? chunk.subarray(0, room) : chunk;
-    this.#chunks.push(part);
+    // A view keeps the whole memory that it was read into.
+    this.#chunks.push(part.length * 2 < part.buffer.byteLength ? Buffer.from(part) : part);
     this.#kept += part.length;
   }
 
