@@ -16,8 +16,6 @@ export interface FrameTaker {
 
 /** Bytes of a payload from which on it is large. */
 const largeBytes = 4 * 1024;
-/** Bytes forwarded that are copied rather than kept with the buffer they are in. */
-const smallBytes = 4 * 1024;
 const Control = { close: 8, ping: 9, pong: 10 } as const;
 const known = new Set<number>([0, Opcode.text, Opcode.binary, ...Object.values(Control)]);
 
@@ -129,8 +127,9 @@ export class LargeFrames {
     return data.byteLength === 0 || piece(this.#channel, data);
   }
 
+  /** What is small beside the buffer it is in is copied: ws may keep it for as long as a message is under way, and the whole buffer with it. */
   #forward(bytes: Buffer): boolean {
-    const small = bytes.byteLength <= smallBytes;
+    const small = bytes.byteLength * 2 < bytes.buffer.byteLength;
     this.#taker.forward(small ? Buffer.from(bytes) : bytes);
     return small;
   }
