@@ -1,5 +1,4 @@
 import type { Readable } from "node:stream";
-import { TLSSocket } from "node:tls";
 
 /**
  * Takes a chunk, a view that is the taker's for the time of the call. True says that the taker has done with it, and the same
@@ -9,8 +8,8 @@ export type ChunkTaker = (chunk: Buffer) => boolean;
 
 /** Bytes of the first read; what fills its buffer whole is read in larger pieces from then on. So an idle stream costs little. */
 const firstBytes = 4 * 1024;
-/** Bytes of one read, at most; of TLS, which hands out no more at once, so that a chunk that is kept does not keep more than itself. */
-const [mostBytes, mostOfTLS] = [64 * 1024, 16 * 1024];
+/** Bytes of one read, at most. */
+const mostBytes = 64 * 1024;
 /** A chunk of so few bytes is copied: its taker may keep it, and with it the whole buffer. */
 const smallBytes = 1024;
 
@@ -28,14 +27,16 @@ const smallBytes = 1024;
 export function readReused(stream: Readable, take: ChunkTaker): void {
   const onread = onreadOf(stream);
   if (onread) {
-    const most = stream instanceof TLSSocket ? mostOfTLS : mostBytes;
     let buffer = Buffer.allocUnsafeSlow(firstBytes);
     onread.use(buffer, {
       callback(bytes) {
         const small = bytes <= smallBytes;
         const chunk = buffer.subarray(0, bytes);
         const done = take(small ? Buffer.from(chunk) : chunk) || small;
-        const size = sizeAfter(bytes, { of: buffer.byteLength, most, kept: !done });
+        const full = bytes === buffer.byteLength;
+        // A chunk that is kept keeps all of its buffer: of those, the next is no larger than four such chunks need.
+        const enough = done ? buffer.byteLength : Math.min(buffer.byteLength, Math.max(bytes * 4, firstBytes));
+        const size = full ? Math.min(bytes * 4, mostBytes) : enough;
         if (!done || size !== buffer.byteLength) buffer = Buffer.allocUnsafeSlow(size);
         return true;
       },
@@ -44,12 +45,6 @@ export function readReused(stream: Readable, take: ChunkTaker): void {
   }
   // What was read before this, and what comes where Node does not let us; it also makes the stream flow.
   stream.on("data", (chunk: Buffer) => void take(chunk));
-}
-
-/** Bytes of the next buffer. A chunk that is kept keeps all of its own: of those, the next is no larger than four such chunks need. */
-function sizeAfter(bytes: number, { of, most, kept }: { of: number; most: number; kept: boolean }): number {
-  if (bytes === of) return Math.min(bytes * 4, most);
-  return kept ? Math.min(of, Math.max(bytes * 4, firstBytes)) : of;
 }
 
 interface Reading {
