@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { TLSSocket } from "node:tls";
 
 /**
  * Takes a chunk, a view that is the taker's for the time of the call. True says that the taker has done with it, and the same
@@ -8,8 +9,8 @@ export type ChunkTaker = (chunk: Buffer) => boolean;
 
 /** Bytes of the first read; what fills its buffer whole is read in larger pieces from then on. So an idle stream costs little. */
 const firstBytes = 4 * 1024;
-/** Bytes of one read, at most. */
-const mostBytes = 64 * 1024;
+/** Bytes of one read, at most; of TLS, which hands out no more at once, so that a chunk that is kept does not keep more than itself. */
+const [mostBytes, mostOfTLS] = [64 * 1024, 16 * 1024];
 /** A chunk of so few bytes is copied: its taker may keep it, and with it the whole buffer. */
 const smallBytes = 1024;
 
@@ -27,6 +28,7 @@ const smallBytes = 1024;
 export function readReused(stream: Readable, take: ChunkTaker): void {
   const onread = onreadOf(stream);
   if (onread) {
+    const most = stream instanceof TLSSocket ? mostOfTLS : mostBytes;
     let buffer = Buffer.allocUnsafeSlow(firstBytes);
     onread.use(buffer, {
       callback(bytes) {
@@ -36,7 +38,7 @@ export function readReused(stream: Readable, take: ChunkTaker): void {
         const full = bytes === buffer.byteLength;
         // A chunk that is kept keeps all of its buffer: of those, the next is no larger than four such chunks need.
         const enough = done ? buffer.byteLength : Math.min(buffer.byteLength, Math.max(bytes * 4, firstBytes));
-        const size = full ? Math.min(bytes * 4, mostBytes) : enough;
+        const size = full ? Math.min(bytes * 4, most) : enough;
         if (!done || size !== buffer.byteLength) buffer = Buffer.allocUnsafeSlow(size);
         return true;
       },
