@@ -151,3 +151,26 @@ describe("LargeFrames", () => {
     assert.deepEqual(out, ["close 1000"]);
   });
 });
+
+describe("what is forwarded of an unfinished message", () => {
+  it("keeps at most twice its bytes in memory", () => {
+    const kept = new Map<ArrayBufferLike, number>();
+    const frames = new LargeFrames({
+      masked: false,
+      maxPayload: 1024 * 1024,
+      piece: () => undefined,
+      forward: (bytes) => void kept.set(bytes.buffer, bytes.byteLength),
+      ended() {},
+    });
+    const frame = Buffer.concat([encodeFrameHeader(Opcode.binary, 100_000), Buffer.alloc(50_000)]);
+    for (let offset = 0; offset < frame.byteLength; offset += 5000) {
+      // As it is read: the beginning of a buffer that is larger.
+      const buffer = Buffer.allocUnsafeSlow(64 * 1024);
+      const bytes = frame.copy(buffer, 0, offset, offset + 5000);
+      assert.equal(frames.push(buffer.subarray(0, bytes)), true);
+    }
+    const pooled = Buffer.poolSize; // what is tiny may lie in Node's pool
+    const memory = [...kept.keys()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    assert.ok(memory <= 2 * 50_000 + pooled, `${memory} bytes`);
+  });
+});
