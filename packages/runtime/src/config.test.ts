@@ -30,9 +30,18 @@ for (const [name, given] of [
   ...["0.0.0.0:9464", "192.168.1.1:9464", "example.com:80", "127.0.0.1", "127.0.0.1:99999", "unix:x", "[::]:1"].map(
     (address): [string, object] => [`metrics on ${address}`, { metrics: { address } }],
   ),
-  ...["x", "10.0.0.0/99", "10.0.0.0/31", "300.0.0.0/24", "fd00::/64", "10.0.0.0", "10.0.0.0/24/24"].map(
-    (podCIDR): [string, object] => [`${podCIDR} for pods`, { podCIDR }],
-  ),
+  ...[
+    "x",
+    "10.0.0.0/99",
+    "10.0.0.0/31",
+    "300.0.0.0/24",
+    "fd00::/64",
+    "10.0.0.0",
+    "10.0.0.0/24/24",
+    "127.0.0.0/8",
+    "0.0.0.0/8",
+    "224.0.0.0/8",
+  ].map((podCIDR): [string, object] => [`${podCIDR} for pods`, { podCIDR }]),
 ] as [string, object][]) {
   test(`completeConfig: ${name} is refused`, () =>
     assert.throws(() => completeConfig(given as PartialConfig), /setting/));

@@ -142,6 +142,9 @@ function checkAddresses({ podCIDR }: RuntimeConfig): void {
       `setting "podCIDR" has to be IPv4 addresses, /8 to /30, such as ${defaultConfig.podCIDR}, and not ${JSON.stringify(podCIDR)}`,
     );
   }
+  const [first = 0] = address.split(".").map(Number);
+  if (first === 0 || first === 127 || first >= 224)
+    throw new Error(`setting "podCIDR" has to be addresses that hosts can have, and not ${podCIDR}`);
 }
 
 function inRange(key: string, value: number, most: number, whole = false): void {
