@@ -1,4 +1,5 @@
-import { chmod, mkdir } from "node:fs/promises";
+import { chmod, mkdir, rmdir } from "node:fs/promises";
+import path from "node:path";
 import { type ContainerEventType, createStreamingServer, serveCRI } from "@hawser/cri";
 import { createLogger, type Logger, Metrics } from "@hawser/trace";
 import { openExecGroups } from "./cgroup/open-exec-groups.ts";
@@ -83,7 +84,13 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   ]);
   const bridge = `hawser${paths.hash}`;
   const rules = { hash: paths.hash, bridge, podCIDR: config.podCIDR };
-  started.use(await claimPodCIDR({ root: paths.root, stateDir: paths.stateDir, bridge, podCIDR: config.podCIDR }));
+  const claim = { root: paths.root, stateDir: paths.stateDir, bridge, podCIDR: config.podCIDR };
+  started.use(
+    await claimPodCIDR(claim).catch(async (error) => {
+      await removeEmptyState(paths);
+      throw error;
+    }),
+  );
   await keepJSON(paths.places, {
     stateDir: paths.stateDir,
     bridge,
@@ -237,6 +244,12 @@ async function makeDirectories(paths: Paths): Promise<void> {
   for (const directory of [sandboxes, containers]) await mkdir(directory, { recursive: true, mode: 0o711 });
   for (const directory of [ociRoot, exits, sockets, netns, ipam])
     await mkdir(directory, { recursive: true, mode: 0o700 });
+}
+
+/** What makeDirectories() made in the state directory, and that itself, as far as nothing is in it. */
+async function removeEmptyState({ ociRoot, exits, sockets, netns, ipam, stateDir }: Paths): Promise<void> {
+  for (const directory of [ociRoot, exits, sockets, netns, ipam, stateDir, path.dirname(stateDir)])
+    await rmdir(directory).catch(() => undefined);
 }
 
 function describeEvent(
