@@ -37,10 +37,15 @@ export async function memoryRows(peers: readonly WeighedPeer[]): Promise<Row[]> 
   ];
 }
 
-/** MB of several processes. */
+/** MB of several processes; one that has ended meanwhile has none. */
 export async function pssOf(pids: readonly number[]): Promise<number> {
   let total = 0;
-  for (const pid of pids) total += await pss(pid);
+  for (const pid of pids) {
+    total += await pss(pid).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT" || error.code === "ESRCH") return 0;
+      throw error;
+    });
+  }
   return total;
 }
 
