@@ -76,7 +76,7 @@ describe("streams: terminals", () => {
       await screen.type("C-c");
       await eventually("Ctrl-C ends it", async () => (await sleepers(word)).length === 0);
       await screen.type("(exit 9)", "Enter", "C-d");
-      await screen.shows(/command terminated with exit code 9/);
+      await screen.shows(/^command terminated with exit code 9\s+here\$ *\n*$/m);
       await screen.type("echo code $?", "Enter");
       await screen.shows(/^code 9$/m);
       assert.equal(await settings(screen), before, client.name);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { create } from "@bufbuild/protobuf";
@@ -31,6 +32,9 @@ async function echo(session: Awaited<ReturnType<typeof openRemoteCommand>>, outp
   const { value } = await output.next();
   assert.equal(Buffer.from(value ?? []).toString(), "are you there?");
 }
+
+/** What three hundred clients that are gone may have left behind, bytes. */
+const mayHold = 32 * 1024 * 1024;
 
 const collectGarbage = () => {
   setFlagsFromString("--expose-gc");
@@ -89,8 +93,13 @@ describe("hostile clients of a streaming server", () => {
       setTimeout(() => leave.abort(), 1000); // by then all but those that may stay are gone
       await Promise.all(under);
       await echo(session, output);
-      const grown = memory() - before;
-      assert.ok(grown < 32 * 1024 * 1024, `${grown} bytes are still held`);
+      let grown = memory() - before;
+      // What one collection has finalized is freed by the next, and the server hears of the last to leave only now.
+      for (let look = 0; grown >= mayHold && look < 50; look++) {
+        await delay(100);
+        grown = memory() - before;
+      }
+      assert.ok(grown < mayHold, `${grown} bytes are still held`);
       await session.stdin?.close();
       await output.next();
       assert.equal((await session.status).status, "Success");
