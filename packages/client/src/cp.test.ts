@@ -1,46 +1,16 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
-import { truncateSync, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import * as fs from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { exitStatus } from "@hawser/api";
 import type { ServerSession } from "@hawser/streaming";
-import { createClient, type KubeClient } from "./client.ts";
 import { type CopyProgress, copyFrom, copyTo } from "./cp.ts";
-import { type FakeContainer, type FakeContainerOptions, fakeContainer } from "./testing/fake-container.ts";
-
-const target = { namespace: "default", pod: "web" };
-
-interface Place extends AsyncDisposable {
-  container: FakeContainer;
-  client: KubeClient;
-  /** The container's working directory. */
-  there: string;
-  here: string;
-}
-
-async function open(options: Partial<FakeContainerOptions> = {}): Promise<Place> {
-  await using stack = new AsyncDisposableStack();
-  const folder = await fs.mkdtemp(join(tmpdir(), "hawser-cp-"));
-  stack.defer(() => fs.rm(folder, { recursive: true, force: true }));
-  const [there, here] = [join(folder, "there"), join(folder, "here")];
-  await Promise.all([fs.mkdir(there), fs.mkdir(here)]);
-  const container = stack.use(await fakeContainer({ directory: there, ...options }));
-  const client = stack.use(createClient(container.server.config));
-  const kept = stack.move();
-  return { container, client, there, here, [Symbol.asyncDispose]: () => kept.disposeAsync() };
-}
-
-async function digest(path: string): Promise<string> {
-  return createHash("sha256")
-    .update(await fs.readFile(path))
-    .digest("hex");
-}
+import { digest, openPlace, target } from "./testing/cp-place.ts";
 
 async function makeTree(folder: string): Promise<void> {
   await fs.mkdir(join(folder, "tree/sub/empty"), { recursive: true });
@@ -58,16 +28,9 @@ async function checkTree(path: string): Promise<void> {
   assert.deepEqual(await fs.readdir(join(path, "sub/empty")), []);
 }
 
-/** A container whose shell knows no mv. */
-async function withoutMove([program]: string[], session: ServerSession): Promise<boolean> {
-  if (program !== "sh") return false;
-  await session.finish(exitStatus(127));
-  return true;
-}
-
 describe("copyFrom", () => {
   it("takes a directory, and what it takes looks as it did", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     await makeTree(place.there);
     const to = join(place.here, "new/copy");
     const result = await copyFrom(place.client, { ...target, path: "tree", to });
@@ -78,7 +41,7 @@ describe("copyFrom", () => {
 
   it("takes an absolute path, with a trailing slash or dot, without words of tar", async () => {
     for (const end of ["", "/", "/."]) {
-      await using place = await open();
+      await using place = await openPlace();
       await makeTree(place.there);
       const warnings: string[] = [];
       const onWarning = (line: string) => warnings.push(line);
@@ -94,7 +57,7 @@ describe("copyFrom", () => {
   });
 
   it("takes the working directory, and a name that looks like an option", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     await makeTree(place.there);
     await fs.writeFile(join(place.there, "--help"), "helped");
     await copyFrom(place.client, { ...target, path: ".", to: join(place.here, "all") });
@@ -104,7 +67,7 @@ describe("copyFrom", () => {
   });
 
   it("puts a file into a directory, over a file, and through the user's own link", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     await fs.writeFile(join(place.there, "f"), "new");
     await fs.writeFile(join(place.here, "old"), "old");
     await fs.symlink("old", join(place.here, "link"));
@@ -116,7 +79,7 @@ describe("copyFrom", () => {
   });
 
   it("follows a link that is itself asked for", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     await fs.mkdir(join(place.there, "d"));
     await fs.writeFile(join(place.there, "d/real"), "content");
     await fs.symlink("d/real", join(place.there, "one"));
@@ -124,12 +87,12 @@ describe("copyFrom", () => {
     await fs.symlink("loop", join(place.there, "loop"));
     const to = join(place.here, "x");
     await copyFrom(place.client, { ...target, path: "two", to });
-    assert.equal(await fs.readFile(to, "utf8"), "content");
+    await assert.equal(await fs.readFile(to, "utf8"), "content");
     await assert.rejects(copyFrom(place.client, { ...target, path: "loop", to }), /too many links/);
   });
 
   it("gives one file's content to a stream, Node's or the web's, and no directory's", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     await makeTree(place.there);
     const content = randomBytes(300_000);
     await fs.writeFile(join(place.there, "f"), content);
@@ -146,7 +109,7 @@ describe("copyFrom", () => {
   });
 
   it("fails for a pipe that is itself what is asked for, and leaves one in a tree out with a warning", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     await makeTree(place.there);
     await promisify(execFile)("mkfifo", [join(place.there, "tree/pipe")]);
     const warnings: string[] = [];
@@ -159,7 +122,7 @@ describe("copyFrom", () => {
   });
 
   it("says with tar's words and exit code that there is no such file", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     const warnings: string[] = [];
     const onWarning = (line: string) => warnings.push(line);
     const running = copyFrom(place.client, { ...target, path: "nope", to: join(place.here, "x"), onWarning });
@@ -169,7 +132,7 @@ describe("copyFrom", () => {
   });
 
   it("says that there is no tar, after asking the runtime too", async () => {
-    await using place = await open({ without: ["tar", "hawser.dev/archive"] });
+    await using place = await openPlace({ without: ["tar", "hawser.dev/archive"] });
     const running = copyFrom(place.client, { ...target, path: "f", to: join(place.here, "x") });
     await assert.rejects(running, { code: "no-tar", message: /pod "web" has no tar/ });
     assert.equal(place.container.commands[1]?.[0], "hawser.dev/archive");
@@ -177,7 +140,7 @@ describe("copyFrom", () => {
 
   it("goes on after its connection is cut, again and again, and the result is the same to the last byte", async () => {
     for (const shell of [true, false]) {
-      await using place = await open({
+      await using place = await openPlace({
         cutAfter: [3_000_000, 2_500_000, 100],
         without: shell ? [] : ["sh"],
       });
@@ -197,7 +160,7 @@ describe("copyFrom", () => {
   });
 
   it("gives up after its retries, leaves nothing half, and never goes on in files that have changed", async () => {
-    await using place = await open({ cutAfter: [1_000_000, 1_000_000, 1_000_000] });
+    await using place = await openPlace({ cutAfter: [1_000_000, 1_000_000, 1_000_000] });
     const path = join(place.there, "f");
     await fs.writeFile(path, randomBytes(8_000_000));
     const to = join(place.here, "f");
@@ -214,7 +177,7 @@ describe("copyFrom", () => {
   });
 
   it("ends when it is aborted, and leaves nothing half", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     await fs.writeFile(join(place.there, "f"), randomBytes(8_000_000));
     const stop = new AbortController();
     const onProgress = () => stop.abort(new Error("enough"));
@@ -243,7 +206,7 @@ it("a file that shrinks while it is taken is told of, and the old one stays", as
     await session.finish(exitStatus(1));
     return true;
   };
-  await using place = await open({ answer });
+  await using place = await openPlace({ answer });
   await fs.writeFile(join(place.there, "f"), Buffer.alloc(1000));
   const to = join(place.here, "f");
   await fs.writeFile(to, "old");
@@ -257,7 +220,7 @@ it("a file that shrinks while it is taken is told of, and the old one stays", as
 
 describe("copyTo", () => {
   it("brings a directory, which looks there as it does here", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     await makeTree(place.here);
     const result = await copyTo(place.client, { ...target, from: join(place.here, "tree"), path: "new" });
     assert.deepEqual(result, { files: 2, directories: 3, links: 1, skipped: 0, bytes: 7 });
@@ -269,7 +232,7 @@ describe("copyTo", () => {
   });
 
   it("asks tar not to preserve what is not to be preserved", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     await makeTree(place.here);
     await copyTo(place.client, { ...target, from: join(place.here, "tree"), path: "new", preserve: false });
     const [, command] = place.container.commands;
@@ -279,7 +242,7 @@ describe("copyTo", () => {
   });
 
   it("brings a stream's content, of just the size that was said", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     const content = randomBytes(200_000);
     const from = {
       content: (async function* () {
@@ -299,14 +262,14 @@ describe("copyTo", () => {
   });
 
   it("fails for a device that is itself what is asked for, and asks the container nothing", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     const copied = copyTo(place.client, { ...target, from: "/dev/null", path: "/tmp/x" });
     await assert.rejects(copied, { code: "kind", message: "/dev/null is a special file: nothing was copied" });
     assert.deepEqual(place.container.commands, []);
   });
 
   it("says that there is no such file here, and passes tar's failure on", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     const from = join(place.here, "nope");
     await assert.rejects(copyTo(place.client, { ...target, from, path: "x" }), {
       code: "not-found",
@@ -327,7 +290,7 @@ describe("copyTo", () => {
   });
 
   it("holes stay holes with GNU's tar", async () => {
-    await using place = await open();
+    await using place = await openPlace();
     const path = join(place.here, "sparse");
     const file = await fs.open(path, "w");
     await file.truncate(100 * 1024 * 1024);
@@ -343,7 +306,7 @@ describe("copyTo", () => {
 
   it("goes on in the middle of a large file, with its checksum in the end", async () => {
     const isCut = ([name, , script = ""]: string[]) => name === "sh" && /^(trap|cat)/.test(script);
-    await using place = await open({ cutAfter: [5_000_000, 4_000_000], isCut });
+    await using place = await openPlace({ cutAfter: [5_000_000, 4_000_000], isCut });
     const path = join(place.here, "-large");
     await fs.writeFile(path, randomBytes(16_000_000), { mode: 0o2640 });
     await fs.chmod(path, 0o2640);
@@ -367,73 +330,8 @@ describe("copyTo", () => {
     assert.deepEqual(await fs.readdir(place.there), ["-large"]);
   });
 
-  describe("of a file that breaks off", () => {
-    /** A file of 4 MB to send, and an old one in its place. */
-    async function both(options: Partial<FakeContainerOptions> = {}) {
-      const place = await open(options);
-      const from = join(place.here, "new");
-      await fs.writeFile(from, randomBytes(4_000_000));
-      await fs.writeFile(join(place.there, "file"), "old");
-      return { place, copy: { ...target, from, path: "file" } };
-    }
-    /** The old file, and nothing else. */
-    async function untouched({ container, there }: Place) {
-      await container.idle();
-      assert.deepEqual(await fs.readdir(there), ["file"]);
-      assert.equal(await fs.readFile(join(there, "file"), "utf8"), "old");
-    }
-
-    it("leaves what was in its place: the connection is cut, with and without retries", async () => {
-      for (const retries of [0, 1]) {
-        const isCut = ([name, , script = ""]: string[]) => name === "sh" && /^(trap|cat)/.test(script);
-        const { place, copy } = await both({ cutAfter: [3_000_000, 500_000], isCut });
-        await using _ = place;
-        await assert.rejects(copyTo(place.client, { ...copy, retries }), { name: "StreamError" });
-        await untouched(place);
-      }
-    });
-
-    it("leaves what was in its place: aborted here", async () => {
-      for (const retries of [0, -1]) {
-        const { place, copy } = await both();
-        await using _ = place;
-        const stop = new AbortController();
-        const onProgress = ({ bytes }: CopyProgress) => bytes > 1_000_000 && stop.abort(new Error("enough"));
-        await assert.rejects(copyTo(place.client, { ...copy, retries, signal: stop.signal, onProgress }), {
-          message: "enough",
-        });
-        await untouched(place);
-      }
-    });
-
-    it("leaves what was in its place: the file shrinks, or the stream is short", async () => {
-      const { place, copy } = await both();
-      await using _ = place;
-      const onProgress = ({ bytes }: CopyProgress) => bytes < 3_000_000 && truncateSync(copy.from, 1_000_000);
-      await assert.rejects(copyTo(place.client, { ...copy, onProgress }), {
-        code: "changed",
-        message: `changed while they were copied: ${copy.from}`,
-      });
-      await untouched(place);
-      const from = { content: Buffer.alloc(1000), size: 2000, name: "n" };
-      await assert.rejects(copyTo(place.client, { ...copy, from }), { code: "kind" });
-      await untouched(place);
-    });
-
-    it("goes by tar alone where there is no shell, or no mv", async () => {
-      for (const lacking of [{ without: ["sh"] }, { without: [], answer: withoutMove }]) {
-        const { place, copy } = await both(lacking);
-        await using _ = place;
-        await copyTo(place.client, copy);
-        assert.equal(await digest(join(place.there, "file")), await digest(copy.from));
-        await copyTo(place.client, { ...copy, from: { content: Buffer.from("now"), size: 3, name: "n" } });
-        assert.equal(await fs.readFile(join(place.there, "file"), "utf8"), "now");
-      }
-    });
-  });
-
   it("does not go on in a tree that has changed meanwhile", async () => {
-    await using place = await open({ cutAfter: [3_000_000], isCut: ([name]) => name === "tar" });
+    await using place = await openPlace({ cutAfter: [3_000_000], isCut: ([name]) => name === "tar" });
     const tree = join(place.here, "tree");
     await fs.mkdir(tree);
     for (let i = 0; i < 10; i++) await fs.writeFile(join(tree, `f${i}`), randomBytes(500_000));
@@ -450,7 +348,7 @@ describe("copyTo", () => {
   });
 
   it("goes on after its connection is cut, and what arrives is whole", async () => {
-    await using place = await open({ cutAfter: [3_000_000, 6_000_000], isCut: ([name]) => name === "tar" });
+    await using place = await openPlace({ cutAfter: [3_000_000, 6_000_000], isCut: ([name]) => name === "tar" });
     const tree = join(place.here, "tree");
     await fs.mkdir(tree);
     for (let i = 0; i < 10; i++) await fs.writeFile(join(tree, `f${i}`), randomBytes(1_000_000));
