@@ -115,12 +115,24 @@ export function writeParts(socket: Duplex, parts: readonly Uint8Array[], taken?:
   if (socket.destroyed || socket.writableEnded) return;
   const [first] = parts;
   if (parts.length === 1 && first) {
-    socket.write(first, taken && ((error) => error ?? (socket instanceof Socket && taken())));
+    writeOne(socket, first, taken);
     return;
   }
   socket.cork();
   for (const part of parts) socket.write(part);
   socket.uncork();
+}
+
+/** The callback comes late: of many writes that the kernel takes at once, not before there is nothing else to do. */
+function writeOne(socket: Duplex, part: Uint8Array, taken?: () => void) {
+  let waiting = socket instanceof Socket ? taken : undefined;
+  const free = () => {
+    const tell = waiting;
+    waiting = undefined;
+    tell?.();
+  };
+  socket.write(part, waiting && ((error) => error ?? free()));
+  if (heldBy(socket) === 0) free();
 }
 
 /**

@@ -1,4 +1,5 @@
 import { randomFillSync } from "node:crypto";
+import { maskInto } from "./mask.ts";
 
 // The frames we send, each a whole message. Reading is ws's; writing is ours because ws would need the channel's byte and
 // the payload joined first.
@@ -21,7 +22,7 @@ export function encodeFrameHeader(opcode: Opcode, length: number, prefix?: numbe
   return header;
 }
 
-/** Of a frame that is used again: a message of 32 KiB, its channel, header and padding. */
+/** Of a frame that is used again: a message of 32 KiB, its channel and header. */
 const spareBytes = 32 * 1024 + 32;
 /** Frames of this process that wait to be used again; those that come back beyond are let go. */
 const mostSpare = 8;
@@ -42,20 +43,13 @@ export function encodeMaskedFrame(opcode: Opcode, payload: Uint8Array, prefix?: 
   const lead = prefix === undefined ? 0 : 1;
   const total = payload.byteLength + lead;
   const size = headerSize(total) + 4;
-  // The masked bytes start at a multiple of four, so that they can be masked four at a time.
-  const pad = (4 - (size % 4)) % 4;
-  const words = Math.ceil(total / 4);
-  const memory = frameMemory(pad + size + words * 4);
-  const frame = Buffer.from(memory, pad, size + total);
+  const frame = Buffer.from(frameMemory(size + total), 0, size + total);
   writeHeader(frame, opcode, total);
   frame[1] = (frame[1] ?? 0) | 0x80;
   const mask = nextMask();
   frame.set(mask, size - 4);
-  if (prefix !== undefined) frame[size] = prefix;
-  frame.set(payload, size + lead);
-  const [word = 0] = new Int32Array(mask.slice().buffer);
-  const body = new Int32Array(memory, pad + size, words);
-  for (let index = 0; index < words; index++) body[index] = (body[index] ?? 0) ^ word;
+  if (prefix !== undefined) frame[size] = prefix ^ (mask[0] ?? 0);
+  maskInto({ frame, offset: size + lead }, payload, { mask, position: lead });
   return frame;
 }
 

@@ -1,4 +1,5 @@
 import { Opcode } from "./frame.ts";
+import { unmask } from "./mask.ts";
 
 /** What takes the frames. */
 export interface FrameTaker {
@@ -145,23 +146,4 @@ function lengthOf(header: Buffer): number {
 function maskOffset(header: Buffer): number {
   const length = (header[1] ?? 0) & 0x7f;
   return length === 126 ? 4 : length === 127 ? 10 : 2;
-}
-
-/** `position`: bytes of the payload before these. */
-function unmask(bytes: Buffer, mask: Buffer, position: number) {
-  // Four at a time, from where memory is aligned.
-  const lead = Math.min(bytes.byteLength, (4 - (bytes.byteOffset % 4)) % 4);
-  const words = Math.floor((bytes.byteLength - lead) / 4);
-  if (words > 0) unmaskWords(new Int32Array(bytes.buffer, bytes.byteOffset + lead, words), mask, position + lead);
-  const single = (index: number) => {
-    bytes[index] = (bytes[index] ?? 0) ^ (mask[(position + index) % 4] ?? 0);
-  };
-  for (let index = 0; index < lead; index++) single(index);
-  for (let index = lead + words * 4; index < bytes.byteLength; index++) single(index);
-}
-
-function unmaskWords(words: Int32Array, mask: Buffer, position: number) {
-  const turned = Uint8Array.from([0, 1, 2, 3], (at) => mask[(position + at) % 4] ?? 0);
-  const [word = 0] = new Int32Array(turned.buffer);
-  for (let index = 0; index < words.length; index++) words[index] = (words[index] ?? 0) ^ word;
 }
