@@ -8,18 +8,19 @@ import { promisify } from "node:util";
 const run = promisify(execFile);
 const package_ = join(import.meta.dirname, "../packages/runtime");
 const sources = join(package_, "native");
-const source = join(sources, "hawser-exec.c");
 const target = join(package_, "dist", `hawser-exec-${process.arch}`);
 
 /** The compiled program, or in words why there is none: the runtime does without. */
 export async function compileHelper(): Promise<{ file: string; reason?: never } | { file?: never; reason: string }> {
   const have = await stat(target).catch(() => undefined);
-  const wanted = await Promise.all((await readdir(sources)).map((name) => stat(join(sources, name))));
+  const files = (await readdir(sources)).map((name) => join(sources, name));
+  const wanted = await Promise.all([import.meta.filename, sources, ...files].map((file) => stat(file)));
   if (have && wanted.every(({ mtimeMs }) => have.mtimeMs > mtimeMs)) return { file: target };
   await mkdir(dirname(target), { recursive: true });
   const fresh = `${target}.${process.pid}`; // moved into place: a runtime that starts meanwhile reads one or the other
   try {
-    await run("gcc", ["-static", "-O2", "-Wall", "-Wextra", "-o", fresh, source]);
+    const flags = ["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"];
+    await run("gcc", [...flags, "-o", fresh, ...files.filter((file) => file.endsWith(".c"))]);
   } catch (error) {
     const { code, stderr } = error as { code?: string; stderr?: string };
     if (code === "ENOENT") return { reason: "there is no gcc; on Debian: apt-get install gcc libc6-dev" };

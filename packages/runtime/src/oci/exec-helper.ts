@@ -9,7 +9,7 @@ import type { Place } from "./exec-request.ts";
 import { clampOOMScore, type Host } from "./host.ts";
 import type { Process } from "./types.ts";
 
-/** Our own way into containers: native/hawser-exec.c. */
+/** Our own way into containers: packages/runtime/native/. */
 export interface ExecHelper extends AsyncDisposable {
   /** In words, for the log and the status: which way execs go, and why. */
   reason: string;

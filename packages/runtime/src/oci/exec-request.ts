@@ -52,7 +52,7 @@ export interface Entry extends Place {
 }
 
 /**
- * The request as native/hawser-exec.c reads it. Throws for what could not be said to execve(2) either: a NUL within an
+ * The request as native/request.c reads it. Throws for what could not be said to execve(2) either: a NUL within an
  * argument, which would also begin a field of its own here.
  */
 export function encodeRequest(entry: Entry): Buffer {

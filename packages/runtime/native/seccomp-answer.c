@@ -4,11 +4,10 @@
  * Source: Linux kernel/seccomp.c (seccomp_check_filter), Documentation/userspace-api/seccomp_filter.rst
  */
 #include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
+
+#include "hawser-exec.h"
 
 #if defined(__x86_64__)
 #define OWN_ARCHITECTURE AUDIT_ARCH_X86_64
@@ -78,8 +77,7 @@ static uint32_t seccomp_answer(const struct sock_fprog *program, const struct se
   return SECCOMP_RET_KILL_PROCESS;
 }
 
-/* Does the filter let this call of ours happen? */
-static bool seccomp_allows(const struct sock_fprog *program, int number, uint64_t first, uint64_t second) {
+bool seccomp_allows(const struct sock_fprog *program, int number, uint64_t first, uint64_t second) {
   struct seccomp_data data = {.nr = number, .arch = OWN_ARCHITECTURE, .args = {first, second}};
   uint32_t action = seccomp_answer(program, &data) & SECCOMP_RET_ACTION_FULL;
   return action == SECCOMP_RET_ALLOW || action == SECCOMP_RET_LOG;
