@@ -1,6 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 import { parse } from "yaml";
+import { type CgroupDriver, cgroupParentPath } from "./cgroup/parent.ts";
 import { defaultTimeouts } from "./images/registry/timeouts.ts";
 import { checkStoreConfig, type ImageStoreConfig } from "./images/store-config.ts";
 import { parseMetricsAddress } from "./metrics/address.ts";
@@ -29,7 +30,9 @@ export interface RuntimeConfig {
   ociTimeoutSeconds: number;
   /** Seconds a CNI plugin may take; then it is killed. */
   cniTimeoutSeconds: number;
-  /** cgroup of pods for which none is given. Empty: /hawser-<hash of the root>. */
+  /** Who makes cgroups: we by the file system, or systemd. */
+  cgroupDriver: CgroupDriver;
+  /** cgroup of pods for which none is given: a path, or with systemd a slice. Empty: /hawser-<hash of the root>. */
   cgroupParent: string;
   streaming: {
     address: string;
@@ -64,6 +67,7 @@ export const defaultConfig: RuntimeConfig = {
   conmonProgram: "conmon",
   ociTimeoutSeconds: 60,
   cniTimeoutSeconds: 60,
+  cgroupDriver: "cgroupfs",
   cgroupParent: "",
   streaming: { address: "127.0.0.1", port: 0, idleTimeoutSeconds: 4 * 3600, creationTimeoutSeconds: 30 },
   exec: { graceSeconds: 2, drainSeconds: 0.25, helper: true },
@@ -89,6 +93,7 @@ export function completeConfig(given: PartialConfig): RuntimeConfig {
     images: { ...defaultImages, ...ownImages, timeouts: { ...defaultTimeouts, ...ownImages.timeouts } },
   } as RuntimeConfig; // merge() has checked names and types
   checkAddresses(config);
+  checkCgroups(config);
   const { verbosity, streaming, exec } = config;
   inRange("verbosity", verbosity, 100, true);
   inRange("streaming.port", streaming.port, 65535, true);
@@ -133,6 +138,18 @@ function merge(base: object, given: object, path: string): object {
     result[name] = isSection && known ? merge(known, value as object, `${full}.`) : value;
   }
   return result;
+}
+
+function checkCgroups({ cgroupDriver, cgroupParent }: RuntimeConfig): void {
+  if (cgroupDriver !== "cgroupfs" && cgroupDriver !== "systemd") {
+    throw new Error(`setting "cgroupDriver" has to be cgroupfs or systemd, and not ${JSON.stringify(cgroupDriver)}`);
+  }
+  if (!cgroupParent) return;
+  try {
+    cgroupParentPath(cgroupParent, cgroupDriver);
+  } catch (cause) {
+    throw new Error(`setting "cgroupParent": ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
 }
 
 function checkAddresses({ podCIDR }: RuntimeConfig): void {

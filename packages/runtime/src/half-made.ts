@@ -1,8 +1,11 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
+import { isSlice } from "./cgroup/parent.ts";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
+import { stopSlice } from "./cgroup/systemd.ts";
 import { killAll, pidsBelow } from "./cgroup/tree.ts";
 import { killUntilGone } from "./native/kill.ts";
+import type { Reaper } from "./native/reaper.ts";
 import { worksOn } from "./native/worker.ts";
 import type { CgroupMode } from "./oci/probe.ts";
 
@@ -38,4 +41,14 @@ export async function endCgroup(mode: CgroupMode, cgroup: string, graceMs = 0): 
   if (graceMs === 0) await Promise.all(directories.map(killAll));
   await killUntilGone(async () => (await Promise.all(directories.map(pidsBelow))).flat(), graceMs);
   await removeCgroup(mode, cgroup);
+}
+
+/** endCgroup() for that of a whole pod; a slice is then stopped, so that systemd forgets it too. */
+export async function endPodCgroup(
+  { reaper, cgroupMode }: { reaper: Reaper; cgroupMode: CgroupMode },
+  cgroup: string,
+  graceMs = 0,
+): Promise<void> {
+  await endCgroup(cgroupMode, cgroup, graceMs);
+  if (isSlice(cgroup)) await stopSlice({ reaper }, cgroup);
 }

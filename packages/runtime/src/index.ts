@@ -3,6 +3,7 @@ import path from "node:path";
 import { type ContainerEventType, createStreamingServer, serveCRI } from "@hawser/cri";
 import { createLogger, type Logger, Metrics } from "@hawser/trace";
 import { openExecGroups } from "./cgroup/open-exec-groups.ts";
+import { needBooted, reachSystemd } from "./cgroup/systemd.ts";
 import { Usage } from "./cgroup/usage.ts";
 import { completeConfig, type PartialConfig } from "./config.ts";
 import type { Context } from "./context.ts";
@@ -70,6 +71,7 @@ export interface Runtime extends AsyncDisposable, Pick<Reloader, "reload"> {
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const config = completeConfig(options.config ?? {});
   const log = options.log ?? createLogger({ name: "runtime" });
+  if (config.cgroupDriver === "systemd") await needBooted();
   const paths = pathsOf(options.root, config.stateDir);
   await makeDirectories(paths);
 
@@ -82,6 +84,9 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     needProgram(config.conmonProgram, "conmon"),
     needProgram(config.pauseProgram, "catatonit"),
   ]);
+  if (config.cgroupDriver === "systemd") {
+    log.info("cgroups are made by systemd", { version: await reachSystemd({ reaper }) });
+  }
   const bridge = `hawser${paths.hash}`;
   const rules = { hash: paths.hash, bridge, podCIDR: config.podCIDR };
   const claim = { root: paths.root, stateDir: paths.stateDir, bridge, podCIDR: config.podCIDR };
@@ -104,6 +109,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       wanted: options.ociRuntime,
       root: paths.ociRoot,
       mode: cgroupMode,
+      cgroupDriver: config.cgroupDriver,
       timeoutMs: config.ociTimeoutSeconds * 1000,
       hidden: [paths.containers, paths.sandboxes, paths.netns],
     }),

@@ -1,6 +1,8 @@
 import { readdir, rm, rmdir } from "node:fs/promises";
 import path from "node:path";
+import { defaultCgroupRoot, isSlice } from "./cgroup/parent.ts";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
+import { stopSlice } from "./cgroup/systemd.ts";
 import { pidsBelow, removeTree } from "./cgroup/tree.ts";
 import { processes } from "./half-made.ts";
 import { killUntilGone } from "./native/kill.ts";
@@ -69,7 +71,10 @@ export async function removeEverything(root: string): Promise<void> {
   for (const directory of [paths.containers, paths.sandboxes, paths.stateDir]) {
     for (const target of await mountsBelow(directory)) unmount(target);
   }
-  for (const cgroup of cgroupsOf(paths, records)) await removeCgroup(mode, cgroup);
+  for (const cgroup of cgroupsOf(paths, records)) {
+    await removeCgroup(mode, cgroup);
+    if (isSlice(cgroup)) await stopSlice({ reaper }, cgroup);
+  }
   for (const directory of [paths.sandboxes, paths.containers, paths.pauseRoot, paths.stateDir]) {
     await rm(directory, { recursive: true, force: true });
   }
@@ -87,7 +92,8 @@ async function sandboxRecords(paths: Paths): Promise<SandboxRecord[]> {
 
 function cgroupsOf(paths: Paths, records: SandboxRecord[]): string[] {
   const parents = records.filter(({ ownsCgroup }) => ownsCgroup).map(({ cgroupParent }) => cgroupParent);
-  return [...new Set([...parents, `/hawser-${paths.hash}`])];
+  const roots = (["cgroupfs", "systemd"] as const).map((driver) => defaultCgroupRoot(paths.hash, driver));
+  return [...new Set([...parents, ...roots])];
 }
 
 /** Where execs may have their own cgroups: the OCI runtime's process of an exec is in no other of ours. */

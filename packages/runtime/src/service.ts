@@ -35,7 +35,7 @@ export function runtimeService(context: Context & { exits: Exits; monitors: Moni
   return {
     version: (request) => version(request),
     status: (request) => status(context, request),
-    runtimeConfig: () => runtimeConfig(),
+    runtimeConfig: () => runtimeConfig(context),
     updateRuntimeConfig: (request) => updateRuntimeConfig(context, request),
     runPodSandbox: (request, call) => runPodSandbox(context, request, call),
     stopPodSandbox: (request) => stopPodSandbox(context, request),

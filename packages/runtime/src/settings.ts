@@ -35,7 +35,16 @@ export const settings: readonly Setting[] = [
   atStart("conmonProgram", "The monitor of containers: a path, or a name to look up in PATH."),
   atStart("ociTimeoutSeconds", "One command of crun or runc that takes longer is killed, and its call fails."),
   atStart("cniTimeoutSeconds", "A CNI plugin that takes longer is killed, and its call fails."),
-  atStart("cgroupParent", 'cgroup of pods for which the kubelet names none. With "" it is /hawser-<hash of the root>.'),
+  atStart(
+    "cgroupDriver",
+    "Who makes cgroups: cgroupfs, or systemd, which has to be the host's init; then pods are slices, containers scopes.",
+    "Has to be the kubelet's too: one of 1.28 or later with the gate KubeletCgroupDriverFromCRI asks, others are told.",
+  ),
+  atStart(
+    "cgroupParent",
+    "cgroup of pods for which the kubelet names none: a path, or with systemd a slice's name.",
+    'With "" it is /hawser-<hash of the root>, or with systemd hawser_<hash of the root>.slice.',
+  ),
   atStart("streaming.address", "Where exec, attach and port-forward are served, by one-time tokens."),
   atStart("streaming.port", "0 is any free one."),
   atOnce("streaming.idleTimeoutSeconds", "A session without a byte either way ends after this; 0 is never."),

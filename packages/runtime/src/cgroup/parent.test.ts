@@ -1,20 +1,53 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cgroupParentPath } from "./parent.ts";
+import { cgroupBelow, cgroupParentPath, fromOCICgroupsPath, ociCgroupsPath, sliceBelow } from "./parent.ts";
 
-for (const [parent, want] of [
-  ["/kubepods/burstable/pod1", "/kubepods/burstable/pod1"],
-  ["kubepods/pod1", "/kubepods/pod1"],
-  ["/kubepods.slice/kubepods-pod1.slice", "/kubepods.slice/kubepods-pod1.slice"],
-  ["system.slice", "/system.slice"],
-  ["kubepods-besteffort-pod1_2.slice", "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1_2.slice"],
-  ["-.slice", "/"],
+for (const [driver, parent, want] of [
+  ["cgroupfs", "/kubepods/burstable/pod1", "/kubepods/burstable/pod1"],
+  ["cgroupfs", "kubepods/pod1", "/kubepods/pod1"],
+  ["cgroupfs", "/system.slice/hawser.service/pod1", "/system.slice/hawser.service/pod1"],
+  ["systemd", "system.slice", "/system.slice"],
+  [
+    "systemd",
+    "kubepods-besteffort-pod1_2.slice",
+    "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1_2.slice",
+  ],
+  ["systemd", "/kubepods.slice/kubepods-pod1.slice", "/kubepods.slice/kubepods-pod1.slice"],
+  ["systemd", "/elsewhere/kubepods-pod1.slice", "/kubepods.slice/kubepods-pod1.slice"],
 ] as const) {
-  test(`cgroupParentPath: ${parent}`, () => assert.equal(cgroupParentPath(parent), want));
+  test(`cgroupParentPath: ${driver}, ${parent}`, () => assert.equal(cgroupParentPath(parent, driver), want));
 }
 
-for (const parent of ["/a/../../b", "a--b.slice", "-a.slice", "..", "/a\n/b"]) {
-  test(`cgroupParentPath: ${JSON.stringify(parent)} is refused`, () => {
-    assert.throws(() => cgroupParentPath(parent), { code: 3 });
+for (const [driver, parent, message] of [
+  ["cgroupfs", "/a/../../b", /is none/],
+  ["cgroupfs", "..", /is none/],
+  ["cgroupfs", "/a\n/b", /is none/],
+  ["cgroupfs", "kubepods-pod1.slice", /configured with cgroupfs cgroup driver, but received systemd slice as parent/],
+  ["cgroupfs", "/kubepods.slice/kubepods-pod1.slice", /received systemd slice as parent/],
+  ["systemd", "/kubepods/pod1", /configured with systemd cgroup driver, but did not receive slice as parent/],
+  ["systemd", "/a.slice/pod1", /did not receive slice as parent/],
+  ["systemd", "/../a.slice", /is none/],
+  ["systemd", "a--b.slice", /no slice that pods can be in/],
+  ["systemd", "-a.slice", /no slice/],
+  ["systemd", "-.slice", /no slice/],
+  ["systemd", ".slice", /no slice/],
+  ["systemd", "a:b.slice", /no slice/],
+  ["systemd", `${"a".repeat(250)}.slice`, /no slice/],
+] as const) {
+  test(`cgroupParentPath: ${driver}, ${JSON.stringify(parent).slice(0, 60)} is refused`, () => {
+    assert.throws(() => cgroupParentPath(parent, driver), { code: 3, message });
   });
 }
+
+for (const [parent, cgroup, told] of [
+  ["/kubepods/pod1", "/kubepods/pod1/id", "/kubepods/pod1/id"],
+  ["/a.slice/a-b.slice", "/a.slice/a-b.slice/hawser-id.scope", "a-b.slice:hawser:id"],
+] as const) {
+  test(`a container's cgroup, and what the OCI runtime is told: ${parent}`, () => {
+    assert.equal(cgroupBelow(parent, "id"), cgroup);
+    assert.equal(ociCgroupsPath(parent, "id"), told);
+    assert.deepEqual(fromOCICgroupsPath(told), { parent, cgroup }, "and back");
+  });
+}
+
+test("sliceBelow", () => assert.equal(sliceBelow("/a.slice/a-b.slice", "c"), "/a.slice/a-b.slice/a-b-c.slice"));

@@ -1,22 +1,101 @@
 import path from "node:path";
 import { Code, CRIError } from "@hawser/cri";
 
+/** Who makes cgroups: we by the file system, or systemd when it is asked to. */
+export type CgroupDriver = "cgroupfs" | "systemd";
+
+/** What the names of our scopes begin with, as containerd's begin with `cri-containerd`. */
+const scopePrefix = "hawser";
+/** Longest name of a unit, bytes. Source: systemd.unit(5) */
+const maxUnitBytes = 255;
+
 /**
- * The cgroup that a pod's parent names, as a path. A kubelet with the systemd driver names a slice
- * (`kubepods-burstable-pod1.slice`), which lies where its name says: `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice`.
- * A path without its first slash gets it. Throws InvalidArgument for what leads out, or is no slice's name.
+ * The cgroup that a pod's parent names, as a path from the root of the hierarchies.
  *
- * Source: systemd.slice(5); opencontainers/runc libcontainer/cgroups/systemd/common.go (ExpandSlice)
+ * With cgroupfs it is a path; one without its first slash gets it. With systemd it is a slice, by its name or by a path that
+ * ends in it, and it lies where its name says: `kubepods-burstable-pod1.slice` in
+ * `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice`.
+ *
+ * Throws InvalidArgument for a parent in the other driver's style, for what leads out, and for what is no slice's name.
+ *
+ * Source: systemd.slice(5); cri-o internal/config/cgmgr (its words for the other style)
  */
-export function cgroupParentPath(parent: string): string {
-  const refuse = (): never => {
-    throw new CRIError(Code.InvalidArgument, `cgroup parent "${parent}" is none`);
-  };
-  if (parent.split("/").includes("..") || /[\n\0]/.test(parent)) refuse();
-  if (!parent.endsWith(".slice") || parent.includes("/")) return path.posix.join("/", parent);
-  const name = parent.slice(0, -".slice".length);
-  if (name === "-") return "/";
-  const parts = name.split("-");
-  if (parts.some((part) => !part)) refuse();
+export function cgroupParentPath(parent: string, driver: CgroupDriver): string {
+  if (parent.split("/").includes("..") || /[\n\0]/.test(parent)) throw invalid(parent, "is none");
+  if (isSlice(parent)) {
+    if (driver === "cgroupfs") {
+      throw invalid(
+        parent,
+        "is systemd's: hawser is configured with cgroupfs cgroup driver, but received systemd slice as parent",
+      );
+    }
+    return expandSlice(path.posix.basename(parent));
+  }
+  if (driver === "systemd") {
+    throw invalid(
+      parent,
+      "is no slice: hawser is configured with systemd cgroup driver, but did not receive slice as parent",
+    );
+  }
+  return path.posix.join("/", parent);
+}
+
+/** Is this a slice, by its name or its path? Below it cgroups are systemd's, whatever the driver is by now. */
+export function isSlice(cgroup: string): boolean {
+  return path.posix.basename(cgroup).endsWith(".slice");
+}
+
+/** The cgroup above those of pods for which no parent is given, for the runtime whose root has this hash. */
+export function defaultCgroupRoot(hash: string, driver: CgroupDriver): string {
+  return driver === "systemd" ? `/hawser_${hash}.slice` : `/hawser-${hash}`; // with a dash it would be below another's
+}
+
+/** The slice of this name below the one at `parent`, which is a path. */
+export function sliceBelow(parent: string, name: string): string {
+  const above = path.posix.basename(parent, ".slice");
+  return path.posix.join(parent, `${above}-${name}.slice`);
+}
+
+/** The cgroup of a container, or of a sandbox' pause process: in a slice, a scope. */
+export function cgroupBelow(parent: string, id: string): string {
+  return path.posix.join(parent, isSlice(parent) ? `${scopePrefix}-${id}.scope` : id);
+}
+
+/**
+ * The name by which the OCI runtime makes such a cgroup: its path, or with systemd `SLICE:PREFIX:ID`.
+ *
+ * Source: opencontainers/runc docs/systemd.md
+ */
+export function ociCgroupsPath(parent: string, id: string): string {
+  return isSlice(parent) ? `${path.posix.basename(parent)}:${scopePrefix}:${id}` : cgroupBelow(parent, id);
+}
+
+/** crun's annotation that names the cgroup which it makes below a scope on cgroup v2. Source: crun(1) */
+export const oneScope = "run.oci.systemd.subgroup";
+
+/** For a container in a scope: no other cgroup below it, so that limits and counts are the scope's own, as with runc. */
+export function scopeAnnotations(ociCgroupsPath: string): { annotations?: Record<string, string> } {
+  return ociCgroupsPath.includes(":") && !ociCgroupsPath.includes("/") ? { annotations: { [oneScope]: "" } } : {};
+}
+
+/** From an OCI runtime's name of a cgroup to its parent, and to itself. */
+export function fromOCICgroupsPath(name: string): { parent: string; cgroup: string } {
+  const [slice = "", prefix, id, ...more] = name.split(":");
+  if (prefix !== scopePrefix || !id || more.length > 0 || !isSlice(slice)) {
+    return { parent: path.posix.dirname(name), cgroup: name };
+  }
+  const parent = expandSlice(slice);
+  return { parent, cgroup: cgroupBelow(parent, id) };
+}
+
+/** `a-b.slice` is in `a.slice`. The root slice is refused: all that runs on the node is in it. */
+function expandSlice(slice: string): string {
+  const parts = slice.slice(0, -".slice".length).split("-");
+  const plain = /^[A-Za-z0-9_.\\-]+$/.test(slice) && slice.length <= maxUnitBytes;
+  if (!plain || parts.some((part) => !part)) throw invalid(slice, "is no slice that pods can be in");
   return `/${parts.map((_, index) => `${parts.slice(0, index + 1).join("-")}.slice`).join("/")}`;
+}
+
+function invalid(parent: string, why: string): CRIError {
+  return new CRIError(Code.InvalidArgument, `cgroup parent "${parent}" ${why}`);
 }

@@ -7,7 +7,7 @@ import type { Reaper } from "../native/reaper.ts";
 import { killQuietly, spawn } from "../native/spawn.ts";
 import { workingOn } from "../native/worker.ts";
 import { turn } from "../turns.ts";
-import { OCIError, type OCIRuntime, tooLate } from "./runtime.ts";
+import { OCIError, type OCIRuntime, placeArgs, tooLate } from "./runtime.ts";
 
 /** What conmon may say on its sync pipe, bytes: one line of JSON with the OCI runtime's error. */
 const maxAnswerBytes = 64 * 1024;
@@ -70,7 +70,7 @@ export async function createUnderConmon(
           ...["-p", path.join(bundle, "pid"), "-l", options.logPath ? `k8s-file:${options.logPath}` : "none"],
           // No --persist-dir: it would write the exit code there first, and give up when that disk is full.
           ...["--exit-dir", options.exitDir, "--socket-dir-path", options.socketDir],
-          ...[...prefix, `--root=${oci.root}`].map((argument) => `--runtime-arg=${argument}`),
+          ...[...prefix, ...placeArgs(oci)].map((argument) => `--runtime-arg=${argument}`),
           ...(options.terminal ? ["-t"] : []),
           ...(options.stdin ? ["-i"] : []),
           ...(options.stdin && !options.stdinOnce ? ["--leave-stdin-open"] : []),

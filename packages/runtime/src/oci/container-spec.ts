@@ -6,6 +6,7 @@ import {
   NamespaceMode,
   SupplementalGroupsPolicy,
 } from "@hawser/cri";
+import { scopeAnnotations } from "../cgroup/parent.ts";
 import { type IDMappings, rootOf } from "../native/idmap.ts";
 import { makeDirectoryInRoot, readInRoot } from "../native/in-root.ts";
 import type { ResourceRecord } from "../store/records.ts";
@@ -105,6 +106,7 @@ export async function containerSpec(options: ContainerSpecOptions): Promise<Spec
       ],
       mounts.mounts,
     ),
+    ...scopeAnnotations(options.cgroupsPath),
     linux: {
       namespaces: options.namespaces,
       ...(options.users && { uidMappings: options.users.uids, gidMappings: options.users.gids }),

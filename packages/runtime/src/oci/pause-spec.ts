@@ -2,6 +2,7 @@ import { constants, copyFile, mkdir, rename, stat } from "node:fs/promises";
 import path from "node:path";
 import type { LinuxPodSandboxConfig } from "@hawser/cri";
 import { Code, CRIError, NamespaceMode } from "@hawser/cri";
+import { scopeAnnotations } from "../cgroup/parent.ts";
 import type { IDMappings } from "../native/idmap.ts";
 import { usernsFile } from "../network/userns.ts";
 import { clampOOMScore, type Host } from "./host.ts";
@@ -68,6 +69,7 @@ export function pauseSpec(options: PauseSpecOptions): Spec {
       // pause processes share, get in each other's way (crun 1.8.1: creating symlink for `/dev/ptmx`: File exists).
       { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755", "size=64k"] },
     ],
+    ...scopeAnnotations(cgroupsPath),
     linux: {
       ...own,
       namespaces,

@@ -1,5 +1,6 @@
 import { access, constants } from "node:fs/promises";
 import path from "node:path";
+import type { CgroupDriver } from "../cgroup/parent.ts";
 import { fsType, typeOf } from "../native/mount.ts";
 import type { Reaper } from "../native/reaper.ts";
 import { runOrThrow } from "../native/spawn.ts";
@@ -48,11 +49,12 @@ export async function chooseRuntime(options: {
   wanted: OCIRuntimeName | undefined;
   root: string;
   mode: CgroupMode;
+  cgroupDriver: CgroupDriver;
   timeoutMs: number;
   /** Directories whose mounts come and go. */
   hidden: string[];
 }): Promise<OCIRuntime> {
-  const { reaper, wanted, root, mode, timeoutMs, hidden } = options;
+  const { reaper, wanted, root, mode, cgroupDriver, timeoutMs, hidden } = options;
   const candidates: OCIRuntimeName[] = wanted ? [wanted] : ["crun", "runc"];
   const found = (name: OCIRuntimeName) => installed({ reaper, root: path.join(root, name), name });
   for (const name of candidates) {
@@ -60,9 +62,10 @@ export async function chooseRuntime(options: {
     if (!runtime) continue;
     const why = wanted ? "asked for" : name === "crun" ? "the default" : "crun is not installed";
     const { view, note } = await viewFor(name, mode, hidden);
+    const common = { cgroupDriver, view, timeoutMs };
     const other = await found(name === "crun" ? "runc" : "crun").catch(() => undefined); // nobody has asked for it yet
-    const others = other ? [{ ...other, view, timeoutMs, reason: "for its handler", others: [] }] : [];
-    return { ...runtime, view, timeoutMs, reason: `${why}; ${note}`, others };
+    const others = other ? [{ ...other, ...common, reason: "for its handler", others: [] }] : [];
+    return { ...runtime, ...common, reason: `${why}; ${note}`, others };
   }
   throw new Error(`no OCI runtime: on Debian: apt-get install ${candidates.join(" or ")}`);
 }

@@ -25,7 +25,8 @@ describe("call", () => {
     await writeFile(file, `#!/bin/sh\n${script}\n`);
     await chmod(file, 0o755);
     const { name, version, reason } = { name: "crun", version: "1", reason: "a test" } as const;
-    return { name, version, reason, path: file, root: directory, timeoutMs, view: plainView, others: [] };
+    const common = { cgroupDriver: "cgroupfs", view: plainView } as const;
+    return { ...common, name, version, reason, path: file, root: directory, timeoutMs, others: [] };
   }
 
   it("kills a command that takes too long, and says so", async () => {

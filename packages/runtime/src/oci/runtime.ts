@@ -1,6 +1,7 @@
 import { readSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import path from "node:path";
+import type { CgroupDriver } from "../cgroup/parent.ts";
 import { closeQuietly, libc } from "../native/libc.ts";
 import { openPipe } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
@@ -23,6 +24,8 @@ export interface OCIRuntime {
   reason: string;
   /** How long one of its commands may take, milliseconds. */
   timeoutMs: number;
+  /** Has it systemd make cgroups? */
+  cgroupDriver: CgroupDriver;
   /** How it sees the host. */
   view: View;
   /** Those installed besides: for sandboxes that ask for one by name, and for what an earlier run has made by one. */
@@ -117,9 +120,14 @@ function messageOf(line: string): string[] {
   }
 }
 
-/** The arguments before the command: root, and the log on descriptor `logFd`. */
+/** The arguments before the command: root, cgroup driver, and the log on descriptor `logFd`. */
 export function globalArgs(runtime: OCIRuntime, logFd: number): string[] {
-  return ["--root", runtime.root, "--log", `/proc/self/fd/${logFd}`, "--log-format", "json"];
+  return [...placeArgs(runtime), "--log", `/proc/self/fd/${logFd}`, "--log-format", "json"];
+}
+
+/** Those of them that say where everything is. */
+export function placeArgs({ root, cgroupDriver }: OCIRuntime): string[] {
+  return [`--root=${root}`, ...(cgroupDriver === "systemd" ? ["--systemd-cgroup"] : [])];
 }
 
 /**

@@ -8,6 +8,7 @@ import type {
 } from "@hawser/cri";
 import { Code, ContainerEventType, CRIError, NamespaceMode } from "@hawser/cri";
 import { moveConmon } from "../cgroup/conmon-group.ts";
+import { cgroupBelow, ociCgroupsPath } from "../cgroup/parent.ts";
 import type { Context } from "../context.ts";
 import { rootOf } from "../native/idmap.ts";
 import { identify, isAlive } from "../native/process-id.ts";
@@ -128,13 +129,13 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
     });
     await mapVolumes(sandbox, { requested: config.mounts, mounts: mounts.mounts, directory });
     const sandboxDirectory = sandboxes.directoryOf(sandbox.id);
-    const cgroupPath = path.posix.join(sandbox.cgroupParent, id);
+    const cgroupPath = cgroupBelow(sandbox.cgroupParent, id);
     const spec = await containerSpec({
       host,
       config,
       image: imageConfig.config ?? {},
       rootfs,
-      cgroupsPath: cgroupPath,
+      cgroupsPath: ociCgroupsPath(sandbox.cgroupParent, id),
       resources,
       mounts,
       volumes: await imageVolumes(dependencies, {
@@ -173,7 +174,7 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
     const [init, conmon] = await Promise.all([
       identify(created.pid),
       identify(created.conmonPid),
-      moveConmon(dependencies.cgroupMode, {
+      moveConmon(dependencies, {
         pid: created.conmonPid,
         cgroupParent: sandbox.cgroupParent,
         containerId: id,

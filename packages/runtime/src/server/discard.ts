@@ -3,8 +3,9 @@ import path from "node:path";
 import type { Logger } from "@hawser/trace";
 import { moveAside } from "../aside.ts";
 import { removeConmonGroup } from "../cgroup/conmon-group.ts";
+import { cgroupBelow, fromOCICgroupsPath } from "../cgroup/parent.ts";
 import type { Context } from "../context.ts";
-import { endCgroup, endWorkers } from "../half-made.ts";
+import { endCgroup, endPodCgroup, endWorkers } from "../half-made.ts";
 import { unmount } from "../native/mount.ts";
 import { type Connection, disconnect } from "../network/bridge.ts";
 import { removeConmonFiles } from "../oci/conmon.ts";
@@ -30,16 +31,18 @@ export async function writeDraft(directory: string, draft: SandboxDraft): Promis
  * True when nothing is left. Never throws, so that it hides no other error; what cannot be done is logged.
  */
 export async function discardSandbox(
-  dependencies: Pick<Context, "reaper" | "oci" | "network" | "cgroupMode" | "log">,
+  dependencies: Pick<Context, "reaper" | "oci" | "network" | "cgroupMode" | "sandboxes" | "log">,
   { id, directory }: { id: string; directory: string },
 ): Promise<boolean> {
-  const { network, cgroupMode, log } = dependencies;
+  const { network, cgroupMode, sandboxes, log } = dependencies;
   const draft = await readJSON<SandboxDraft>(path.join(directory, "draft.json")).catch(() => undefined);
   const steps = [
     () => endWorkers(id),
     () => deleteIfAny(dependencies, id),
-    draft && (() => endCgroup(cgroupMode, path.posix.join(draft.cgroupParent, id))),
-    draft?.ownsCgroup && (() => endCgroup(cgroupMode, draft.cgroupParent)),
+    draft && (() => endCgroup(cgroupMode, cgroupBelow(draft.cgroupParent, id))),
+    draft?.ownsCgroup &&
+      !sharesCgroup(sandboxes, { id, ...draft }) &&
+      (() => endPodCgroup(dependencies, draft.cgroupParent)),
     draft?.connection && connectionEnds(network, id, draft.connection),
     () => unmountShm(directory),
   ];
@@ -59,7 +62,7 @@ export async function discardContainer(
   { id, directory, aside }: { id: string; directory: string; aside?: string },
 ): Promise<void> {
   const { images, paths, groups, cgroupMode, log } = dependencies;
-  const cgroup = await cgroupOf(directory);
+  const { cgroup, parent } = (await cgroupOf(directory)) ?? {};
   const steps = [
     () => endWorkers(id),
     () => deleteIfAny(dependencies, id),
@@ -68,7 +71,7 @@ export async function discardContainer(
     aside && (() => setAside(directory, aside)),
     () => images.releaseRootfs(id),
     () => removeConmonFiles({ exitDir: paths.exits, socketDir: paths.sockets }, id),
-    cgroup && (() => removeConmonGroup(cgroupMode, { cgroupParent: path.posix.dirname(cgroup), containerId: id })),
+    parent && (() => removeConmonGroup(cgroupMode, { cgroupParent: parent, containerId: id })),
   ];
   const clean = await allOf({ log, what: "a container", id }, steps);
   if (clean) await allOf({ log, what: "a container", id }, [() => rm(directory, { recursive: true, force: true })]);
@@ -86,12 +89,20 @@ export async function deleteIfAny(dependencies: Pick<Context, "reaper" | "oci">,
   if (state) await call(dependencies, "delete", ["--force", id]);
 }
 
+/** Has another sandbox the same cgroup? One of the same pod, made again before this one is removed. */
+export function sharesCgroup(
+  sandboxes: Context["sandboxes"],
+  { id, cgroupParent }: { id: string; cgroupParent: string },
+): boolean {
+  return sandboxes.list().some((other) => other.id !== id && other.cgroupParent === cgroupParent);
+}
+
 /** Where the OCI runtime was told to put a container; undefined before it was told anything. */
-async function cgroupOf(bundle: string): Promise<string | undefined> {
+async function cgroupOf(bundle: string): Promise<{ parent: string; cgroup: string } | undefined> {
   try {
     const spec: unknown = JSON.parse(await readFile(path.join(bundle, "config.json"), "utf8"));
     const cgroup = (spec as { linux?: { cgroupsPath?: unknown } } | null)?.linux?.cgroupsPath;
-    return typeof cgroup === "string" && cgroup ? cgroup : undefined;
+    return typeof cgroup === "string" && cgroup ? fromOCICgroupsPath(cgroup) : undefined;
   } catch {
     return undefined; // not written, or not to its end: then nothing was started from it
   }

@@ -1,6 +1,10 @@
 import { CgroupDriver, type MessageInitShape, type RuntimeConfigResponseSchema } from "@hawser/cri";
+import type { Context } from "../context.ts";
 
-/** CRI RuntimeConfig: we make cgroups by the file system, so the kubelet has to as well. */
-export async function runtimeConfig(): Promise<MessageInitShape<typeof RuntimeConfigResponseSchema>> {
-  return { linux: { cgroupDriver: CgroupDriver.CGROUPFS } };
+/** CRI RuntimeConfig: how we make cgroups, by the file system or by systemd; the kubelet has to do as we do. */
+export async function runtimeConfig({
+  config,
+}: Pick<Context, "config">): Promise<MessageInitShape<typeof RuntimeConfigResponseSchema>> {
+  const { SYSTEMD, CGROUPFS } = CgroupDriver;
+  return { linux: { cgroupDriver: config.cgroupDriver === "systemd" ? SYSTEMD : CGROUPFS } };
 }

@@ -5,11 +5,12 @@ import {
   type RemovePodSandboxResponseSchema,
 } from "@hawser/cri";
 import type { Context } from "../context.ts";
-import { endCgroup } from "../half-made.ts";
+import { endPodCgroup } from "../half-made.ts";
 import { type RemoveDependencies, removeContainer } from "./container-remove.ts";
+import { sharesCgroup } from "./discard.ts";
 import { type StopDependencies, stopPodSandbox } from "./sandbox-stop.ts";
 
-type Dependencies = StopDependencies & RemoveDependencies & Pick<Context, "cgroupMode">;
+type Dependencies = StopDependencies & RemoveDependencies & Pick<Context, "cgroupMode" | "reaper">;
 
 /** How long a conmon may take to end after its container, milliseconds: it is in the pod's cgroup. */
 const conmonPatience = 2000;
@@ -19,7 +20,7 @@ export async function removePodSandbox(
   dependencies: Dependencies,
   { podSandboxId }: Pick<RemovePodSandboxRequest, "podSandboxId">,
 ): Promise<MessageInitShape<typeof RemovePodSandboxResponseSchema>> {
-  const { sandboxes, containers, events, cgroupMode } = dependencies;
+  const { sandboxes, containers, events } = dependencies;
   const sandbox = sandboxes.find(podSandboxId);
   if (!sandbox) return {};
   const { id } = sandbox;
@@ -28,7 +29,9 @@ export async function removePodSandbox(
   await Promise.all(inside.map((container) => removeContainer(dependencies, { containerId: container.id })));
   await sandboxes.lock.run(id, async () => {
     if (!sandboxes.find(id)) return; // another call was first
-    if (sandbox.ownsCgroup) await endCgroup(cgroupMode, sandbox.cgroupParent, conmonPatience);
+    if (sandbox.ownsCgroup && !sharesCgroup(sandboxes, sandbox)) {
+      await endPodCgroup(dependencies, sandbox.cgroupParent, conmonPatience);
+    }
     events.emit(id, ContainerEventType.CONTAINER_DELETED_EVENT);
     await sandboxes.remove(id);
   });

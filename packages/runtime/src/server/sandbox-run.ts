@@ -10,7 +10,7 @@ import {
   Protocol,
   type RunPodSandboxResponseSchema,
 } from "@hawser/cri";
-import { cgroupParentPath } from "../cgroup/parent.ts";
+import { cgroupParentPath, defaultCgroupRoot, isSlice, ociCgroupsPath, sliceBelow } from "../cgroup/parent.ts";
 import { controllerPath } from "../cgroup/paths.ts";
 import type { Context } from "../context.ts";
 import { identify, type ProcessId } from "../native/process-id.ts";
@@ -89,9 +89,10 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
   const ownNetwork = modes?.network !== NamespaceMode.NODE;
   const ownIPC = modes?.ipc !== NamespaceMode.NODE;
   const hostname = (ownNetwork && (config.hostname || hostnameOf(config.metadata?.name ?? ""))) || host.hostname;
-  const asked = config.linux?.cgroupParent;
-  const cgroupParent = asked ? cgroupParentPath(asked) : path.posix.join(cgroupRoot(dependencies), `pod-${id}`);
-  const ownsCgroup = !(await exists(controllerPath(dependencies.cgroupMode, cgroupParent)));
+  const cgroupParent = parentOf(dependencies, { id, asked: config.linux?.cgroupParent ?? "" });
+  const mates = sandboxes.list().filter((other) => other.cgroupParent === cgroupParent);
+  const there = await exists(controllerPath(dependencies.cgroupMode, cgroupParent));
+  const ownsCgroup = !there || mates.some((other) => other.ownsCgroup);
 
   const directory = await sandboxes.prepare(id);
   try {
@@ -99,7 +100,7 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
     await writeDraft(directory, { cgroupParent, ownsCgroup, connection });
     const netns = connection && (await openNetns(network, id, { users, signal }));
     const startPause = async (): Promise<ProcessId> => {
-      const cgroupsPath = path.posix.join(cgroupParent, id);
+      const cgroupsPath = ociCgroupsPath(cgroupParent, id);
       const spec = pauseSpec({ host, root: paths.pauseRoot, cgroupsPath, hostname, netns, users, linux: config.linux });
       await writeFile(path.join(directory, "config.json"), JSON.stringify(spec), { mode: 0o600 });
       return await runPause(dependencies, id, directory);
@@ -170,8 +171,14 @@ function refuse(config: PodSandboxConfig, host: Dependencies["host"]): void {
   if (config.windows) throw new CRIError(Code.Unimplemented, "Windows pods are not implemented");
 }
 
-export function cgroupRoot({ config, paths }: Pick<Context, "config" | "paths">): string {
-  return config.cgroupParent || `/hawser-${paths.hash}`;
+/** The pod's cgroup: as it is asked for, or one below ours. Throws InvalidArgument for one in the other driver's style. */
+function parentOf({ config, paths }: Dependencies, { id, asked }: { id: string; asked: string }): string {
+  const { cgroupDriver } = config;
+  if (asked) return cgroupParentPath(asked, cgroupDriver);
+  const root = config.cgroupParent
+    ? cgroupParentPath(config.cgroupParent, cgroupDriver)
+    : defaultCgroupRoot(paths.hash, cgroupDriver);
+  return isSlice(root) ? sliceBelow(root, `pod${id}`) : path.posix.join(root, `pod-${id}`);
 }
 
 function connectionOf(id: string, config: PodSandboxConfig): Connection {

@@ -46,7 +46,7 @@ export async function status(
   const info = {
     ociRuntime: { name: oci.name, path: oci.path, version: oci.version, root: oci.root, reason: oci.reason },
     conmon: context.conmonPath,
-    cgroup: { mode: context.cgroupMode, driver: "cgroupfs" },
+    cgroup: { mode: context.cgroupMode, driver: context.config.cgroupDriver },
     limits: {
       lowestOOMScoreAdj: host.capabilities.has("CAP_SYS_RESOURCE") ? -1000 : host.oomScoreAdj,
       withheldCapabilities: withheld,
