@@ -1,21 +1,31 @@
+import { execFile } from "node:child_process";
 import { readdir, rmdir } from "node:fs/promises";
 import path from "node:path";
+import { promisify } from "node:util";
 import type { KubeletContext } from "../context.ts";
 import type { BoundPod } from "./pod.ts";
-import { cgroupParent } from "./sandbox-config.ts";
+import { cgroupParent, slicePath } from "./sandbox-config.ts";
 
 const mount = "/sys/fs/cgroup";
+/** How long systemd may take to forget a slice that is empty, milliseconds. */
+const patience = 30_000;
+/** What systemctl exits with when it knows no such unit. Source: systemctl(1) */
+const notLoaded = 5;
 
-/** Removes a pod's empty cgroup in every hierarchy; one that still has processes stays. */
+/** Removes a pod's empty cgroup in every hierarchy, as a slice too; one that still has processes stays. */
 export async function removePodCgroup(
   { settings, cgroupDriver, log }: Pick<KubeletContext, "settings" | "cgroupDriver" | "log">,
   pod: BoundPod,
 ): Promise<void> {
   const place = cgroupParent(pod, { driver: cgroupDriver, root: settings.cgroupRoot });
   for (const root of await hierarchies()) {
-    await removeTree(path.join(root, place)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOENT") log.at(2, "cgroup stays", { path: path.join(root, place), error });
-    });
+    try {
+      await removeTree(path.join(root, place));
+      if (cgroupDriver === "systemd") await stopSlice(place);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") continue;
+      log.at(2, "cgroup stays", { path: path.join(root, place), error });
+    }
   }
 }
 
@@ -24,15 +34,29 @@ export async function removeKubepods({
   settings,
   cgroupDriver,
 }: Pick<KubeletContext, "settings" | "cgroupDriver">): Promise<void> {
-  const names =
-    cgroupDriver === "systemd" ? ["kubepods-besteffort", "kubepods-burstable"] : ["besteffort", "burstable"];
-  const suffix = cgroupDriver === "systemd" ? ".slice" : "";
   for (const root of await hierarchies()) {
-    const top = path.join(root, settings.cgroupRoot, `kubepods${suffix}`);
-    // A folder that has processes or children refuses; that is all the checking there is to do.
-    for (const name of names) await rmdir(path.join(top, name + suffix)).catch(() => undefined);
-    await rmdir(top).catch(() => undefined);
+    for (const below of [["besteffort"], ["burstable"], []]) {
+      const place = groupPath(cgroupDriver, [...settings.cgroupRoot.split("/").filter(Boolean), "kubepods", ...below]);
+      // A folder that has processes or children refuses; that is all the checking there is to do.
+      const gone = await rmdir(path.join(root, place)).then(
+        () => true,
+        () => false,
+      );
+      if (gone && cgroupDriver === "systemd") await stopSlice(place).catch(() => undefined); // an empty one more or less
+    }
   }
+}
+
+function groupPath(driver: KubeletContext["cgroupDriver"], names: string[]): string {
+  return driver === "systemd" ? slicePath(names) : path.join("/", ...names);
+}
+
+/** Has systemd forget a slice that is empty. Throws with its words when it does not. */
+async function stopSlice(place: string): Promise<void> {
+  const args = ["stop", "--quiet", "--", path.basename(place)];
+  await promisify(execFile)("systemctl", args, { timeout: patience }).catch((error: { code?: unknown }) => {
+    if (error.code !== notLoaded) throw error;
+  });
 }
 
 /** The roots of all hierarchies: one with cgroup v2, one per controller with v1. */

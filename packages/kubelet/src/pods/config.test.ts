@@ -58,6 +58,10 @@ test("cgroup parents for both drivers", () => {
     cgroupParent(burstable, { driver: "systemd", root: "/" }),
     "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podu_1.slice",
   );
+  assert.equal(
+    cgroupParent(burstable, { driver: "systemd", root: "/a-b" }),
+    "/a_b.slice/a_b-kubepods.slice/a_b-kubepods-burstable.slice/a_b-kubepods-burstable-podu_1.slice",
+  );
 });
 
 test("back-off: at once, 10 s, 20 s, ... 5 min; forgotten after 10 min", () => {

@@ -58,6 +58,7 @@ const qosFolders: Record<QOSClass, string> = { Guaranteed: "", Burstable: "burst
 
 /**
  * `/kubepods/burstable/pod<uid>`, or with systemd `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod<uid>.slice`.
+ * The root comes before both; with systemd as a part of the slices' names, since they say where a slice is.
  *
  * Source: kubernetes pkg/kubelet/cm/cgroup_manager_linux.go
  */
@@ -67,7 +68,11 @@ export function cgroupParent(
 ): string {
   const parts = ["kubepods", qosFolders[qosClass(pod.spec)], `pod${pod.metadata.uid}`].filter(Boolean);
   if (driver === "cgroupfs") return path.join("/", root, ...parts);
-  const escaped = parts.map((part) => part.replaceAll("-", "_"));
-  const slices = escaped.map((_, index) => `${escaped.slice(0, index + 1).join("-")}.slice`);
-  return path.join("/", root, ...slices);
+  return slicePath([...root.split("/").filter(Boolean), ...parts]);
+}
+
+/** `/a.slice/a-b.slice` for a and b, where a dash is written as an underscore. */
+export function slicePath(names: string[]): string {
+  const escaped = names.map((name) => name.replaceAll("-", "_"));
+  return `/${escaped.map((_, index) => `${escaped.slice(0, index + 1).join("-")}.slice`).join("/")}`;
 }
