@@ -24,6 +24,7 @@ const entries: Record<string, string> = {
   runtime: "packages/runtime/src/main.ts",
   image: "packages/runtime/src/images/main.ts",
   archive: "packages/runtime/src/archive/child.ts",
+  unpack: "packages/runtime/src/images/unpack-thread.ts",
   node: "packages/hawser/src/node/main.ts",
   "remove-containers": "packages/hawser/src/commands/remove-containers.ts",
   yaml: "node_modules/yaml/dist/index.js",

@@ -3,7 +3,6 @@
 //   node scripts/push-image.ts ARCHIVE 127.0.0.1:5000/library/nginx:latest
 import { createReadStream } from "node:fs";
 import { tmpdir } from "node:os";
-import { Readable } from "node:stream";
 import type { ByteSource } from "@hawser/streaming";
 import { type Spool, spoolArchive } from "../packages/runtime/src/images/archive.ts";
 import { type Descriptor, maxManifestSize, parseManifest } from "../packages/runtime/src/images/manifest.ts";
@@ -79,7 +78,7 @@ export async function pushArchive(options: PushOptions): Promise<string> {
       "Content-Type": "application/octet-stream",
       "Content-Length": String(chunkSize === undefined ? size : 0),
     };
-    const whole = chunkSize === undefined ? { body: Readable.from(spool.stream(file)) } : {};
+    const whole = chunkSize === undefined ? { body: createReadStream(file.path) } : {};
     await request("PUT", location, [201], { headers, ...whole });
   };
 

@@ -1,4 +1,3 @@
-import { createReadStream } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { join, posix } from "node:path";
 import type { ByteSource } from "@hawser/streaming";
@@ -22,7 +21,6 @@ export interface Spool extends AsyncDisposable {
   find(name: string): SpooledFile | undefined;
   /** A small file's content. Throws when it is not there, or larger than `limit` bytes. */
   read(name: string, limit: number): Promise<Buffer>;
-  stream(file: SpooledFile): ByteSource;
 }
 
 /**
@@ -94,7 +92,6 @@ export async function spoolArchive(
       if (file.size > limit) throw new Error(`"${name}" in the image archive is larger than ${limit} bytes`);
       return await readFile(file.path);
     },
-    stream: (file) => createReadStream(file.path),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }

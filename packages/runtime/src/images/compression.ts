@@ -1,5 +1,6 @@
 import { createGunzip } from "node:zlib";
 import type { ByteSource } from "@hawser/streaming";
+import { release } from "./lent.ts";
 import { through } from "./through.ts";
 import { decompressZstd, isZstd } from "./zstd.ts";
 
@@ -10,9 +11,10 @@ type Compression = "gzip" | "zstd" | "none";
 
 /**
  * Undoes gzip or zstd, told by the first bytes and not by the media type: registries and `docker save` mislabel both ways.
- * Errors of the source and of the decompressor come out of the iteration.
+ * Errors of the source and of the decompressor come out of the iteration. With `lent` what it makes itself is the consumer's only until
+ * the next is asked for.
  */
-export async function* decompress(source: ByteSource): AsyncGenerator<Uint8Array> {
+export async function* decompress(source: ByteSource, { lent = false } = {}): AsyncGenerator<Uint8Array> {
   const iterator = source[Symbol.asyncIterator]();
   const first: Uint8Array[] = [];
   let length = 0;
@@ -33,11 +35,15 @@ export async function* decompress(source: ByteSource): AsyncGenerator<Uint8Array
     yield* all;
     return;
   }
-  if (compression === "zstd") {
-    yield* decompressZstd(all, chunkSize);
+  const made = compression === "zstd" ? decompressZstd(all, chunkSize) : through(createGunzip({ chunkSize }), all);
+  if (!lent) {
+    yield* made;
     return;
   }
-  yield* through(createGunzip({ chunkSize }), all);
+  for await (const chunk of made) {
+    yield chunk;
+    release(chunk);
+  }
 }
 
 function detect(magic: Buffer): Compression {

@@ -1,14 +1,18 @@
 import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { Arrival } from "./arrival.ts";
 
 /** A blob on disk, for as long as somebody needs it. */
 export interface Blob extends AsyncDisposable {
   path: string;
 }
 
+/** Brings a blob into a new file; says with `arrival` how far it is. */
+type Fetch = (path: string, signal: AbortSignal, arrival: Arrival) => Promise<void>;
+
 interface Transfer {
-  path: string;
+  arrival: Arrival;
   done: Promise<void>;
   abort: AbortController;
   users: number;
@@ -30,16 +34,18 @@ export class Downloads {
   /**
    * The blob of this digest. `fetch` brings it into a new file; it is called unless another's does so already, and again when
    * that one fails: another's registry, or credentials, may be at fault. Throws what `fetch` does, or the signal's reason.
+   * `onStart` gets the file as it arrives, for each transfer that is waited for.
    */
-  async get(digest: string, fetch: (path: string, signal: AbortSignal) => Promise<void>, signal: AbortSignal) {
+  async get(digest: string, fetch: Fetch, signal: AbortSignal, onStart?: (arrival: Arrival) => void): Promise<Blob> {
     for (;;) {
       signal.throwIfAborted();
       const known = this.#transfers.get(digest);
       const transfer = known ?? this.#start(digest, fetch);
       transfer.users++;
+      onStart?.(transfer.arrival);
       try {
         await doneOrAborted(transfer.done, signal);
-        return { path: transfer.path, [Symbol.asyncDispose]: () => this.#release(digest, transfer) } satisfies Blob;
+        return { path: transfer.arrival.path, [Symbol.asyncDispose]: () => this.#release(digest, transfer) };
       } catch (error) {
         await this.#release(digest, transfer);
         signal.throwIfAborted();
@@ -48,12 +54,18 @@ export class Downloads {
     }
   }
 
-  #start(digest: string, fetch: (path: string, signal: AbortSignal) => Promise<void>): Transfer {
-    const path = join(this.#directory, `blob-${randomBytes(8).toString("hex")}`);
+  #start(digest: string, fetch: Fetch): Transfer {
+    const arrival = new Arrival(join(this.#directory, `blob-${randomBytes(8).toString("hex")}`));
     const abort = new AbortController();
-    const transfer: Transfer = { path, abort, users: 0, done: fetch(path, abort.signal) };
+    const transfer: Transfer = { arrival, abort, users: 0, done: fetch(arrival.path, abort.signal, arrival) };
     this.#transfers.set(digest, transfer);
-    transfer.done.catch(() => this.#forget(digest, transfer)); // nobody is to join it any more
+    transfer.done.then(
+      () => arrival.ended(),
+      () => {
+        arrival.break();
+        this.#forget(digest, transfer); // nobody is to join it any more
+      },
+    );
     return transfer;
   }
 
@@ -63,7 +75,7 @@ export class Downloads {
     this.#forget(digest, transfer);
     transfer.abort.abort(new Error("nobody waits for the download any more"));
     await transfer.done.catch(() => undefined); // it writes into the file that goes now
-    await rm(transfer.path, { force: true });
+    await rm(transfer.arrival.path, { force: true });
   }
 
   #forget(digest: string, transfer: Transfer): void {

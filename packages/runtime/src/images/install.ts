@@ -1,9 +1,12 @@
-import type { ByteSource } from "@hawser/streaming";
 import type { Logger } from "@hawser/trace";
+import { limiter } from "../limiter.ts";
 import { parseConfig } from "./config.ts";
 import { chainIDs, digestOf } from "./digest.ts";
-import type { Layer, LayerStore } from "./layers.ts";
+import type { Layer, LayerBlob, LayerStore } from "./layers.ts";
 import type { Image, ImageRecords } from "./records.ts";
+
+/** Layers of one image unpacked at a time. */
+const maxUnpacking = 3;
 
 export interface Installer {
   layers: LayerStore;
@@ -17,7 +20,7 @@ export interface Installer {
 export interface Installation {
   config: Uint8Array;
   /** In the order of the config's diff_ids, lowest first. `blob` is only asked for layers that are not there. */
-  layers: readonly { blob(signal: AbortSignal): Promise<ByteSource> }[];
+  layers: readonly { blob(signal: AbortSignal): Promise<LayerBlob> }[];
   /** Called once it is known which of the layers are needed, so that their transfer can begin at once. */
   onMissing?(indexes: number[]): void;
   repoTags: readonly string[];
@@ -28,7 +31,7 @@ export interface Installation {
 }
 
 /**
- * Makes an image of a config and its layers: extracts what is missing, from the lowest up, then writes the record.
+ * Makes an image of a config and its layers: extracts what is missing, a few layers at a time, each in its place only when those below it are; then writes the record.
  * Either the image is there at the end, or nothing new but whole layers, which the next collection removes.
  */
 export async function installImage(
@@ -45,11 +48,16 @@ export async function installImage(
   const chain = chainIDs(diffIDs);
   using _hold = layers.hold(chain);
   wanted.onMissing?.(chain.flatMap((id, index) => (layers.get(id) ? [] : [index])));
-  const lowers: Layer[] = [];
-  for (const [index, { blob }] of wanted.layers.entries()) {
-    const [chainID = "", diffID = ""] = [chain[index], diffIDs[index]];
-    lowers.unshift(await layers.ensure({ chainID, diffID, lowers: [...lowers], blob, signal: wanted.signal }));
-  }
+  await allOrNone(wanted.signal, (signal) => {
+    const turn = limiter(maxUnpacking);
+    const made: Promise<Layer>[] = [];
+    for (const [index, { blob }] of wanted.layers.entries()) {
+      const [chainID = "", diffID = ""] = [chain[index], diffIDs[index]];
+      const lowers = async () => (await Promise.all(made.slice(0, index))).reverse();
+      made.push(layers.ensure({ chainID, diffID, lowers, blob, turn, signal }));
+    }
+    return made;
+  });
   wanted.signal.throwIfAborted();
   return await records.add(
     {
@@ -64,4 +72,17 @@ export async function installImage(
     },
     wanted.config,
   );
+}
+
+/** Runs what `start` starts. The first failure aborts the others, and is thrown when all have ended. */
+async function allOrNone(outer: AbortSignal, start: (signal: AbortSignal) => Promise<unknown>[]): Promise<void> {
+  const abort = new AbortController();
+  const running = start(AbortSignal.any([outer, abort.signal]));
+  try {
+    await Promise.all(running);
+  } catch (error) {
+    abort.abort(error);
+    await Promise.allSettled(running);
+    throw error;
+  }
 }

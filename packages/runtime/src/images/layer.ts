@@ -1,8 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Stats } from "node:fs";
 import { chmod, lchown, lstat, mkdir, utimes } from "node:fs/promises";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import type { ByteSource } from "@hawser/streaming";
 import { closeQuietly } from "../native/libc.ts";
 import { makeWhiteout, markOpaque } from "../native/overlay-marks.ts";
@@ -19,19 +17,36 @@ const blockingFactor = 256;
 /** The pipe to tar: what it has not read while we go on, bytes. */
 const pipeBytes = 1024 * 1024;
 
-export interface ExtractOptions {
+export interface StreamOptions {
   /** The layer's blob: tar, or tar in gzip or zstd. */
   source: ByteSource;
   /** An existing empty directory. */
   directory: string;
-  /** The roots of the layers below, topmost first: directories without an entry of their own take after theirs. */
-  lowers: readonly string[];
   signal: AbortSignal;
 }
 
+export interface ExtractOptions extends StreamOptions {
+  /** The roots of the layers below, topmost first: directories without an entry of their own take after theirs. */
+  lowers: readonly string[];
+}
+
+/** A layer whose entries are on disk. */
+export interface StreamedLayer {
+  /** The digest of the uncompressed tar. */
+  diffID: string;
+  /** What the layers below, which must be there, have a say in: directories that are only implied; whiteouts. */
+  finish(lowers: readonly string[]): Promise<void>;
+}
+
+/** streamLayer and its finish at once. Resolves with the layer's diffID. */
+export async function extractLayer({ lowers, ...options }: ExtractOptions): Promise<{ diffID: string }> {
+  const { diffID, finish } = await streamLayer(options);
+  await finish(lowers);
+  return { diffID };
+}
+
 /**
- * Extracts a layer, keeping owners, modes, times, links, devices and xattrs; whiteouts become overlayfs' own.
- * Resolves with the digest of the uncompressed tar (the layer's diffID).
+ * Extracts a layer, keeping owners, modes, times, links, devices and xattrs; whiteouts become overlayfs' own when it is finished.
  * On an error `directory` is left half full: extract into a temporary one, and rename.
  * Throws LayerError, TarError, the source's or the decompressor's error, or the signal's reason.
  *
@@ -39,35 +54,49 @@ export interface ExtractOptions {
  * lead out of `directory`: not by "..", not by an absolute name, not through a symbolic or hard link. (A chroot would need
  * tar and its libraries inside, and a process that blocks in our place.)
  */
-export async function extractLayer(options: ExtractOptions): Promise<{ diffID: string }> {
-  const { source, directory, signal } = options;
+export async function streamLayer({ source, directory, signal }: StreamOptions): Promise<StreamedLayer> {
   signal.throwIfAborted();
   const digester = new Digester();
   const filter = new LayerFilter();
   const tar = startTar(directory);
   const feed = async () => {
-    await pipeline(Readable.from(filtered(digester.through(decompress(source)), filter)), tar.stdin, { signal });
+    for await (const chunk of digester.through(decompress(source, { lent: true }))) {
+      signal.throwIfAborted();
+      const out = filter.push(chunk);
+      if (out.length > 0) await tar.write(out); // before the next: what is lent has to be with the kernel
+    }
+    await tar.write(filter.finish());
   };
   try {
-    await feed();
-    await tar.done;
+    await unlessAborted(feed(), signal);
+    tar.end();
+    await unlessAborted(tar.done, signal);
   } catch (error) {
     tar.kill();
     const complaint = await tar.done.catch((failure: unknown) => failure);
     signal.throwIfAborted();
     throw isBrokenPipe(error) && complaint instanceof Error ? complaint : error;
   }
-  await finishDirectories(filter, options);
-  await placeMarks(filter, options);
-  return { diffID: digester.digest() };
+  return {
+    diffID: digester.digest(),
+    async finish(lowers) {
+      await finishDirectories(filter, { directory, lowers });
+      await placeMarks(filter, directory);
+    },
+  };
 }
 
-async function* filtered(source: ByteSource, filter: LayerFilter): AsyncGenerator<Buffer> {
-  for await (const chunk of source) {
-    const out = filter.push(chunk);
-    if (out.length > 0) yield out;
+/** Rejects at once when the signal does; whoever was at work notices by himself. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>();
+  const listener = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", listener, { once: true });
+  if (signal.aborted) listener();
+  try {
+    await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", listener);
   }
-  yield filter.finish();
 }
 
 function startTar(directory: string) {
@@ -110,14 +139,26 @@ function startTar(directory: string) {
     });
   });
   done.catch(() => undefined); // whoever feeds it will ask
-  return { stdin, done, kill: () => child.kill("SIGKILL") };
+  stdin.on("error", () => undefined); // each write tells of its own
+  const write = (bytes: Buffer) =>
+    new Promise<void>((resolve, reject) => {
+      stdin.write(bytes, (error) => (error ? reject(error) : resolve()));
+    });
+  const kill = () => {
+    child.kill("SIGKILL");
+    stdin.destroy();
+  };
+  return { write, end: () => stdin.end(), done, kill };
 }
 
 /**
  * Directories that the layer implies but does not describe get owner, mode and time from the layers below; 0755 of root
  * where those have none. Source: containerd pkg/archive/tar.go, mkparent.
  */
-async function finishDirectories({ paths, whiteouts, opaques }: LayerFilter, options: ExtractOptions): Promise<void> {
+async function finishDirectories(
+  { paths, whiteouts, opaques }: LayerFilter,
+  options: Pick<ExtractOptions, "directory" | "lowers">,
+): Promise<void> {
   for (const path of whiteouts) paths.need(dirname(paths.place(path)));
   for (const path of opaques) paths.need(placeOf(paths, path));
   for (const path of paths.describesRoot ? paths.implied : ["", ...paths.implied]) {
@@ -153,7 +194,7 @@ async function lowerDirectory(lowers: readonly string[], path: string) {
  * Whiteouts and opaque directories, once everything else is in place. A whiteout of what the layer itself has hides only
  * what is below. Their places are worked out anew, since links may have come after them, and no parent may be one.
  */
-async function placeMarks({ paths, whiteouts, opaques }: LayerFilter, { directory }: ExtractOptions): Promise<void> {
+async function placeMarks({ paths, whiteouts, opaques }: LayerFilter, directory: string): Promise<void> {
   const opaque = new Set([...opaques].map((path) => placeOf(paths, path)));
   for (const mark of whiteouts) {
     const path = paths.place(mark);
@@ -199,7 +240,7 @@ function onDisk(directory: string, path: string): Buffer {
 
 function isBrokenPipe(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "EPIPE" || code === "ECONNRESET" || code === "ERR_STREAM_PREMATURE_CLOSE";
+  return code === "EPIPE" || code === "ECONNRESET" || code === "ERR_STREAM_DESTROYED";
 }
 
 function firstLines(text: string): string {

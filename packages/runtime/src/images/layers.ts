@@ -1,12 +1,12 @@
 import { execFile } from "node:child_process";
-import { mkdir, readdir, rename } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import type { ByteSource } from "@hawser/streaming";
 import type { Logger } from "@hawser/trace";
+import { Arrival } from "./arrival.ts";
 import { fileSystemSync, readJSON, setAside, syncDirectory, temporaryDirectory, writeFileDurably } from "./disk.ts";
-import { extractLayer } from "./layer.ts";
 import { LayerError } from "./layer-paths.ts";
+import type { Unpacked, Unpackers } from "./unpackers.ts";
 
 const run = promisify(execFile);
 
@@ -20,12 +20,34 @@ export interface Layer {
   inodes: number;
 }
 
+/** A layer as it comes: still on its way, or there. */
+export interface LayerBlob {
+  /** To be read from while it arrives. */
+  arrival: Arrival;
+  /** The file, whole and checked. */
+  whole: Promise<string>;
+}
+
+/** What a layer is to be made of. */
+export interface WantedLayer {
+  chainID: string;
+  diffID: string;
+  /** Topmost first. They may still be in the making: only the last steps wait for them. */
+  lowers(): Promise<readonly Layer[]>;
+  /** Its transfer has begun when this resolves. */
+  blob(signal: AbortSignal): Promise<LayerBlob>;
+  /** Waits for one's turn to unpack. */
+  turn<T>(body: () => Promise<T>): Promise<T>;
+  signal: AbortSignal;
+}
+
 export interface LayerStoreOptions {
   /** Where layers lie: `<directory>/<number>/{layer.json,fs}`. */
   directory: string;
   /** On the same file system. */
   temporary: string;
   aside: string;
+  unpackers: Unpackers;
   log: Logger;
 }
 
@@ -92,16 +114,9 @@ export class LayerStore {
 
   /**
    * The layer, made from its blob if it is not there yet; concurrent calls share the work.
-   * Throws LayerError when the content is not what `diffID` says, and what extractLayer throws.
+   * Throws LayerError when the content is not what `diffID` says, and what Unpackers, `lowers` and `blob` throw.
    */
-  async ensure(wanted: {
-    chainID: string;
-    diffID: string;
-    /** Topmost first. */
-    lowers: readonly Layer[];
-    blob(signal: AbortSignal): Promise<ByteSource>;
-    signal: AbortSignal;
-  }): Promise<Layer> {
+  async ensure(wanted: WantedLayer): Promise<Layer> {
     for (;;) {
       wanted.signal.throwIfAborted();
       const layer = this.#layers.get(wanted.chainID);
@@ -126,22 +141,17 @@ export class LayerStore {
     return dead.length;
   }
 
-  async #make({ chainID, diffID, lowers, blob, signal }: Parameters<LayerStore["ensure"]>[0]): Promise<Layer> {
+  async #make(wanted: WantedLayer): Promise<Layer> {
+    const { chainID, diffID, lowers, signal } = wanted;
     const started = performance.now();
     await using work = await temporaryDirectory(this.#options.temporary);
     const fresh = join(work.path, "layer");
     const root = join(fresh, "fs");
-    await mkdir(root, { recursive: true, mode: 0o755 });
-    const source = await blob(signal);
-    const options = { source, directory: root, lowers: lowers.map((layer) => this.root(layer)), signal };
-    const extracted = await extractLayer(options).catch((cause: unknown) => {
-      signal.throwIfAborted();
-      const text = cause instanceof Error ? cause.message : String(cause);
-      throw new LayerError(`failed to extract layer ${diffID}: ${text}`, { cause });
+    await using unpacked = await wanted.turn(() => this.#unpack(wanted, root));
+    const roots = (await lowers()).map((layer) => this.root(layer));
+    await unpacked.finish(roots).catch((cause: unknown) => {
+      throw extractionError(diffID, signal, cause);
     });
-    if (extracted.diffID !== diffID) {
-      throw new LayerError(`wrong diff id calculated on extraction "${extracted.diffID}", expected "${diffID}"`);
-    }
     const [{ bytes, inodes }] = await Promise.all([diskUsage(root, signal), this.#sync()]);
     const description = { chainID, diffID, bytes, inodes };
     await writeFileDurably(join(fresh, "layer.json"), JSON.stringify(description));
@@ -155,6 +165,43 @@ export class LayerStore {
     this.#options.log.at(2, "layer extracted", { diffID, bytes, inodes, milliseconds });
     return layer;
   }
+
+  /** Unpacks the blob while it arrives. If that comes to nothing since the transfer had to begin anew, once more when it is there. */
+  async #unpack({ diffID, blob, signal }: WantedLayer, root: string): Promise<Unpacked> {
+    signal.throwIfAborted();
+    const attempt = async (arrival: Arrival): Promise<Unpacked> => {
+      await rm(root, { recursive: true, force: true });
+      await mkdir(root, { recursive: true, mode: 0o755 });
+      const unpacked = await this.#options.unpackers
+        .unpack({ blob: arrival, directory: root, signal })
+        .catch((cause: unknown) => {
+          throw extractionError(diffID, signal, cause);
+        });
+      if (unpacked.diffID === diffID) return unpacked;
+      await unpacked[Symbol.asyncDispose]();
+      throw new LayerError(`wrong diff id calculated on extraction "${unpacked.diffID}", expected "${diffID}"`);
+    };
+    const { arrival, whole } = await blob(signal);
+    try {
+      const unpacked = await attempt(arrival);
+      await whole.catch(async (error: unknown) => {
+        await unpacked[Symbol.asyncDispose]();
+        throw error;
+      });
+      return unpacked;
+    } catch (error) {
+      signal.throwIfAborted();
+      const path = await whole; // if the blob is not what it should be, that is what went wrong
+      if (!arrival.broken) throw error;
+      return await attempt(Arrival.whole(path, (await stat(path)).size));
+    }
+  }
+}
+
+function extractionError(diffID: string, signal: AbortSignal, cause: unknown): unknown {
+  if (signal.aborted) return signal.reason;
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return new LayerError(`failed to extract layer ${diffID}: ${text}`, { cause });
 }
 
 /** What a directory takes on disk, what is linked twice counted once. */

@@ -1,5 +1,6 @@
 import type { ByteSource } from "@hawser/streaming";
 import { type Spool, type SpooledFile, spoolArchive } from "./archive.ts";
+import { Arrival } from "./arrival.ts";
 import { maxConfigSize } from "./config.ts";
 import { type Installation, type Installer, installImage } from "./install.ts";
 import {
@@ -111,7 +112,9 @@ async function installation(spool: Spool, configName: string, layers: SpooledFil
   return {
     config,
     configDigest: spool.find(configName)?.digest ?? "",
-    layers: layers.map((file) => ({ blob: async () => spool.stream(file) })),
+    layers: layers.map(({ path, size }) => ({
+      blob: async () => ({ arrival: Arrival.whole(path, size), whole: Promise.resolve(path) }),
+    })),
     size: layers.reduce((sum, { size }) => sum + size, config.length),
     repoTags: [],
     repoDigests: [],

@@ -1,6 +1,6 @@
-import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { limiter } from "../limiter.ts";
+import type { Arrival } from "./arrival.ts";
 import { maxConfigSize } from "./config.ts";
 import type { Downloads } from "./downloads.ts";
 import { type Installer, installImage } from "./install.ts";
@@ -23,17 +23,20 @@ const maxDownloads = 3;
 /** Deepest nesting of indexes. */
 const maxIndexDepth = 4;
 
-/** How much of a downloaded layer is read at a time, bytes. */
-const readBytes = 128 * 1024;
-
 export interface Puller extends Installer {
   downloads: Downloads;
   platform: Platform;
 }
 
+/** A layer's transfer: it has begun; all of it is there, and is what it should be. */
+interface Download {
+  begun: Promise<Arrival>;
+  whole: Promise<string>;
+}
+
 /**
  * Pulls what a reference stands for: manifests first, then the layers that are not there, to disk and checked as they come,
- * a few at a time, while the lowest are extracted already. Nothing is left of a pull that fails, but layers that are whole.
+ * a few at a time, and unpacked while they come. Nothing is left of a pull that fails, but layers that are whole.
  */
 export async function pullImage(
   deps: Puller,
@@ -51,33 +54,47 @@ export async function pullImage(
   await using blobs = new AsyncDisposableStack();
   const abort = new AbortController();
   const both = AbortSignal.any([signal, abort.signal]);
-  const fetched = async (kind: "config" | "layer", descriptor: Descriptor): Promise<string> => {
-    const fetch = (path: string, alone: AbortSignal) => downloadBlob({ repository, path, kind }, descriptor, alone);
-    return blobs.use(await copying(both, deps.downloads.get(descriptor.digest, fetch, both))).path;
+  const fetched = async (
+    kind: "config" | "layer",
+    descriptor: Descriptor,
+    onStart?: (arrival: Arrival) => void,
+  ): Promise<string> => {
+    const fetch = (_path: string, alone: AbortSignal, arrival: Arrival) =>
+      downloadBlob({ repository, arrival, kind }, descriptor, alone);
+    return blobs.use(await copying(both, deps.downloads.get(descriptor.digest, fetch, both, onStart))).path;
   };
 
   if (manifest.config.size > maxConfigSize) throw new Error(`image config is larger than ${maxConfigSize} bytes`);
   const config = await readFile(await fetched("config", manifest.config));
 
-  const downloads = new Map<number, Promise<string>>();
+  const downloads = new Map<Descriptor, Download>();
+  const slots = limiter(maxDownloads);
+  const download = (layer: Descriptor): Download => {
+    const begun = Promise.withResolvers<Arrival>();
+    begun.promise.catch(() => undefined); // whoever waits for it hears of it
+    const whole = slots(() => fetched("layer", layer, begun.resolve));
+    whole.catch((error: unknown) => {
+      begun.reject(error);
+      abort.abort(error); // the pull ends at once, whichever layer it waits for
+    });
+    const started = { begun: begun.promise, whole };
+    downloads.set(layer, started);
+    return started;
+  };
   try {
     return await installImage(deps, {
       config,
-      layers: manifest.layers.map((layer, index) => ({
+      layers: manifest.layers.map((layer) => ({
         async blob(inner) {
-          const path = await (downloads.get(index) ?? fetched("layer", layer));
-          inner.throwIfAborted();
-          return createReadStream(path, { highWaterMark: readBytes });
+          const { begun, whole } = downloads.get(layer) ?? download(layer);
+          inner.addEventListener("abort", () => abort.abort(inner.reason), { once: true });
+          return { arrival: await begun, whole };
         },
       })),
       onMissing(indexes) {
-        const slots = limiter(maxDownloads);
         for (const index of indexes) {
           const layer = manifest.layers[index];
-          if (!layer) continue;
-          const started = slots(() => fetched("layer", layer));
-          started.catch((error: unknown) => abort.abort(error)); // the pull ends at once, whichever layer it waits for
-          downloads.set(index, started);
+          if (layer) download(layer);
         }
       },
       repoTags,
@@ -87,7 +104,7 @@ export async function pullImage(
     });
   } finally {
     abort.abort(new Error("the pull is over"));
-    await Promise.allSettled(downloads.values()); // what they have fetched goes now, unless another pull needs it
+    await Promise.allSettled([...downloads.values()].map(({ whole }) => whole)); // what they have fetched goes now, unless another pull needs it
   }
 }
 

@@ -21,6 +21,7 @@ import { defaultTimeouts } from "./registry/timeouts.ts";
 import { createTransport } from "./registry/transport.ts";
 import { Rootfs, type RootfsUsers } from "./rootfs.ts";
 import { checkStoreConfig, type ImageStoreConfig } from "./store-config.ts";
+import { Unpackers } from "./unpackers.ts";
 
 export interface ImageStoreOptions {
   /** The runtime's root: images lie in `<root>/images`, root file systems in `<root>/containers/<id>`. */
@@ -87,7 +88,8 @@ export async function openImageStore({
   await rm(temporary, { recursive: true, force: true });
   for (const path of [temporary, empty]) await mkdir(path, { recursive: true, mode: 0o700 });
 
-  const layers = await LayerStore.open({ directory: join(home, "layers"), temporary, aside, log });
+  const unpackers = new Unpackers();
+  const layers = await LayerStore.open({ directory: join(home, "layers"), temporary, aside, unpackers, log });
   const records = new ImageRecords({ directory: join(home, "records"), aside, log });
   await records.load((image) => image.chainIDs.every((id) => layers.get(id)));
   const rootfs = new Rootfs({
@@ -213,6 +215,7 @@ export async function openImageStore({
     async [Symbol.asyncDispose]() {
       closing.abort(new CRIError(Code.Canceled, "the image store is closing"));
       await Promise.allSettled(running);
+      await unpackers[Symbol.asyncDispose]();
       transport[Symbol.dispose]();
     },
   };

@@ -1,6 +1,8 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
+import type { Arrival } from "../arrival.ts";
 import { Digester } from "../digest.ts";
+import { release } from "../lent.ts";
 import type { Descriptor } from "../manifest.ts";
 import { commitError, NotFoundError, type Repository } from "./client.ts";
 import { AuthorizationError, CorruptContentError, StatusCodeError } from "./errors.ts";
@@ -17,11 +19,11 @@ const pauses = [250, 1000, 3000];
  * Throws CorruptContentError for other content than asked for, the last attempt's error, or the signal's reason.
  */
 export async function downloadBlob(
-  { repository, path, kind }: { repository: Repository; path: string; kind: "config" | "layer" },
+  { repository, arrival, kind }: { repository: Repository; arrival: Arrival; kind: "config" | "layer" },
   descriptor: Descriptor,
   signal: AbortSignal,
 ): Promise<void> {
-  const file = await open(path, "wx", 0o600);
+  const file = await open(arrival.path, "wx", 0o600);
   try {
     let digester = new Digester();
     for (let attempt = 1; ; attempt++) {
@@ -29,10 +31,11 @@ export async function downloadBlob(
       try {
         const response = await repository.blob(descriptor, digester.size, signal);
         if (digester.size > 0 && !resumes(response.headers["content-range"], response.status, digester.size)) {
+          arrival.break();
           await file.truncate(0);
           digester = new Digester();
         }
-        await take(file, response.body, digester, { ...descriptor, kind });
+        await take({ file, arrival, digester }, response.body, { ...descriptor, kind });
         break;
       } catch (error) {
         signal.throwIfAborted();
@@ -55,26 +58,38 @@ export async function downloadBlob(
 }
 
 async function take(
-  file: FileHandle,
+  { file, arrival, digester }: { file: FileHandle; arrival: Arrival; digester: Digester },
   body: AsyncIterable<Buffer>,
-  digester: Digester,
   { kind, digest, size }: Pick<Descriptor, "digest" | "size"> & { kind: "config" | "layer" },
 ) {
-  for await (const chunk of body) {
-    let at = digester.size;
-    digester.update(chunk);
-    if (digester.size > size) {
-      throw new CorruptContentError(
-        `failed commit on ref "${kind}-${digest}": unexpected commit size more than ${size}, expected ${size}: failed precondition`,
-      );
+  let writing: Promise<void> = Promise.resolve();
+  try {
+    for await (const chunk of body) {
+      const at = digester.size;
+      digester.update(chunk);
+      if (digester.size > size) {
+        throw new CorruptContentError(
+          `failed commit on ref "${kind}-${digest}": unexpected commit size more than ${size}, expected ${size}: failed precondition`,
+        );
+      }
+      const end = digester.size;
+      await writing; // while one chunk is written, the next comes and is counted in
+      writing = writeAll(file, chunk, at).then(() => {
+        arrival.grown(end);
+        release(chunk);
+      });
+      writing.catch(() => undefined); // it is awaited in any case
     }
-    for (let done = 0; done < chunk.length; ) {
-      const { bytesWritten } = await file.write(chunk, done, chunk.length - done, at);
-      done += bytesWritten;
-      at += bytesWritten;
-    }
+  } finally {
+    await writing;
   }
   if (digester.size < size) throw new Error(`blob ${digest} ended early: unexpected EOF`);
+}
+
+async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+  }
 }
 
 function resumes(range: string | undefined, status: number, offset: number): boolean {
