@@ -8,8 +8,8 @@ const library = koffi.load("libc.so.6");
 export type Opaque = Uint8Array;
 
 /** A function that takes too long for the event loop: koffi calls it on another thread. */
-interface Slow {
-  async(argument: number, done: (error: unknown, result: number) => void): void;
+interface Slow<Arguments extends unknown[] = [number]> {
+  async(...argumentsAndDone: [...Arguments, done: (error: unknown, result: number) => void]): void;
 }
 
 export const libc = {
@@ -24,6 +24,7 @@ export const libc = {
     request: number,
     argument: Opaque,
   ) => number,
+  eventfd: library.func("int eventfd(unsigned int value, int flags)") as (value: number, flags: number) => number,
   close: library.func("int close(int fd)") as (fd: number) => number,
   open: library.func("int open(const char *path, int flags, int mode)") as (
     path: string,
@@ -70,11 +71,9 @@ export const libc = {
     signals: Opaque,
   ) => number,
   sigfillset: library.func("int sigfillset(void *signals)") as (signals: Opaque) => number,
-  waitpid: library.func("int waitpid(int pid, _Out_ int *status, int options)") as (
-    pid: number,
-    status: [number],
-    options: number,
-  ) => number,
+  waitpid: library.func("int waitpid(int pid, void *status, int options)") as unknown as Slow<
+    [pid: number, status: null, options: number]
+  >,
   waitid: library.func("int waitid(int type, unsigned int id, void *info, int options)") as (
     type: number,
     id: number,

@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { makeDirectoryInRoot, readInRoot } from "./in-root.ts";
 import { closeQuietly } from "./libc.ts";
 import { lockFile } from "./lock.ts";
 import { openPipe, readable } from "./pipe.ts";
 import { identify, isAlive, signalProcess } from "./process-id.ts";
-import { exitCode, Reaper } from "./reaper.ts";
+import { becomeSubreaper, exitCode, Reaper } from "./reaper.ts";
 import { run, runOrThrow, spawn } from "./spawn.ts";
 
 describe("spawn and reap", () => {
@@ -59,6 +61,15 @@ describe("spawn and reap", () => {
     assert.equal(await reaper.wait(2 ** 22 - 1), 255, "no child of ours");
   });
 
+  it("lets those go whom it has waited for, and orphans nobody waits for", async () => {
+    becomeSubreaper();
+    const { stdout } = await shell("sleep 0 >/dev/null 2>&1 & echo $$ $!");
+    const signal = AbortSignal.timeout(10_000);
+    for (const pid of stdout.trim().split(" ")) {
+      while (existsSync(`/proc/${pid}`)) await delay(5, undefined, { signal });
+    }
+  });
+
   it("signals exactly the process it knows", async () => {
     const child = spawn({ reaper }, { path: "/bin/sleep", args: ["100"], stdio: [-1, -1, -1] });
     const id = await identify(child.pid);
@@ -84,14 +95,14 @@ describe("spawn and reap", () => {
   });
 });
 
-for (const [status, want] of [
-  [0x0000, 0],
-  [0x0300, 3],
-  [0xff00, 255],
-  [0x0009, 137],
-  [0x008b, 139],
+for (const [code, status, want] of [
+  [1, 0, 0],
+  [1, 3, 3],
+  [1, 255, 255],
+  [2, 9, 137],
+  [3, 11, 139],
 ] as const) {
-  it(`exitCode: wait status 0x${status.toString(16)} is ${want}`, () => assert.equal(exitCode(status), want));
+  it(`exitCode: si_code ${code} with si_status ${status} is ${want}`, () => assert.equal(exitCode(code, status), want));
 }
 
 describe("inside a root", () => {
