@@ -23,6 +23,7 @@ import { Reaper } from "../../packages/runtime/src/native/reaper.ts";
 import { type SealedProgram, sealProgram } from "../../packages/runtime/src/native/sealed.ts";
 import { openSocketPair } from "../../packages/runtime/src/native/socket.ts";
 import { killQuietly } from "../../packages/runtime/src/native/spawn.ts";
+import { openToken } from "../../packages/runtime/src/native/token.ts";
 import { type Porter, startPorter } from "../../packages/runtime/src/oci/exec-porter.ts";
 import { cgroupOf, unified } from "./support/cgroups.ts";
 import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
@@ -30,13 +31,21 @@ import { eventually, openExec, readUntil, textOf } from "./support/session.ts";
 
 const program = path.resolve(import.meta.dirname, `../../packages/runtime/dist/hawser-exec-${process.arch}`);
 const F_GET_SEALS = 1034;
+const never = new AbortController().signal;
 
 /** Asks a porter by hand. Resolves with what the waiter said, and the command's stdout. */
-async function ask(porter: Porter, request: Buffer, stdin: number): Promise<{ said: string; stdout: string }> {
+async function ask(
+  porter: Porter,
+  request: Buffer,
+  stdin: number,
+  withdrawn = false,
+): Promise<{ said: string; stdout: string }> {
   const { ours, theirs } = openSocketPair("stream");
   const { read, write } = openPipe();
+  using token = openToken();
+  if (withdrawn) assert.ok(token.take());
   try {
-    assert.ok(await porter.enter([stdin, write, write, theirs]));
+    assert.ok(await porter.enter([stdin, write, write, theirs, token.fd], never));
   } finally {
     closeQuietly(theirs, write);
   }
@@ -88,6 +97,12 @@ describe("hawser-exec, asked by hand", { timeout: 60_000 }, () => {
     assert.match(await words(fields(...us, "uid=0x")), /^Fnumber `0x`/);
     assert.match(await words(fields(...us, "uid=")), /^Fnumber ``/);
     assert.match(await words(fields("id=it", "arg=true")), /^Frequest: Invalid/);
+  });
+
+  it("begins nothing without the token, which the runtime may have taken back", async () => {
+    const request = fields(...us, `group=${folder}/made`);
+    assert.deepEqual(await ask(porter, request, nothing.fd, true), { said: "", stdout: "" });
+    await assert.rejects(stat(path.join(folder, "made")), { code: "ENOENT" });
   });
 
   it("enters no process but the recorded one", async () => {

@@ -3,7 +3,7 @@
  *
  * Started once by the runtime (oci/exec-helper.ts), from a sealed memfd, with a SEQPACKET socket as descriptor 3. It says
  * "hawser-exec" and the number of the protocol there, and then forks for each message that comes, with the message's
- * descriptors: the command's stdin, stdout and stderr, a control socket, and for a terminal one more socket. The
+ * descriptors: the command's stdin, stdout and stderr, a control socket, a token, and for a terminal one more socket. The
  * runtime itself never waits for a fork or an exec: under load either may take longer than its event loop may stand.
  *
  * Four processes take part in an exec:
@@ -16,9 +16,11 @@
  *                (CAP_SYS_PTRACE), from its first moment on, gets no right, no descriptor and no directory by it
  *
  * On the control socket comes the request: four bytes of length, then fields "name=value", each ended by a NUL, so that no
- * value can pose as another field. Back go, as it happens:
+ * value can pose as another field. Then the waiter takes the token, an eventfd that holds 1; or the runtime has taken it back,
+ * since it took too long, or nobody wants the command any more: whoever reads it has the say, and the waiter that has not got it ends.
+ * On the control socket go back, as it happens:
  *
- *   'B'                     the request is read: from here on the command may have begun
+ *   'B'                     the token is taken: from here on the command may have begun
  *   'T'                     the terminal's master is on the other socket (SCM_RIGHTS)
  *   'F', words, NUL         there is no command, and why, in crun's words
  *   'X', one byte           its exit code: its own, or 128 + n after signal n
@@ -40,9 +42,10 @@
 enum {
   PORTER = 3,   /* the porter's socket to the runtime */
   CONTROL = 3,  /* in a waiter: the exec's own; in an usher and a command: a pipe to the waiter, for what it passes on */
+  TOKEN = 4,    /* in a waiter, until it has it: the right to begin */
+  TERMINAL = 5, /* where a terminal's master goes */
+  DESCRIPTORS = 6, /* of one exec at most */
   KEPT = 4,     /* in a command: what it joins its cgroup by, at its limit of processes */
-  TERMINAL = 4, /* where a terminal's master goes */
-  DESCRIPTORS = 5, /* of one exec at most */
   MAX_CGROUPS = 64, /* of a request */
   MAX_WORDS = 4096, /* of a failure */
   FAILED = 255,

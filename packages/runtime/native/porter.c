@@ -11,7 +11,7 @@
 
 #include "hawser-exec.h"
 
-#define PROTOCOL "6"
+#define PROTOCOL "7"
 
 /* Takes one message's descriptors. Returns how many; 0 for none; -1 when the runtime has gone. */
 static int receive(int descriptors[DESCRIPTORS]) {
@@ -32,7 +32,10 @@ static int receive(int descriptors[DESCRIPTORS]) {
   if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) return 0;
   size_t bytes = header->cmsg_len - CMSG_LEN(0);
   memcpy(descriptors, CMSG_DATA(header), bytes);
-  return (int)(bytes / sizeof(int));
+  const int count = (int)(bytes / sizeof(int));
+  if ((message.msg_flags & MSG_CTRUNC) == 0) return count;
+  for (int n = 0; n < count; n++) close(descriptors[n]); /* there was no room for all of them */
+  return 0;
 }
 
 /* In the fork: what was received becomes 0, 1, 2, ..., which are all lower than what it was received as. */
@@ -58,8 +61,8 @@ int main(void) {
   if (send(PORTER, hello, sizeof hello - 1, MSG_NOSIGNAL) < 0) return FAILED;
   int descriptors[DESCRIPTORS], count;
   while ((count = receive(descriptors)) >= 0) {
-    pid_t pid = count > CONTROL ? fork() : 0;
-    if (pid == 0 && count > CONTROL) serve(descriptors, count);
+    pid_t pid = count > TOKEN ? fork() : 0;
+    if (pid == 0 && count > TOKEN) serve(descriptors, count);
     if (pid < 0) {
       char words[128];
       int length = snprintf(words, sizeof words, "Ffork: %s", strerror(errno));

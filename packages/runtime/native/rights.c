@@ -15,7 +15,11 @@
 void set_profile(const char *profile) {
   int file = open("/proc/self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC);
   if (file < 0 && errno == ENOENT) file = open("/proc/self/attr/exec", O_WRONLY | O_CLOEXEC);
-  if (file < 0 || dprintf(file, "exec %s", profile) < 0) fail(errno, "set the AppArmor profile `%s`", profile);
+  /* In one write, as the kernel takes it, and of a page at most. */
+  char words[4096];
+  const int length = snprintf(words, sizeof words, "exec %s", profile);
+  if (length >= (int)sizeof words) fail(ENAMETOOLONG, "set the AppArmor profile `%.100s`", profile);
+  if (file < 0 || write(file, words, (size_t)length) != length) fail(errno, "set the AppArmor profile `%s`", profile);
   close(file);
 }
 

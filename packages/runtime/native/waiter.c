@@ -1,11 +1,12 @@
 /* The waiter: one exec, from its request to its end. */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <fcntl.h>
 
 #include "hawser-exec.h"
 
@@ -29,14 +30,29 @@ static bool tell(const char *bytes, size_t count) {
   return true;
 }
 
-/* Passes on what an usher or a command says: what comes next, or all of it. */
-static void pass_on(int pipe, bool all) {
+/*
+ * Passes on what an usher or a command has said. It is never waited for, and is no more than their words can be: a container that
+ * may trace its command may have got hold of the pipe, keep it open for ever, and write to it without end.
+ */
+static void pass_on(int pipe) {
   char words[MAX_WORDS];
-  ssize_t got;
-  while ((got = read(pipe, words, sizeof words)) != 0) {
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0 || !tell(words, (size_t)got) || !all) return;
-  }
+  ssize_t got = read(pipe, words, sizeof words);
+  if (got > 0) tell(words, (size_t)got);
+}
+
+static void ignore(int signal) { (void)signal; }
+
+/* Until the command says something, or has ended. */
+static void await_word(int pipe) {
+  struct sigaction action = {.sa_handler = ignore}; /* what is at its default, ignored, interrupts no poll */
+  sigset_t child, before;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  if (sigaction(SIGCHLD, &action, NULL) < 0 || sigprocmask(SIG_BLOCK, &child, &before) < 0) return;
+  struct pollfd word = {.fd = pipe, .events = POLLIN};
+  siginfo_t ended = {0};
+  while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0)
+    if (ppoll(&word, 1, NULL, &before) > 0) break;
 }
 
 /* Runs an usher to its end: its exit code. */
@@ -51,17 +67,39 @@ static int usher(const struct request *request, struct sock_fprog *filter, int p
   run_usher(request, filter, pidfd, in_group, late);
 }
 
+/* The right to begin, which is given once: the runtime may have taken it back, and begun elsewhere. */
+static void take_token(void) {
+  uint64_t token;
+  if (read(TOKEN, &token, sizeof token) != sizeof token) _exit(FAILED);
+  close(TOKEN);
+}
+
+/*
+ * The group is made. A runtime that is there yet finds it when it is started again, whatever happens; of one that is gone by now,
+ * the next may have looked already.
+ */
+static void need_runtime(const char *group) {
+  struct pollfd control = {.fd = CONTROL};
+  if (poll(&control, 1, 0) <= 0 || (control.revents & POLLHUP) == 0) return;
+  rmdir(group);
+  _exit(FAILED);
+}
+
 /* One exec, in a process of its own. Returns the exit code. */
 int enter(void) {
   struct request request = read_request();
+  take_token();
   if (!tell("B", 1)) _exit(FAILED); /* nobody wants it any more */
   int pidfd = pin_init(&request);
   refuse_paused(&request);
   struct sock_fprog filter = read_filter(&request);
-  if (request.group != NULL) make_group(request.group);
+  if (request.group != NULL) {
+    make_group(request.group);
+    need_runtime(request.group);
+  }
   leave_keyring();
   int words[2];
-  if (pipe2(words, O_CLOEXEC) < 0) fail(errno, "pipe");
+  if (pipe2(words, O_CLOEXEC) < 0 || fcntl(words[0], F_SETFL, O_NONBLOCK) < 0) fail(errno, "pipe");
 
   int code = usher(&request, &filter, pidfd, words[1], false);
   if (code == NO_ROOM) code = usher(&request, &filter, pidfd, words[1], true);
@@ -70,9 +108,12 @@ int enter(void) {
   if (request.terminal) close(TERMINAL);
   close(pidfd);
   close(words[1]);
-  if (code == 0 && request.terminal) pass_on(words[0], false);
+  if (code == 0 && request.terminal) {
+    await_word(words[0]);
+    pass_on(words[0]);
+  }
   const int end = wait_for(-1); /* also when the usher was killed behind its back */
   if (end >= 0) code = end;
-  pass_on(words[0], true);
+  pass_on(words[0]);
   return code;
 }

@@ -9,6 +9,8 @@ const MSG_CMSG_CLOEXEC = 0x40000000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const EAGAIN = 11;
+/** Too many descriptors are on their way, or there is no memory for one more message: it passes. */
+const noRoom: ReadonlySet<number> = new Set([12 /* ENOMEM */, 105 /* ENOBUFS */, 109 /* ETOOMANYREFS */]);
 const EPIPE = 32;
 const ECONNRESET = 104;
 /** Read at once, bytes. */
@@ -52,7 +54,7 @@ export function sendDescriptors(socket: number, descriptors: readonly number[]):
   // What the header points to had to be kept until here.
   if (sent === 1 && vector.length + control.length + data.length > 0) return "sent";
   const code = errno();
-  if (code === EAGAIN) return "full";
+  if (code === EAGAIN || noRoom.has(code)) return "full";
   if (code === EPIPE || code === ECONNRESET) return "gone";
   throw lastError("sendmsg", "");
 }

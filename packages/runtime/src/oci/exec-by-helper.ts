@@ -2,8 +2,11 @@ import { closeQuietly } from "../native/libc.ts";
 import { devNull } from "../native/null-device.ts";
 import { openPipe, streamPipeBytes } from "../native/pipe.ts";
 import { openSocketPair } from "../native/socket.ts";
+import { openToken, type Token } from "../native/token.ts";
+import { orAborted } from "../or-aborted.ts";
 import { ExecControl, LostExecError } from "./exec-control.ts";
 import type { ExecHelper } from "./exec-helper.ts";
+import type { Porter } from "./exec-porter.ts";
 import type { ExecProcess, ExecProcessOptions } from "./exec-process.ts";
 import { encodeRequest, type Place } from "./exec-request.ts";
 import type { Process } from "./types.ts";
@@ -11,7 +14,7 @@ import type { Process } from "./types.ts";
 /** Our ends of what joins us to a command, and its ends. */
 interface Ends {
   ours: { control: number; stdin?: number; stdout?: number; stderr?: number; terminal?: number };
-  /** stdin, stdout, stderr, control, and with a terminal the socket for it; -1 for /dev/null. */
+  /** stdin, stdout, stderr, control, token, and with a terminal the socket for it; -1 for /dev/null. */
   theirs: number[];
 }
 
@@ -20,7 +23,8 @@ const beginPatience = 5000;
 
 /**
  * Starts a command in a running container by hawser-exec. Undefined when that cannot be had: nothing has begun then. That is so,
- * after one more attempt, when hawser-exec was killed, or hangs, with the exec on its way.
+ * after one more attempt, when hawser-exec was killed, or hangs, with the exec on its way. Throws the signal's reason when it fires
+ * before the command has begun: it never begins then.
  */
 export async function startByHelper(
   { helper }: { helper: ExecHelper },
@@ -44,23 +48,28 @@ async function begin(
   options: ExecProcessOptions & { finishProcess: () => Promise<Process> },
   place: Place,
 ): Promise<ExecProcess | "not begun" | undefined> {
-  const { container } = options;
-  const { ours, theirs } = openEnds(options);
+  const { container, signal } = options;
+  using token = openToken();
+  const { ours, theirs } = openEnds(options, token);
   const closeOurs = () => closeQuietly(ours.stdin, ours.stdout, ours.stderr);
-  let entered = false;
+  let porter: Porter | undefined;
   try {
-    entered = await helper.enter(theirs.map((fd) => (fd < 0 ? devNull() : fd)));
+    porter = await helper.enter(
+      theirs.map((fd) => (fd < 0 ? devNull() : fd)),
+      signal,
+    );
   } finally {
-    closeQuietly(...theirs);
-    if (!entered) {
+    closeQuietly(...theirs.filter((fd) => fd !== token.fd));
+    if (!porter) {
       closeQuietly(ours.control, ours.terminal);
       closeOurs();
     }
   }
-  if (!entered) return undefined;
+  if (!porter) return undefined;
   const control = new ExecControl(ours);
+  let begun: boolean | undefined;
   try {
-    const process = await options.finishProcess();
+    const process = await orAborted(options.finishProcess(), signal);
     const { oomScoreAdj } = container.process;
     const request = encodeRequest({
       ...place,
@@ -70,22 +79,28 @@ async function begin(
       process: { ...process, ...(oomScoreAdj !== undefined && { oomScoreAdj: helper.clampOOMScore(oomScoreAdj) }) },
     });
     control.ask(request);
-    const begun = await inTime(control.begun);
-    if (!begun) {
-      control[Symbol.dispose](); // who reads the request from here on cannot say so, and ends
-      closeOurs();
-      if (begun === undefined) await helper.replace();
-      return "not begun";
-    }
+    begun = await inTime(control.begun, signal);
+    // Of this process and the waiter, which may be about to begin, the kernel lets one have the token.
+    if (begun === undefined && !token.take()) begun = true;
   } catch (error) {
     control[Symbol.dispose](); // without a request the waiter ends
     closeOurs();
     throw error;
   }
+  if (!begun) {
+    control[Symbol.dispose](); // the waiter, if there is one, ends
+    closeOurs();
+    signal.throwIfAborted();
+    if (begun === undefined) await orAborted(Promise.resolve(porter[Symbol.asyncDispose]()), signal); // it begins nothing
+    return "not begun";
+  }
   const { stdin, stdout, stderr } = ours;
   const master = ours.terminal === undefined ? undefined : () => control.terminal();
   const exited = control.exited.catch(async (error: unknown) => {
-    if (error instanceof LostExecError) await endUnwatched(options.group);
+    if (!(error instanceof LostExecError)) throw error;
+    await endUnwatched(options.group).catch((cause: unknown) => {
+      throw error.stillRunning(cause);
+    });
     throw error;
   });
   exited.catch(() => undefined); // the caller has the rejection
@@ -98,18 +113,23 @@ async function endUnwatched(group: ExecProcessOptions["group"]): Promise<void> {
   group.kill(0).catch(() => undefined); // its container's end ends it too
 }
 
-/**
- * Undefined when it takes too long. What has come meanwhile is read first: after a standstill of this process the time may be over
- * with the word that it has begun still unread, and the command must not begin again.
- */
-async function inTime(begun: Promise<boolean>): Promise<boolean | undefined> {
-  const { promise: late, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => setImmediate(resolve, undefined), beginPatience);
-  return await Promise.race([begun, late]).finally(() => clearTimeout(timer));
+/** Undefined when it takes too long, or nobody wants it any more; the word that it has begun may be on its way then, or here and unread. */
+async function inTime(begun: Promise<boolean>, signal: AbortSignal): Promise<boolean | undefined> {
+  const { promise: enough, resolve } = Promise.withResolvers<undefined>();
+  const stop = () => resolve(undefined);
+  const timer = setTimeout(stop, beginPatience);
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    return await Promise.race([begun, enough]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", stop);
+  }
 }
 
 /** Opens it all, or nothing. */
-function openEnds({ process, outputBytes, ...wanted }: ExecProcessOptions): Ends {
+function openEnds({ process, outputBytes, ...wanted }: ExecProcessOptions, token: Token): Ends {
   const opened: number[] = [];
   const pipe = (bytes?: number) => {
     const { read, write } = openPipe(bytes);
@@ -136,7 +156,7 @@ function openEnds({ process, outputBytes, ...wanted }: ExecProcessOptions): Ends
         ...(terminal && { terminal: terminal.ours }),
       },
       theirs: [
-        ...[stdin?.read ?? -1, stdout?.write ?? -1, stderr?.write ?? -1, control.theirs],
+        ...[stdin?.read ?? -1, stdout?.write ?? -1, stderr?.write ?? -1, control.theirs, token.fd],
         ...(terminal ? [terminal.theirs] : []),
       ],
     };

@@ -12,13 +12,20 @@ export class LostExecError extends OCIError {
   constructor() {
     super("exec", "hawser-exec was killed before it could tell how the command ended");
   }
+
+  /** The command may be running yet: it could not be ended. */
+  stillRunning(cause: unknown): this {
+    this.message += `; the command could not be ended: ${cause instanceof Error ? cause.message : cause}`;
+    this.cause = cause;
+    return this;
+  }
 }
 
 /** Our end of an exec's control socket: the request goes there; that it has begun, a terminal, and how it ended, come back. */
 export class ExecControl implements Disposable {
   /** How the command ended. Rejects with OCIError when it could not even be tried, or nobody knows. */
   readonly exited: Promise<ExecExit>;
-  /** True when the request was read; false when the waiter has gone before, or never was: then nothing has begun. */
+  /** True when the waiter has the token; false when it has gone before, or never was: then nothing has begun. */
   readonly begun: Promise<boolean>;
   readonly #socket: Socket;
   readonly #terminalSocket: number | undefined;
@@ -29,6 +36,7 @@ export class ExecControl implements Disposable {
   /** Takes over both descriptors. */
   constructor({ control, terminal }: { control: number; terminal?: number }) {
     this.#terminalSocket = terminal;
+    this.#terminal.promise.catch(() => undefined); // who asks for it has the rejection
     this.#socket = new Socket({ fd: control });
     const { promise, resolve, reject } = Promise.withResolvers<ExecExit>();
     this.exited = promise;
@@ -79,16 +87,18 @@ export class ExecControl implements Disposable {
     if (!this.#wanted || this.#terminalSocket === undefined) return;
     this.#wanted = false;
     let last: number | undefined;
-    // Into a container at its limit of processes the way is tried twice, and the first terminal is no command's.
-    for (
-      let got = receiveNow(this.#terminalSocket)?.fd;
-      got !== undefined;
-      got = receiveNow(this.#terminalSocket)?.fd
-    ) {
+    const next = (socket: number) => receiveNow(socket)?.fd;
+    try {
+      // Into a container at its limit of processes the way is tried twice, and the first terminal is no command's.
+      for (let got = next(this.#terminalSocket); got !== undefined; got = next(this.#terminalSocket)) {
+        closeQuietly(last);
+        last = got;
+      }
+      this.#terminal.resolve(last);
+    } catch (error) {
       closeQuietly(last);
-      last = got;
+      this.#terminal.reject(error);
     }
-    this.#terminal.resolve(last);
   }
 
   #end(): void {

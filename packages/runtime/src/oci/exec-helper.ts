@@ -2,6 +2,7 @@ import path from "node:path";
 import type { Logger } from "@hawser/trace";
 import type { Reaper } from "../native/reaper.ts";
 import { type SealedProgram, sealProgram } from "../native/sealed.ts";
+import { orAborted } from "../or-aborted.ts";
 import type { ContainerRecord } from "../store/records.ts";
 import { findPlace, type PlaceDependencies } from "./exec-place.ts";
 import { type Porter, startPorter } from "./exec-porter.ts";
@@ -15,10 +16,11 @@ export interface ExecHelper extends AsyncDisposable {
   reason: string;
   /** Where to enter this container; undefined when the OCI runtime has to. */
   placeOf(container: Pick<ContainerRecord, "id" | "cgroupPath" | "process">): Promise<Place | undefined>;
-  /** Porter.enter(), by a porter that was started again if need be. */
-  enter(descriptors: readonly number[]): Promise<boolean>;
-  /** It takes execs and begins none: it is ended, and another started for the next exec. */
-  replace(): Promise<void>;
+  /**
+   * Porter.enter(), by a porter that was started again if need be: the one that has taken them, or undefined. One that begins
+   * nothing is ended by who finds it so: the next exec starts another. Throws the signal's reason.
+   */
+  enter(descriptors: readonly number[], signal: AbortSignal): Promise<Porter | undefined>;
   /** The command's oom_score_adj, as far as we may set it. */
   clampOOMScore(score: number): number;
 }
@@ -36,16 +38,22 @@ export async function openExecHelper(dependencies: Dependencies): Promise<ExecHe
   const { host, log, oci } = dependencies;
   const program = await seal(dependencies);
   if (typeof program === "string") return noHelper(dependencies, program);
-  let porter: Promise<Porter>;
+  let closed = false;
+  /** Undefined when it could not be started. */
+  let porter: Promise<Porter | undefined>;
   try {
     porter = Promise.resolve(await startPorter(dependencies, program.path));
   } catch (error) {
     program[Symbol.dispose]();
     return noHelper(dependencies, `hawser-exec does not run here: ${error instanceof Error ? error.message : error}`);
   }
-  const again = async (former: Promise<Porter>) => {
-    await former.then((each) => each[Symbol.asyncDispose]()).catch(() => undefined); // it could not be started last time
-    return await startPorter(dependencies, program.path);
+  const again = async (former: Promise<Porter | undefined>) => {
+    await (await former)?.[Symbol.asyncDispose]();
+    if (closed) return undefined;
+    return await startPorter(dependencies, program.path).catch((error: unknown) => {
+      log.warn("hawser-exec does not start again", { error: error instanceof Error ? error.message : String(error) });
+      return undefined;
+    });
   };
   const known = new WeakMap<Process, Promise<Place | undefined>>();
   const look = async (container: Pick<ContainerRecord, "id" | "cgroupPath">) => {
@@ -65,21 +73,26 @@ export async function openExecHelper(dependencies: Dependencies): Promise<ExecHe
       }
       return place;
     },
-    async enter(descriptors) {
+    async enter(descriptors, signal) {
       const tried = porter;
-      if (await tried.then((each) => each.enter(descriptors)).catch(() => false)) return true;
+      // Who does not wait any more closes the descriptors: nothing is entered behind his back.
+      const first = await orAborted(tried, signal);
+      if (await first?.enter(descriptors, signal)) return first;
+      signal.throwIfAborted();
+      if (closed) return undefined;
       if (tried === porter) {
         log.warn(`hawser-exec has ended: it is started again, and until then execs go through ${oci.name}`);
         porter = again(tried); // at once: of all that find it ended, one starts another
       }
-      return await porter.then((each) => each.enter(descriptors)).catch(() => false);
-    },
-    async replace() {
-      await porter.then((each) => each[Symbol.asyncDispose]()).catch(() => undefined); // there is none then
+      const second = await orAborted(porter, signal);
+      if (await second?.enter(descriptors, signal)) return second;
+      signal.throwIfAborted();
+      return undefined;
     },
     clampOOMScore: (score) => clampOOMScore(host, score),
     async [Symbol.asyncDispose]() {
-      await porter.then((each) => each[Symbol.asyncDispose]()).catch(() => undefined); // there is none then
+      closed = true;
+      await (await porter)?.[Symbol.asyncDispose]();
       program[Symbol.dispose]();
     },
   };
@@ -89,8 +102,7 @@ function noHelper({ oci, host }: Dependencies, why: string): ExecHelper {
   return {
     reason: `execs go through ${oci.name} exec: ${why}`,
     placeOf: () => Promise.resolve(undefined),
-    enter: () => Promise.resolve(false),
-    replace: () => Promise.resolve(),
+    enter: () => Promise.resolve(undefined),
     clampOOMScore: (score) => clampOOMScore(host, score),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

@@ -14,10 +14,10 @@ const endPatience = 1000;
 /** A running hawser-exec, which forks a process for each exec. */
 export interface Porter extends AsyncDisposable {
   /**
-   * Has a process forked with copies of these descriptors: stdin, stdout, stderr, control and, for a terminal, one more socket.
-   * False when the porter is gone, or takes nothing for 5 s.
+   * Has a process forked with copies of these descriptors: stdin, stdout, stderr, control, token and, for a terminal, one more
+   * socket. False when the porter is gone, takes nothing for 5 s, or has not taken them when `signal` fires.
    */
-  enter(descriptors: readonly number[]): Promise<boolean>;
+  enter(descriptors: readonly number[], signal: AbortSignal): Promise<boolean>;
 }
 
 /** Starts hawser-exec. Throws, in words for people, when it does not run here or is of another version. */
@@ -35,12 +35,14 @@ export async function startPorter({ reaper }: { reaper: Reaper }, program: strin
   const started = child;
   let socket: number | undefined = ours;
   return {
-    async enter(descriptors) {
+    async enter(descriptors, signal) {
       const deadline = performance.now() + patience;
-      while (socket !== undefined && performance.now() < deadline) {
+      let last = false; // whatever kept this process from looking, it looks once more when the time is over
+      while (socket !== undefined && !signal.aborted) {
         const done = sendDescriptors(socket, descriptors);
-        if (done !== "full") return done === "sent";
+        if (done !== "full" || last) return done === "sent";
         await pause();
+        last = performance.now() >= deadline;
       }
       return false;
     },

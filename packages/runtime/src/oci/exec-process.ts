@@ -7,6 +7,8 @@ export interface ExecProcessOptions {
   container: Pick<ContainerRecord, "id" | "init" | "process" | "stdioOwner">;
   process: Process;
   group: ExecGroup;
+  /** Fires when nobody wants the command any more. What has begun by then is the caller's to end. */
+  signal: AbortSignal;
   /** Which streams are to be piped; the others are /dev/null. */
   stdin: boolean;
   stdout: boolean;

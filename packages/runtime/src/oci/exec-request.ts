@@ -3,7 +3,7 @@ import { capabilityNames } from "./capabilities.ts";
 import type { Process } from "./types.ts";
 
 /** The number that hawser-exec greets with when it understands what encodeRequest() makes. */
-export const protocol = "6";
+export const protocol = "7";
 /** Larger ones are refused; the kernel takes less for arguments and environment together, bytes. */
 const maxRequestBytes = 8 * 1024 * 1024;
 

@@ -5,6 +5,7 @@ import type { ExecGroup, ExecGroups } from "../cgroup/exec-groups.ts";
 import { readable, streamPipeBytes, writable } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
 import { killQuietly } from "../native/spawn.ts";
+import { orAborted } from "../or-aborted.ts";
 import type { ContainerRecord } from "../store/records.ts";
 import { turn } from "../turns.ts";
 import { setTerminalSize, terminalStream } from "./console.ts";
@@ -78,6 +79,7 @@ async function execOnPipes(dependencies: ExecDependencies, options: ExecOptions,
     stdout: stdout !== undefined,
     stderr: stderr !== undefined,
     outputBytes: streamPipeBytes,
+    signal,
   });
   const input = started.stdin === undefined ? undefined : writable(started.stdin);
   using ender = endOnAbort({ signal, group, started, graceMs: options.graceMs ?? dependencies.graceMs, input });
@@ -106,6 +108,7 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
     stdin: false,
     stdout: false,
     stderr: false,
+    signal,
     async finishProcess(process) {
       const first = await within(pending, firstSizePatience);
       if (!first?.value) return process;
@@ -151,7 +154,7 @@ async function start(
   { container, signal }: ExecOptions,
   how: ExecProcessOptions,
 ): Promise<ExecProcess> {
-  const place = await dependencies.helper.placeOf(container);
+  const place = await orAborted(dependencies.helper.placeOf(container), signal);
   const started = place && (await startByHelper(dependencies, how, place));
   if (started) return started;
   signal.throwIfAborted(); // what nobody waits for any more is not begun by another way
