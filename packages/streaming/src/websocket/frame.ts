@@ -25,12 +25,12 @@ export function encodeFrameHeader(opcode: Opcode, length: number, prefix?: numbe
 /** Of a frame that is used again: a message of 32 KiB, its channel and header. */
 const spareBytes = 32 * 1024 + 32;
 /** Frames of this process that wait to be used again; those that come back beyond are let go. */
-const mostSpare = 8;
+const mostSpare = 32;
 const spare: ArrayBufferLike[] = [];
 
 function frameMemory(bytes: number): ArrayBufferLike {
-  if (bytes > spareBytes || bytes <= spareBytes / 2) return new ArrayBuffer(bytes);
-  return spare.pop() ?? new ArrayBuffer(spareBytes);
+  if (bytes > spareBytes || bytes <= spareBytes / 2) return Buffer.allocUnsafeSlow(bytes).buffer;
+  return spare.pop() ?? Buffer.allocUnsafeSlow(spareBytes).buffer;
 }
 
 /** Nothing uses a masked frame any more: the next may be made in its memory. */
