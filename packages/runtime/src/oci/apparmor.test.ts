@@ -10,16 +10,20 @@ const asked = (profileType: ProfileType, localhostRef = ""): AppArmorRequest => 
 });
 const everything = [asked(ProfileType.RuntimeDefault), asked(ProfileType.Localhost, "mine")];
 
-/** A kernel with profiles; `loads` counts how often the default one was loaded. */
+/** A kernel with profiles; `loads` counts how often the default one was loaded, `rules` are whose it has. */
 function kernel(profiles: string[], given: Partial<AppArmorKernel> = {}) {
   const names = new Set(profiles);
   const made = {
     loads: 0,
+    rules: "another version's" as string | undefined,
+    names,
     enabled: true,
     loaded: async () => names,
+    digest: async (): Promise<string | undefined> => made.rules,
     load: async () => {
       made.loads++;
       names.add("hawser-default");
+      made.rules = "ours";
     },
     ...given,
   };
@@ -37,6 +41,25 @@ test("appArmor: the default is loaded once, and is what nothing said means, but 
   for (const none of [asked(ProfileType.Unconfined), { ...nothing, deprecated: "unconfined" }]) {
     assert.equal(await profileFor(none), undefined);
   }
+});
+
+test("appArmor: rules of another version under the default's name are replaced, when this process starts and whenever they come", async () => {
+  const node = kernel(["hawser-default"]);
+  const { profileFor } = appArmorOf(node);
+  const loads = async () => {
+    await Promise.all([profileFor(nothing), profileFor(nothing)]);
+    return node.loads;
+  };
+  assert.deepEqual([await loads(), await loads()], [1, 1]);
+  node.rules = "another version's";
+  assert.deepEqual([await loads(), await loads()], [2, 2]);
+  node.names.delete("hawser-default");
+  assert.deepEqual([await loads(), await loads()], [3, 3]);
+
+  const silent = kernel(["hawser-default"], { digest: async () => undefined });
+  const { profileFor: again } = appArmorOf(silent);
+  for (let n = 0; n < 3; n++) await again(nothing);
+  assert.equal(silent.loads, 1, "a kernel that tells of names alone");
 });
 
 test("appArmor: a local profile is one that the kernel has", async () => {

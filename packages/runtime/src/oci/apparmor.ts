@@ -1,4 +1,5 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
 import { Code, CRIError, SecurityProfile_ProfileType as ProfileType, type SecurityProfile } from "@hawser/cri";
 import type { Reaper } from "../native/reaper.ts";
 import { runOrThrow } from "../native/spawn.ts";
@@ -8,6 +9,9 @@ import { findProgram } from "./probe.ts";
 
 /** Where the kernel lists the profiles it has: `NAME (MODE)`, a line each. */
 const loadedProfiles = "/sys/kernel/security/apparmor/profiles";
+/** Where it has a directory for each, `NAME.NUMBER`, with a digest of its rules; which one depends on the kernel. */
+const policies = "/sys/kernel/security/apparmor/policy/profiles";
+const digests = ["sha256", "sha1"];
 /** How long compiling and loading a profile may take, milliseconds. */
 const loadTimeout = 30_000;
 
@@ -36,7 +40,9 @@ export interface AppArmorKernel {
   enabled: boolean;
   /** Names of the profiles the kernel has; undefined where it does not tell. */
   loaded(): Promise<ReadonlySet<string> | undefined>;
-  /** Loads the default profile. Undefined where there is nothing to load it with. */
+  /** The kernel's digest of the rules it has under the default profile's name; undefined where it does not tell. */
+  digest(): Promise<string | undefined>;
+  /** Loads the default profile, in the place of one of that name. Undefined where there is nothing to load it with. */
   load: (() => Promise<void>) | undefined;
 }
 
@@ -46,6 +52,7 @@ export async function openAppArmor({ host, reaper }: { host: Host; reaper: Reape
   return appArmorOf({
     enabled: host.appArmor,
     loaded: readLoaded,
+    digest: readDigest,
     load: parser === undefined ? undefined : () => loadDefault({ reaper, parser }),
   });
 }
@@ -53,11 +60,18 @@ export async function openAppArmor({ host, reaper }: { host: Host; reaper: Reape
 export function appArmorOf(kernel: AppArmorKernel): AppArmor {
   const missing = !kernel.enabled ? notSupported : kernel.load ? undefined : noParser;
   let loading: Promise<void> | undefined;
+  /** What the kernel has said of our rules since this process has loaded them; those there were before may be another version's. */
+  let ours: { digest: string | undefined } | undefined;
+  const load = async () => {
+    await kernel.load?.();
+    ours = { digest: await kernel.digest() };
+  };
   const needDefault = async () => {
-    if ((await kernel.loaded())?.has(defaultAppArmorName)) return;
-    loading ??= kernel.load?.();
-    await loading?.finally(() => {
-      loading = undefined; // somebody may take it out again, and the next container puts it back
+    const [names, digest] = await Promise.all([kernel.loaded(), kernel.digest()]);
+    if (ours && names?.has(defaultAppArmorName) && digest === ours.digest) return;
+    loading ??= load();
+    await loading.finally(() => {
+      loading = undefined; // somebody may take it out or change it again, and the next container puts it back
     });
   };
   return {
@@ -106,6 +120,19 @@ function named(type: ProfileType, name: string): { type: ProfileType; name: stri
 async function readLoaded(): Promise<ReadonlySet<string> | undefined> {
   const text = await readFile(loadedProfiles, "utf8").catch(() => undefined); // securityfs may not be mounted
   return text === undefined ? undefined : profileNames(text);
+}
+
+async function readDigest(): Promise<string | undefined> {
+  const names = await readdir(policies).catch(() => []); // before Linux 4.13, or without securityfs
+  const name = names.find(
+    (each) => each.startsWith(defaultAppArmorName) && /^\.\d+$/.test(each.slice(defaultAppArmorName.length)),
+  );
+  if (name === undefined) return undefined;
+  for (const file of digests) {
+    const digest = await readFile(path.join(policies, name, file), "utf8").catch(() => undefined);
+    if (digest !== undefined) return `${file} ${digest.trim()}`;
+  }
+  return undefined;
 }
 
 /** Names may have blanks in them; the mode is the last word. */
