@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readdir, readlink, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { chmod, mkdir, mkdtemp, readdir, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import { identify } from "../native/process-id.ts";
 import { claimPodCIDR, routeInto } from "./claim.ts";
+import { readClaims } from "./other-claims.ts";
 
 const head = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT";
 const route = (name: string, destination: string, mask: string) =>
@@ -63,4 +66,55 @@ test("claimPodCIDR: one live runtime has an address; a dead one's, and one's own
   } finally {
     await rm(states, { recursive: true, force: true });
   }
+});
+
+test("readClaims: what others could have written, and what is no claim, is passed over and hurts nobody", async (t) => {
+  const states = await mkdtemp(path.join(tmpdir(), "hawser-claims-"));
+  t.after(() => rm(states, { recursive: true, force: true }));
+  const netns = await readlink("/proc/self/ns/net");
+  const good = { root: "/roots/good", podCIDR: "198.51.100.0/24", netns, process: await identify(process.pid) };
+  const put = async (name: string, contents: string, mode = 0o755) => {
+    const file = path.join(states, name, "network.json");
+    await mkdir(path.dirname(file));
+    await writeFile(file, contents);
+    await chmod(path.dirname(file), mode);
+    return file;
+  };
+  const text = JSON.stringify(good);
+  await put("good", text);
+  await put("open-to-all", text, 0o1777);
+  await put("open-to-a-group", text, 0o775);
+  await chmod(await put("open-file", text), 0o666);
+  await put("large", `${" ".repeat(5000)}${text}`);
+  await put("endless", "").then((file) => rm(file).then(() => symlink("/dev/zero", file)));
+  await put("elsewhere", "").then((file) => rm(file).then(() => symlink(path.join(states, "good/network.json"), file)));
+  await put("pipe", "").then((file) => rm(file).then(() => execFileSync("mkfifo", [file])));
+  await put("directory", "").then((file) => rm(file).then(() => mkdir(file)));
+  await symlink(path.join(states, "good"), path.join(states, "linked"));
+  await writeFile(path.join(states, "a-file"), text);
+  for (const [index, odd] of [
+    ...["", "null", "[]", "1", '"x"', "{}", "{", "\u0000", "[".repeat(4000)],
+    ...[{ root: "etc" }, { root: "/a\nb" }, { root: 1 }, { podCIDR: "1.2.3/8" }, { podCIDR: "999.1.1.1/8" }].map(
+      (change) => JSON.stringify({ ...good, ...change }),
+    ),
+    ...[
+      { podCIDR: "1.2.3.4/33" },
+      { netns: "pid:[1]" },
+      { process: null },
+      { process: { pid: -1, startTime: "1" } },
+    ].map((change) => JSON.stringify({ ...good, ...change })),
+    ...[
+      { pid: 1.5, startTime: "1" },
+      { pid: "1", startTime: "1" },
+      { pid: 1, startTime: "../x" },
+    ].map((holder) => JSON.stringify({ ...good, process: holder })),
+  ].entries()) {
+    await put(`odd-${index}`, odd);
+  }
+  const elsewhere = new Set((await readClaims(path.join(states, "none"))).map(({ root }) => root)); // where they are by default
+  assert.ok(!elsewhere.has(good.root));
+  assert.deepEqual(
+    (await readClaims(states)).filter(({ root }) => !elsewhere.has(root)),
+    [good],
+  );
 });

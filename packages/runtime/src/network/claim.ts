@@ -1,16 +1,8 @@
-import { readdir, readFile, readlink, rm } from "node:fs/promises";
+import { readFile, readlink, rm } from "node:fs/promises";
 import path from "node:path";
-import { identify, isAlive, type ProcessId } from "../native/process-id.ts";
-import { readJSON, writeJSON } from "../store/json-file.ts";
-
-/** What a runtime has of the node's network, for others to see: `network.json` in its state directory. */
-interface Claim {
-  root: string;
-  podCIDR: string;
-  /** The network namespace: in another one, the same addresses are others. */
-  netns: string;
-  process: ProcessId;
-}
+import { identify, isAlive } from "../native/process-id.ts";
+import { writeJSON } from "../store/json-file.ts";
+import { type Claim, claimFile, readClaims } from "./other-claims.ts";
 
 /** A range of IPv4 addresses. */
 interface Range {
@@ -25,9 +17,6 @@ export interface Claimed {
   podCIDR: string;
 }
 
-const fileName = "network.json";
-/** Where state directories are, unless they are set. */
-const defaultStates = "/run/hawser";
 const advice = "set podCIDR (--pod-cidr) to addresses that are free";
 
 /**
@@ -37,13 +26,13 @@ const advice = "set podCIDR (--pod-cidr) to addresses that are free";
  */
 export async function claimPodCIDR(own: Claimed): Promise<AsyncDisposable> {
   const { root, stateDir, bridge, podCIDR } = own;
-  const file = path.join(stateDir, fileName);
+  const file = path.join(stateDir, claimFile);
   const [netns, process_] = await Promise.all([readlink("/proc/self/ns/net"), identify(process.pid)]);
   if (!process_) throw new Error("/proc does not know this process");
   // First this, then the look at the others: of two that start at once, one at least sees the other.
   await writeJSON(file, { root, podCIDR, netns, process: process_ } satisfies Claim).catch(ignoreFullDisk);
   try {
-    const others = (await claims(path.dirname(stateDir))).filter((claim) => claim.root !== root);
+    const others = (await readClaims(path.dirname(stateDir))).filter((claim) => claim.root !== root);
     for (const other of others) {
       if (other.netns !== netns || !overlap(rangeOf(other.podCIDR), rangeOf(podCIDR))) continue;
       if (!(await isAlive(other.process))) continue; // its pods, if they live, have their route
@@ -83,23 +72,6 @@ export function routeInto(
     if (within || (/^hawser[0-9a-f]{8}$/.test(name) && overlap(there, pods))) return { name, destination };
   }
   return undefined;
-}
-
-/** What other runtimes have noted, beside this one and where they are by default. */
-async function claims(states: string): Promise<Claim[]> {
-  const found: Claim[] = [];
-  for (const directory of new Set([states, defaultStates])) {
-    for (const name of await readdir(directory).catch(() => [])) {
-      const claim = await readJSON<Partial<Claim>>(path.join(directory, name, fileName)).catch(() => undefined);
-      if (isWhole(claim)) found.push(claim);
-    }
-  }
-  return found;
-}
-
-function isWhole(claim: Partial<Claim> | undefined): claim is Claim {
-  const { root, podCIDR, netns, process: holder } = claim ?? {};
-  return [root, podCIDR, netns, holder?.startTime].every((part) => typeof part === "string") && (holder?.pid ?? 0) > 0;
 }
 
 function rangeOf(cidr: string): Range {
