@@ -7,7 +7,7 @@ DIST := packages/hawser/dist/main.cjs
 SOURCES := $(shell find packages/*/src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) \
   $(wildcard packages/runtime/native/*) scripts/build.ts scripts/build-plugins.ts scripts/native.ts package-lock.json
 
-.PHONY: help build test test-unit test-long test-faults test-cgroup-v2 fuzz demo bench interop package check format generate clean npm
+.PHONY: help build test test-unit test-long test-faults test-cgroup-v2 test-systemd fuzz demo bench interop package check format generate clean npm
 
 help:
 	@printf '%s\n' \
@@ -16,7 +16,8 @@ help:
 	  'make test-long the streams'"'"' tests at their full sizes: 1 GiB each way, every client (root)' \
 	  'make test-faults the runtime killed at every step, spoiled programs, full disks (root, half an hour)' \
 	  'make test-cgroup-v2 containers on a kernel with cgroup v2 alone and AppArmor, in an emulated machine (root, an hour)' \
-	  'make test-unit the tests that need neither root nor peers' \
+	  'make test-systemd pods as slices of systemd'"'"'s, in an emulated machine with it as init (root, a quarter of an hour)' \
+  'make test-unit the tests that need neither root nor peers' \
 	  'make fuzz      fuzz the stream codecs for TIME seconds, 60 by default' \
 	  'make build     bundle the program: then node_modules/.bin/hawser runs from dist' \
 	  'make bench     the table of docs/benchmarks.md (root)' \
@@ -52,6 +53,10 @@ test-faults: build
 test-cgroup-v2: build
 	@scripts/install.sh test peers vm
 	@node conformance/vm/main.ts $(TESTS)
+
+test-systemd: build
+	@scripts/install.sh test peers systemd
+	@HAWSER_VM_INIT=systemd node conformance/vm/main.ts conformance/systemd/
 
 test-unit: npm
 	@node --test "packages/*/src/**/*.test.ts"

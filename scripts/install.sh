@@ -8,6 +8,7 @@
 #   scripts/install.sh peers     genuine programs that the tests run against, unpacked into .cache/peers, never installed
 #   scripts/install.sh registry  of the peers, only docker-registry
 #   scripts/install.sh vm        qemu, and into .cache/vm a kernel with cgroup v2 and AppArmor, for make test-cgroup-v2 (root)
+#   scripts/install.sh systemd   that, and systemd with a D-Bus for it to start, for make test-systemd (root); here they start nothing
 #   scripts/install.sh           npm, test and peers
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +18,7 @@ system_packages=(crun runc conmon containernetworking-plugins iptables iproute2 
 compiler_packages=(gcc libc6-dev)
 test_packages=(curl openssl tmux)
 vm_packages=(qemu-system-x86 e2fsprogs)
+vm_init_packages=(systemd dbus)
 peer_packages=(containerd docker-registry etcd-server kubernetes-client)
 # The file that shows a peer to be unpacked.
 declare -A peer_program=(
@@ -42,7 +44,8 @@ main() {
       peers) install_peers "${peer_packages[@]}" ;;
       registry) install_peers docker-registry ;;
       vm) install_vm ;;
-      *) die "unknown part \"$part\"; the parts are npm, compiler, system, test, peers, registry and vm" ;;
+      systemd) install_vm && install_system "${vm_init_packages[@]}" ;;
+      *) die "unknown part \"$part\"; the parts are npm, compiler, system, test, peers, registry, vm and systemd" ;;
     esac
   done
 }

@@ -1,6 +1,6 @@
 // Containers' cgroups, as the kernel has them: on this machine's kind of cgroups, and by `make test-cgroup-v2` on the other.
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
+import { glob, readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import {
@@ -132,6 +132,22 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       }
       await runtime.restart({});
       await rpc().removePodSandbox({ podSandboxId });
+    });
+
+    it("stay a pod's until its last sandbox is removed, and are none of systemd's", async () => {
+      const linux = { cgroupParent: `/hawser-test-${process.pid}` };
+      const [first, second] = [sandboxConfig({ linux }), sandboxConfig({ linux })];
+      const { podSandboxId: old } = await rpc().runPodSandbox({ config: first });
+      const { podSandboxId, containerId } = await startContainer(runtime.cri, {}, second);
+      await rpc().removePodSandbox({ podSandboxId: old });
+      assert.equal((await sh(runtime.cri, containerId, "echo on")).stdout, "on\n");
+      await rpc().removePodSandbox({ podSandboxId });
+      assert.deepEqual(await Array.fromAsync(glob(`/sys/fs/cgroup/{*,}${linux.cgroupParent}`)), []);
+      const slice = sandboxConfig({ linux: { cgroupParent: "kubepods-pod1.slice" } });
+      await assert.rejects(
+        rpc().runPodSandbox({ config: slice }),
+        /cgroupfs cgroup driver, but received systemd slice/,
+      );
     });
 
     it("go with all that is in them, also what has left its first process", async () => {

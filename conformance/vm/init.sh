@@ -19,5 +19,44 @@ done
 cp $busybox /root/usr/sbin/modprobe
 mkdir -p /root/lib/modules
 for release in /root"$checkout"/.cache/vm/lib/modules/*; do ln -sfn "${release#/root}" /root/lib/modules/; done
+for variable in $(cat /proc/cmdline); do
+  case $variable in hawser.init=systemd) systemd=yes ;; esac
+done
 umount /proc /sys /dev
+if [ "$systemd" = yes ]; then
+  # systemd with a bus and the tests, and nothing else that the host's root would have it start.
+  units=/root/etc/systemd/system
+  mkdir -p "$units"
+  cat >"$units/dbus.socket" <<-EOF
+	[Unit]
+	DefaultDependencies=no
+	[Socket]
+	ListenStream=/run/dbus/system_bus_socket
+	EOF
+  cat >"$units/dbus.service" <<-EOF
+	[Unit]
+	DefaultDependencies=no
+	Requires=dbus.socket
+	After=dbus.socket
+	[Service]
+	Type=notify
+	NotifyAccess=main
+	ExecStart=/usr/bin/dbus-daemon --system --address=systemd: --nofork --nopidfile --systemd-activation
+	StandardOutput=null
+	EOF
+  cat >"$units/hawser-tests.service" <<-EOF
+	[Unit]
+	DefaultDependencies=no
+	Requires=dbus.service
+	After=dbus.service
+	[Service]
+	ExecStart=/bin/bash $checkout/conformance/vm/inside.sh $checkout
+	Delegate=yes
+	LimitNOFILE=65536
+	TasksMax=infinity
+	StandardOutput=file:/dev/ttyS0
+	StandardError=inherit
+	EOF
+  exec switch_root /root /usr/lib/systemd/systemd --unit=hawser-tests.service
+fi
 exec switch_root /root /bin/bash "$checkout/conformance/vm/inside.sh" "$checkout"

@@ -31,6 +31,9 @@ const reporter = process.env.HAWSER_VM_REPORTER ?? "spec";
 /** Only the tests and groups with such names, a regular expression without blanks: over.crun */
 const names = process.env.HAWSER_VM_NAMES ?? ".";
 
+/** The machine's first process: the tests' shell, or systemd, below which they are a service. */
+const init = process.env.HAWSER_VM_INIT ?? "shell";
+
 const words = process.argv.slice(2);
 const wanted = words.length > 0 ? words : usual;
 const tests = (await Array.fromAsync(glob("{packages,conformance}/**/*.test.ts", { cwd: checkout })))
@@ -111,6 +114,7 @@ async function boot({
     `hawser.slowness=${slowness}`,
     `hawser.reporter=${reporter}`,
     `hawser.names=${names}`,
+    `hawser.init=${init}`,
   );
   const machine = spawn(
     "qemu-system-x86_64",

@@ -15,7 +15,7 @@ Flags:
                           RuntimeClass' handler, crun or runc, among those installed
   --pod-cidr CIDR         addresses of pods (default ${defaultConfig.podCIDR})
   --cni-bin-dir DIR       where the CNI plugins are (default ${defaultConfig.cniBinDir})
-  --config FILE           more settings, as YAML; flags win
+  --config FILE           more settings, as YAML, such as cgroupDriver: cgroupfs or systemd; flags win
   --default-config        print such a file with every setting, its default and what it does
   -v, --v N               log verbosity: 2 shows failed calls and ends of containers, 5 each call (default 0)
   -h, --help              this text

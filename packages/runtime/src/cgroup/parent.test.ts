@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cgroupBelow, cgroupParentPath, fromOCICgroupsPath, ociCgroupsPath, sliceBelow } from "./parent.ts";
+import {
+  cgroupBelow,
+  cgroupParentPath,
+  containerCgroup,
+  fromOCICgroupsPath,
+  ociCgroupsPath,
+  podCgroupOf,
+  sliceBelow,
+} from "./parent.ts";
 
 for (const [driver, parent, want] of [
   ["cgroupfs", "/kubepods/burstable/pod1", "/kubepods/burstable/pod1"],
@@ -36,6 +44,18 @@ for (const [driver, parent, message] of [
 ] as const) {
   test(`cgroupParentPath: ${driver}, ${JSON.stringify(parent).slice(0, 60)} is refused`, () => {
     assert.throws(() => cgroupParentPath(parent, driver), { code: 3, message });
+  });
+}
+
+for (const [parent, oci, version, cgroup] of [
+  ["/a/pod1", "crun", "v2", "/a/pod1/id"],
+  ["/a.slice", "runc", "v2", "/a.slice/hawser-id.scope"],
+  ["/a.slice", "crun", "v2", "/a.slice/hawser-id.scope/container"],
+  ["/a.slice", "crun", "v1", "/a.slice/hawser-id.scope"],
+] as const) {
+  test(`where a container's limits are: ${parent}, ${oci}, ${version}`, () => {
+    assert.equal(containerCgroup(parent, { id: "id", oci, version }), cgroup);
+    assert.equal(podCgroupOf(cgroup), parent);
   });
 }
 

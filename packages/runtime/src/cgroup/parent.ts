@@ -56,9 +56,27 @@ export function sliceBelow(parent: string, name: string): string {
   return path.posix.join(parent, `${above}-${name}.slice`);
 }
 
-/** The cgroup of a container, or of a sandbox' pause process: in a slice, a scope. */
+/** What a container or a sandbox' pause process is put into below its pod's cgroup: in a slice, a scope. */
 export function cgroupBelow(parent: string, id: string): string {
   return path.posix.join(parent, isSlice(parent) ? `${scopePrefix}-${id}.scope` : id);
+}
+
+/** What a container's limits, counts and processes are in: that, or crun's cgroup below it. */
+export function containerCgroup(parent: string, { id, oci, version }: ContainerPlace): string {
+  const nested = isSlice(parent) && version === "v2" && oci === "crun";
+  return path.posix.join(cgroupBelow(parent, id), nested ? nestedName : "");
+}
+
+interface ContainerPlace {
+  id: string;
+  oci: "crun" | "runc";
+  version: "v1" | "v2";
+}
+
+/** The pod's cgroup, from that of a container. */
+export function podCgroupOf(cgroup: string): string {
+  const nested = path.posix.basename(cgroup) === nestedName && path.posix.dirname(cgroup).endsWith(".scope");
+  return path.posix.dirname(nested ? path.posix.dirname(cgroup) : cgroup);
 }
 
 /**
@@ -70,12 +88,22 @@ export function ociCgroupsPath(parent: string, id: string): string {
   return isSlice(parent) ? `${path.posix.basename(parent)}:${scopePrefix}:${id}` : cgroupBelow(parent, id);
 }
 
-/** crun's annotation that names the cgroup which it makes below a scope on cgroup v2. Source: crun(1) */
-export const oneScope = "run.oci.systemd.subgroup";
+/**
+ * crun's annotation that names the cgroup which it makes below a scope. It writes limits there by itself, and systemd, which
+ * knows nothing of them, would undo those of the scope at its next reload; runc tells systemd all of them. On v1 crun makes none.
+ *
+ * Source: crun(1)
+ */
+export const nestedAnnotation = "run.oci.systemd.subgroup";
+const nestedName = "container";
 
-/** For a container in a scope: no other cgroup below it, so that limits and counts are the scope's own, as with runc. */
-export function scopeAnnotations(ociCgroupsPath: string): { annotations?: Record<string, string> } {
-  return ociCgroupsPath.includes(":") && !ociCgroupsPath.includes("/") ? { annotations: { [oneScope]: "" } } : {};
+/** For a container in a scope: which cgroup crun makes below it, whatever is the default of its version. */
+export function scopeAnnotations(
+  ociCgroupsPath: string,
+  version: "v1" | "v2",
+): { annotations?: Record<string, string> } {
+  if (!ociCgroupsPath.includes(":") || ociCgroupsPath.includes("/")) return {};
+  return { annotations: { [nestedAnnotation]: version === "v2" ? nestedName : "" } };
 }
 
 /** From an OCI runtime's name of a cgroup to its parent, and to itself. */

@@ -106,7 +106,7 @@ export async function containerSpec(options: ContainerSpecOptions): Promise<Spec
       ],
       mounts.mounts,
     ),
-    ...scopeAnnotations(options.cgroupsPath),
+    ...scopeAnnotations(options.cgroupsPath, host.cgroup),
     linux: {
       namespaces: options.namespaces,
       ...(options.users && { uidMappings: options.users.uids, gidMappings: options.users.gids }),

@@ -1,6 +1,6 @@
 import { access, readFile } from "node:fs/promises";
 import path from "node:path";
-import { oneScope } from "../cgroup/parent.ts";
+import { nestedAnnotation } from "../cgroup/parent.ts";
 import { controllerPath, hierarchies } from "../cgroup/paths.ts";
 import type { IDMappings } from "../native/idmap.ts";
 import type { Place } from "./exec-request.ts";
@@ -74,7 +74,9 @@ function whatIsUnknown({ process, linux, annotations }: Spec): string | undefine
   };
   const users = linux.namespaces.some(({ type }) => type === "user");
   const namespace = linux.namespaces.find(({ type }) => !knownNamespaces.has(type));
-  const annotation = Object.keys(annotations ?? {}).find((name) => name.startsWith("run.oci.") && name !== oneScope);
+  const annotation = Object.keys(annotations ?? {}).find(
+    (name) => name.startsWith("run.oci.") && name !== nestedAnnotation,
+  );
   return (
     stranger("process", knownOfProcess, process) ??
     stranger("process.user", knownOfUser, process.user) ??

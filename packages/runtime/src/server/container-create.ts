@@ -8,7 +8,7 @@ import type {
 } from "@hawser/cri";
 import { Code, ContainerEventType, CRIError, NamespaceMode } from "@hawser/cri";
 import { moveConmon } from "../cgroup/conmon-group.ts";
-import { cgroupBelow, ociCgroupsPath } from "../cgroup/parent.ts";
+import { containerCgroup, ociCgroupsPath } from "../cgroup/parent.ts";
 import type { Context } from "../context.ts";
 import { rootOf } from "../native/idmap.ts";
 import { identify, isAlive } from "../native/process-id.ts";
@@ -129,7 +129,7 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
     });
     await mapVolumes(sandbox, { requested: config.mounts, mounts: mounts.mounts, directory });
     const sandboxDirectory = sandboxes.directoryOf(sandbox.id);
-    const cgroupPath = cgroupBelow(sandbox.cgroupParent, id);
+    const cgroupPath = containerCgroup(sandbox.cgroupParent, { id, oci: oci.name, version: host.cgroup });
     const spec = await containerSpec({
       host,
       config,

@@ -1,7 +1,7 @@
-import path from "node:path";
 import type { MessageInitShape, RemoveContainerRequest, RemoveContainerResponseSchema } from "@hawser/cri";
 import { ContainerEventType } from "@hawser/cri";
 import { removeConmonGroup } from "../cgroup/conmon-group.ts";
+import { podCgroupOf } from "../cgroup/parent.ts";
 import type { Context } from "../context.ts";
 import { removeConmonFiles } from "../oci/conmon.ts";
 import type { Exits } from "../store/exits.ts";
@@ -32,7 +32,7 @@ export async function removeContainer(
     await groups.forget(id);
     await images.releaseRootfs(id);
     await removeConmonFiles({ exitDir: paths.exits, socketDir: paths.sockets }, id);
-    const cgroupParent = path.posix.dirname(container.cgroupPath);
+    const cgroupParent = podCgroupOf(container.cgroupPath);
     await removeConmonGroup(dependencies.cgroupMode, { cgroupParent, containerId: id });
     dependencies.usage.forget(container.cgroupPath);
     events.emit(id, ContainerEventType.CONTAINER_DELETED_EVENT);
