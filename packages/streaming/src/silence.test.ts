@@ -6,6 +6,7 @@ import { silentLogger } from "@hawser/trace";
 import { openPortForward } from "./portforward/client.ts";
 import { acceptPortForward } from "./portforward/server.ts";
 import { proxyUpgrade } from "./proxy/proxy.ts";
+import type { ProxyOptions } from "./proxy/types.ts";
 import { openRemoteCommand } from "./remotecommand/client.ts";
 import { acceptRemoteCommand } from "./remotecommand/server.ts";
 import type { OpenOptions } from "./remotecommand/types.ts";
@@ -38,6 +39,15 @@ const quietPort = (ports?: number[]) =>
     await using session = await acceptPortForward(upgrade, { connect, ...(ports && { ports }) });
     await session.closed;
   });
+
+/** A hop in front of `url`. */
+const watchful = (url: URL, options: Pick<ProxyOptions, "kind"> & Partial<ProxyOptions>) =>
+  listenUpgrades((upgrade) =>
+    proxyUpgrade(upgrade, {
+      ...{ target: { url }, streams, nextHop: "websocket", peerTimeoutMs, log: silentLogger },
+      ...{ backendName: "the container runtime", ...options },
+    }),
+  );
 
 async function first(source: AsyncIterable<Uint8Array> | undefined): Promise<string> {
   for await (const chunk of source ?? []) return Buffer.from(chunk).toString();
@@ -100,6 +110,49 @@ describe("a server that falls silent behind a connection that stays", { concurre
     await assert.rejects(chunks.next(), lost);
   });
 
+  for (const transport of ["websocket", "spdy"] as const) {
+    it(`ends a remote command over ${transport} that a hop splices, and whose client never pings`, async () => {
+      await using server = await quiet();
+      await using relay = await startRelay(server.port);
+      await using hop = await watchful(relay.url, { kind: "remotecommand" });
+      await using further = await watchful(hop.url, { kind: "remotecommand", hopsBehind: 60 });
+      const options: OpenOptions = { ...streams, transports: [transport], peerTimeoutMs: 0, pingIntervalMs: 0 };
+      await using session = await openRemoteCommand({ url: further.url }, options);
+      let over = false;
+      session.status.catch(() => {
+        over = true;
+      });
+      assert.equal(await first(session.stdout), "up");
+      await more(relay, transport === "spdy" ? 12 * 6 : 29 * 6); // the answers to the hop's pings
+      assert.equal(over, false);
+      relay.freeze();
+      await assert.rejects(session.status, {
+        name: "StreamError",
+        message: /the container runtime has sent nothing, and answered no ping, for 0\.\d+ s/,
+      });
+    });
+
+    it(`ends a port-forward over ${transport} that a hop splices, and whose client never pings`, async () => {
+      for (const nextHop of ["websocket", "spdy"] as const) {
+        await using server = await quietPort();
+        await using relay = await startRelay(server.port);
+        await using hop = await watchful(relay.url, { kind: "portforward", nextHop });
+        const options = { transports: [transport], peerTimeoutMs: 0, pingIntervalMs: 0 };
+        await using session = await openPortForward({ url: hop.url }, options);
+        let over = false;
+        session.closed.catch(() => {
+          over = true;
+        });
+        const { source } = await session.connect(80);
+        assert.equal(await first(source), "up");
+        await more(relay, transport === "spdy" || nextHop === "spdy" ? 12 * 4 : 29 * 4);
+        assert.equal(over, false);
+        relay.freeze();
+        await assert.rejects(session.closed, { message: "lost connection to pod" });
+      }
+    });
+  }
+
   it("ends what a hop translates to it: the client is told", async () => {
     await using server = await quiet();
     await using relay = await startRelay(server.port);
@@ -145,5 +198,13 @@ describe("Silence", () => {
     assert.deepEqual(livenessOf({ peerTimeoutMs: 2000 }, 5000), { pingMs: 1000, lostMs: 4000 });
     assert.deepEqual(livenessOf({ peerTimeoutMs: 0 }, 5000), { pingMs: 5000, lostMs: 0 });
     assert.deepEqual(livenessOf({ pingIntervalMs: 0 }, 5000), { pingMs: 0, lostMs: 0 });
+  });
+
+  it("refuses times below 0, and what is none, before anything is dialled", async () => {
+    const nowhere = { url: new URL("http://127.0.0.1:1/") };
+    for (const wrong of [{ peerTimeoutMs: -1 }, { pingIntervalMs: -1 }, { peerTimeoutMs: Number.NaN }]) {
+      await assert.rejects(openRemoteCommand(nowhere, { ...streams, ...wrong }), RangeError);
+      await assert.rejects(openPortForward(nowhere, wrong), { name: "RangeError", message: /is (-1|NaN): at least 0/ });
+    }
   });
 });

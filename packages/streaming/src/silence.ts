@@ -51,11 +51,17 @@ export interface Liveness {
   lostMs: number;
 }
 
-/** From what a caller may set: `pingIntervalMs` and `peerTimeoutMs`, either of them 0 for never. At least two pings are sent before a peer is given up. */
+/**
+ * From what a caller may set: `pingIntervalMs` and `peerTimeoutMs`, either of them 0 for never. At least two pings are sent before a peer is given up.
+ * Throws RangeError for a time below 0, or one that is no number.
+ */
 export function livenessOf(
   { pingIntervalMs, peerTimeoutMs = defaultPeerTimeoutMs }: { pingIntervalMs?: number; peerTimeoutMs?: number },
   usualPingMs: number,
 ): Liveness {
+  for (const [name, value] of Object.entries({ pingIntervalMs, peerTimeoutMs })) {
+    if (value !== undefined && !(value >= 0)) throw new RangeError(`${name} is ${value}: at least 0 is needed`);
+  }
   const lostMs = 2 * peerTimeoutMs;
   const pingMs = pingIntervalMs ?? (lostMs > 0 ? Math.min(usualPingMs, lostMs / 4) : usualPingMs);
   return { pingMs, lostMs: pingMs && lostMs };

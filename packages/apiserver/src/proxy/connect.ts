@@ -70,6 +70,8 @@ export async function connectKubelet(
       ...(streams && { streams }),
       ...(peerTimeoutMs !== undefined && { peerTimeoutMs }),
       nextHop: kubelet.speaksWebSocket ? "websocket" : "spdy",
+      hopsBehind: 1, // its runtime
+      backendName: `the kubelet of node ${JSON.stringify(nodeName)}`,
       onBackend: ({ way, statusCode, localAddress, localPort }) => {
         const from = localAddress && joinHostPort(localAddress, localPort ?? 0);
         log.at(4, "backend answered", { node: kubelet.nodeName, backend: kubelet.host, from, way, statusCode });

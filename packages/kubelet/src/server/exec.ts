@@ -22,43 +22,44 @@ export interface StreamContext {
  * Throws HTTPError, or CRIError from the runtime, before anything was answered.
  */
 export async function exec(
-  { pods, runtime, nextHop, timeouts, log }: StreamContext,
+  context: StreamContext,
   upgrade: UpgradeRequest,
   { path, container, query }: StreamRequest,
 ): Promise<void> {
+  const { pods, runtime, log } = context;
   const streams = findContainerStreams(query);
   const { id: containerId } = findRunning(findPod(pods, path), container).status;
   const { url } = await runtime.exec({ containerId, cmd: query.getAll("command"), ...streams });
   log.at(4, "exec", { pod: `${path.namespace}/${path.pod}`, container, containerId });
-  const target = { url: absolute(url) };
-  await proxyUpgrade(upgrade, { target, kind: "remotecommand", streams, nextHop, ...timeouts, log });
+  await proxyUpgrade(upgrade, { ...toRuntime(context, url), kind: "remotecommand", streams });
 }
 
 /** /attach: the same, for the container's own process. */
 export async function attach(
-  { pods, runtime, nextHop, timeouts, log }: StreamContext,
+  context: StreamContext,
   upgrade: UpgradeRequest,
   { path, container, query }: StreamRequest,
 ): Promise<void> {
+  const { pods, runtime, log } = context;
   const streams = findContainerStreams(query);
   const { id: containerId } = findRunning(findPod(pods, path), container).status;
   const { url } = await runtime.attach({ containerId, ...streams });
   log.at(4, "attach", { pod: `${path.namespace}/${path.pod}`, container, containerId });
-  const target = { url: absolute(url) };
-  await proxyUpgrade(upgrade, { target, kind: "remotecommand", streams, nextHop, ...timeouts, log });
+  await proxyUpgrade(upgrade, { ...toRuntime(context, url), kind: "remotecommand", streams });
 }
 
 /** /portForward: into the pod's sandbox. */
 export async function portForward(
-  { pods, runtime, nextHop, timeouts, log }: StreamContext,
+  context: StreamContext,
   upgrade: UpgradeRequest,
   { path, query }: { path: PodPath; query: URLSearchParams },
 ): Promise<void> {
+  const { pods, runtime, log } = context;
   const port = portsOf(query);
   const podSandboxId = findSandbox(findPod(pods, path));
   const { url } = await runtime.portForward({ podSandboxId, port });
   log.at(4, "portForward", { pod: `${path.namespace}/${path.pod}`, podSandboxId });
-  await proxyUpgrade(upgrade, { target: { url: absolute(url) }, kind: "portforward", nextHop, ...timeouts, log });
+  await proxyUpgrade(upgrade, { ...toRuntime(context, url), kind: "portforward" });
 }
 
 export interface StreamRequest {
@@ -94,6 +95,11 @@ function portNumber(text: string): number {
   if (!/^\d+$/.test(text) || port < 1 || port > 65_535)
     throw new HTTPError(400, `unable to parse ${JSON.stringify(text)} as a port`);
   return port;
+}
+
+/** What all three ask of the way to a runtime's URL. */
+function toRuntime({ nextHop, timeouts, log }: StreamContext, url: string) {
+  return { target: { url: absolute(url) }, nextHop, backendName: "the container runtime", ...timeouts, log };
 }
 
 /** Some runtimes leave the scheme out: `//[::]:port/…`. Plain HTTP is what they mean. */

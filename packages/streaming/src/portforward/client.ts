@@ -23,7 +23,7 @@ const closeMs = 5000;
  * Opens a port-forward session; any number of connections can be made through it. The transports are tried in order,
  * the next only when the upgrade was refused. `legacy` dials when a connection is made, so nothing is refused before.
  *
- * Throws UpgradeError, the signal's reason, or the socket's error.
+ * Throws UpgradeError, the signal's reason, the socket's error, or RangeError for a time below 0.
  *
  * Source: kubernetes/client-go tools/portforward
  */
@@ -31,6 +31,7 @@ export async function openPortForward(
   target: DialTarget,
   options: OpenPortForwardOptions = {},
 ): Promise<PortForwardSession> {
+  livenessOf(options, 0); // before anything is dialled
   const transports = options.transports ?? ["websocket", "spdy"];
   for (const [index, kind] of transports.entries()) {
     try {

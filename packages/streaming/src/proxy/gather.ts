@@ -1,12 +1,5 @@
 import type { Transport } from "../transport.ts";
-
-/** Bytes that are written at once, at most. */
-const slabBytes = 128 * 1024;
-/** Chunks of so few bytes are not held back. */
-const smallBytes = 4 * 1024;
-/** Slabs of this process that wait to be used again; those that come back beyond are let go. */
-const spareSlabs = 16;
-const spare: Buffer[] = [];
+import { giveSlab, slabBytes, smallBytes, takeSlab } from "./slabs.ts";
 
 /** Chunks on their way to a transport. What is pushed is copied. */
 export interface Gatherer {
@@ -26,15 +19,13 @@ export function gather(to: Transport, written: () => void): Gatherer {
     if (!slab) return;
     const full = slab;
     slab = undefined;
-    to.write([full.subarray(0, used)], () => {
-      if (spare.length < spareSlabs) spare.push(full);
-    });
+    to.write([full.subarray(0, used)], () => giveSlab(full));
     used = 0;
     written();
   };
   const begin = () => {
     setImmediate(flush);
-    return spare.pop() ?? Buffer.allocUnsafeSlow(slabBytes);
+    return takeSlab();
   };
   return {
     flush,

@@ -3,14 +3,11 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { exitStatus } from "@hawser/api";
 import { silentLogger } from "@hawser/trace";
-import { brokenOffStatus } from "../remotecommand/broken-off.ts";
 import { openRemoteCommand } from "../remotecommand/client.ts";
 import { Protocol } from "../remotecommand/protocols.ts";
 import { acceptRemoteCommand } from "../remotecommand/server.ts";
-import { encodeDataHeader, encodeGoAway, encodeSynStream } from "../spdy/frame.ts";
-import { HeaderEncoder } from "../spdy/headers.ts";
+import { encodeDataHeader } from "../spdy/frame.ts";
 import { collect, listenUpgrades } from "../testing/index.ts";
-import { LastWords } from "./last-words.ts";
 import { proxyUpgrade } from "./proxy.ts";
 
 const streams = { stdin: true, stdout: true, stderr: true, tty: false };
@@ -63,65 +60,4 @@ describe("a remote command over SPDY that is spliced, and whose server goes", ()
       });
     }
   }
-});
-
-describe("LastWords", () => {
-  /** Of a session whose client has opened its error stream as the first. */
-  function words(protocol: string) {
-    const last = new LastWords(protocol);
-    const [one, two] = [["streamtype", "error"] as const, ["streamtype", "stdout"] as const];
-    const encoder = new HeaderEncoder();
-    const opening = [encodeSynStream(1, encoder.encode([one])), encodeSynStream(3, encoder.encode([two]))];
-    for (const byte of Buffer.concat(opening)) last.fromClient(Buffer.of(byte));
-    return last;
-  }
-
-  it("are the protocol's: JSON from v4 on, a text before", () => {
-    const status = brokenOffStatus("gone");
-    for (const [protocol, text] of [
-      [Protocol.v4, JSON.stringify(status)],
-      [Protocol.v3, status.message],
-      [Protocol.v1, status.message],
-    ] as const) {
-      const all = Buffer.concat(words(protocol).ending(status));
-      assert.deepEqual(all, Buffer.concat([encodeDataHeader(1, text?.length ?? 0, true), Buffer.from(text ?? "")]));
-    }
-  });
-
-  it("are said once, and not behind a Status, a goodbye, or before there is a stream for them", () => {
-    const status = brokenOffStatus("gone");
-    const once = words(Protocol.v4);
-    assert.equal(once.ending(status).length, 2);
-    assert.deepEqual(once.ending(status), []);
-    for (const bytes of [encodeDataHeader(1, 0, true), encodeGoAway(0, 0)]) {
-      const last = words(Protocol.v4);
-      for (const byte of bytes) last.fromNextHop(Buffer.of(byte));
-      assert.deepEqual(last.ending(status), []);
-    }
-    assert.deepEqual(new LastWords(Protocol.v4).ending(status), []);
-  });
-
-  it("end a Status that was cut by zeros, which is none then", () => {
-    const last = words(Protocol.v4);
-    last.fromNextHop(Buffer.concat([encodeDataHeader(1, 20, true), Buffer.from('{"status":')]));
-    assert.deepEqual(Buffer.concat(last.ending(brokenOffStatus("gone"))), Buffer.alloc(10));
-  });
-
-  it("are none behind a frame that claims more than anybody sends: its filling would be held here", () => {
-    for (const [claimed, parts] of [
-      [1024 * 1024, 16 + 2],
-      [1024 * 1024 + 1, 0],
-    ] as const) {
-      const last = words(Protocol.v4);
-      last.fromNextHop(encodeDataHeader(stdout, claimed, false));
-      assert.equal(last.ending(brokenOffStatus("gone")).length, parts);
-    }
-  });
-
-  it("are none for a client that speaks something else", () => {
-    const last = new LastWords(Protocol.v4);
-    last.fromClient(Buffer.from("GET / HTTP/1.1\r\n\r\n, and more of it than a frame's header"));
-    last.fromClient(encodeSynStream(1, new HeaderEncoder().encode([["streamtype", "error"]])));
-    assert.deepEqual(last.ending(brokenOffStatus("gone")), []);
-  });
 });

@@ -10,6 +10,8 @@ import { openRemoteCommand } from "../remotecommand/client.ts";
 import { Protocol } from "../remotecommand/protocols.ts";
 import { acceptRemoteCommand } from "../remotecommand/server.ts";
 import type { ServerSession } from "../remotecommand/types.ts";
+import { FrameDecoder } from "../spdy/decode.ts";
+import { encodeDataHeader, encodePing } from "../spdy/frame.ts";
 import { collect, listenUpgrades } from "../testing/index.ts";
 import { plainRefusal, refuseUpgrade } from "../upgrade/accept.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
@@ -179,24 +181,27 @@ describe("splice", () => {
     const raw = createServer({ allowHalfOpen: true }, async (socket) => {
       let got = "";
       socket.on("data", (chunk) => {
-        if (got === "")
+        if (got === "") {
           socket.write(
-            "HTTP/1.1 101 Switching Protocols\r\nX-Odd-Case: Yes\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\nearly",
+            "HTTP/1.1 101 Switching Protocols\r\nX-Odd-Case: Yes\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n",
           );
+          socket.write(data("early"));
+        }
         got += chunk.toString("latin1");
       });
-      socket.on("end", () => socket.end(` got ${got.slice(got.indexOf("\r\n\r\n") + 4)}`));
+      socket.on("end", () => socket.end(data(` got ${got.slice(got.indexOf("\r\n\r\n") + 4)}`)));
     });
     await using end = await listening(raw);
     await using middle = await hop(end.url);
-    const answer = await talk(middle.port, `${ask}and more`, (socket) => socket.end(" at last"));
+    const answer = await talk(middle.port, `${ask}${data("and more")}`, (socket) => socket.end(data(" at last")));
     assert.equal(
       answer,
-      "HTTP/1.1 101 Switching Protocols\r\nX-Odd-Case: Yes\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\nearly got and more at last",
+      "HTTP/1.1 101 Switching Protocols\r\nX-Odd-Case: Yes\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n" +
+        `${data("early")}${data(` got ${data("and more")}${data(" at last")}`)}`,
     );
   });
 
-  it("is transparent to any bytes", async () => {
+  it("is transparent to any bytes in frames", async () => {
     const raw = createServer((socket) => {
       socket.once("data", () => {
         socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n");
@@ -209,7 +214,8 @@ describe("splice", () => {
     socket.write(ask);
     await once(socket, "readable");
     socket.read();
-    const sent = randomBytes(8_000_000);
+    const content = randomBytes(8_000_000);
+    const sent = Buffer.concat([encodeDataHeader(1, content.byteLength, false), content, encodePing(1)]);
     const [, got] = await Promise.all([
       copy([sent.subarray(0, 1), sent.subarray(1)] as never, {
         write: async (chunk) => void socket.write(chunk),
@@ -218,9 +224,20 @@ describe("splice", () => {
       }),
       collect(socket),
     ]);
-    assert.ok(got.equals(sent));
+    const [parts, others]: [Uint8Array[], unknown[]] = [[], []];
+    for (const frame of new FrameDecoder().push(got)) {
+      if (frame.type === "data") parts.push(frame.bytes);
+      else others.push(frame);
+    }
+    assert.ok(Buffer.concat(parts).equals(content));
+    assert.deepEqual(others, [{ type: "ping", id: 1 }]);
   });
 });
+
+/** A frame of data, as text of a character for each byte. */
+function data(text: string): string {
+  return `${encodeDataHeader(1, text.length, false).toString("latin1")}${text}`;
+}
 
 describe("a backend that does not upgrade", () => {
   it("is handed on as it is from 400 up, and nothing more is read from the client (CVE-2018-1002105)", async () => {

@@ -1,21 +1,25 @@
 // Step 4 of 8. Before: apiserver/src/registry/core/pod/exec.ts. After: kubelet/src/server/exec.ts (TLS).
 
+import type { IncomingHttpHeaders } from "node:http";
 import { watchPeer } from "../peer-watch.ts";
 import { tunnelled, tunnelProtocol } from "../portforward/protocols.ts";
 import { Protocol } from "../remotecommand/protocols.ts";
+import { livenessOf } from "../silence.ts";
 import { socketTransport } from "../transport.ts";
 import { plainRefusal, refused, upgradeKind } from "../upgrade/accept.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
 import { acceptWebSocket, offeredProtocols } from "../websocket/accept.ts";
 import { tunnelTransport } from "../websocket/tunnel.ts";
 import { askBackend, forwardedHeaders, headOf } from "./backend.ts";
-import { LastWords } from "./last-words.ts";
+import type { Follower } from "./flow/flow.ts";
+import { followSpdy } from "./flow/spdy-follower.ts";
+import { followWebSocket } from "./flow/websocket-follower.ts";
 import { type SpliceOptions, splice } from "./splice.ts";
 import { translate } from "./translate.ts";
 import type { BackendInfo, ProxyOptions } from "./types.ts";
 
 /**
- * What an intermediate hop does with an upgrade: bytes are spliced whenever the next hop knows what the client speaks;
+ * What an intermediate hop does with an upgrade: frames are spliced whenever the next hop knows what the client speaks;
  * where it knows SPDY alone, a v5 WebSocket is translated and a tunnelled port-forward is taken out of its tunnel.
  *
  * Resolves when the session is over, however it ended: the client has been told. Rejects only when the client's own request
@@ -60,17 +64,28 @@ async function spliceThrough(upgrade: UpgradeRequest, options: ProxyOptions): Pr
   const backend = socketTransport(answer.socket, answer.head);
   using _client = watchPeer(socket, options.peerTimeoutMs);
   using _backend = watchPeer(answer.socket, options.peerTimeoutMs);
-  const { "x-stream-protocol-version": protocol = Protocol.v1 } = answer.response.headers;
-  const followed = options.kind === "remotecommand" && upgradeKind(request) === "spdy";
-  const lastWords = followed ? new LastWords(String(protocol)) : undefined;
-  await splice(client, backend, { ...spliceOptions(options), lastWords });
+  await splice(client, backend, spliceOptions(options, followerOf(upgrade, answer.response.headers, options)));
+}
+
+/** By what the next hop has agreed to. */
+function followerOf({ request }: UpgradeRequest, answered: IncomingHttpHeaders, { kind }: ProxyOptions): Follower {
+  const isCommand = kind === "remotecommand";
+  const { "x-stream-protocol-version": overSpdy, "sec-websocket-protocol": overWebSocket = "" } = answered;
+  if (upgradeKind(request) === "websocket") return followWebSocket(isCommand ? overWebSocket : undefined);
+  return followSpdy(isCommand ? String(overSpdy ?? Protocol.v1) : undefined);
 }
 
 /** Who ended a session stands in the log: where a chain breaks, its client sees only its own connection end. */
-function spliceOptions({ target, idleTimeoutMs = 0, log }: ProxyOptions): SpliceOptions {
+function spliceOptions(options: ProxyOptions, follower: Follower): SpliceOptions {
+  const { target, backendName, idleTimeoutMs = 0, peerTimeoutMs, hopsBehind = 0, log } = options;
   const backend = target.url.origin;
+  const { lostMs } = livenessOf(peerTimeoutMs === undefined ? {} : { peerTimeoutMs }, 30_000);
   let first = true;
   return {
+    follower,
+    backendName,
+    // Of several hops that wait for the same one the nearest is to be the first to say so.
+    lostMs: lostMs * (1 + hopsBehind / 6),
     idleTimeoutMs,
     onIdle: () => log.warn("session dropped: not a byte either way", { backend, seconds: idleTimeoutMs / 1000 }),
     onEnd(side, error) {
@@ -102,7 +117,7 @@ async function leaveTunnel(upgrade: UpgradeRequest, options: ProxyOptions): Prom
     const connection = await acceptWebSocket(upgrade, [tunnelProtocol(String(chosen))], { pingMs: 0 });
     using _client = watchPeer(upgrade.socket, options.peerTimeoutMs);
     using _backend = watchPeer(answer.socket, options.peerTimeoutMs);
-    await splice(tunnelTransport(connection), backend, spliceOptions(options));
+    await splice(tunnelTransport(connection), backend, spliceOptions(options, followSpdy()));
   } finally {
     backend.destroy();
   }

@@ -2,9 +2,26 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { it } from "node:test";
+import type { ByteSink } from "../bytes.ts";
 import { listenUpgrades } from "../testing/index.ts";
 import { openRemoteCommand } from "./client.ts";
 import { acceptRemoteCommand } from "./server.ts";
+
+/** Milliseconds in which a write that finds room is done. */
+const patience = 300;
+
+/** Writes until nothing is taken any more: every buffer on the way is full then. */
+async function fill(stdin: ByteSink): Promise<void> {
+  const block = Buffer.alloc(1 << 20);
+  for (let taken = true; taken; ) {
+    const late = AbortSignal.timeout(patience);
+    const writing = stdin.write(block).then(
+      () => true,
+      () => false,
+    );
+    taken = await Promise.race([writing, once(late, "abort").then(() => false)]);
+  }
+}
 
 const streams = { stdin: true, stdout: false, stderr: false, tty: false };
 
@@ -26,11 +43,7 @@ for (const transport of ["spdy", "websocket"] as const) {
       session.status.catch(() => {}); // given up
       const { stdin } = session;
       assert.ok(stdin);
-      const block = Buffer.alloc(1 << 20);
-      const full = AbortSignal.timeout(1000);
-      while (!full.aborted) {
-        await Promise.race([stdin.write(block).catch(() => {}), once(full, "abort")]); // what is refused waits no more
-      }
+      await fill(stdin);
     }
     await heard.promise;
   });

@@ -15,6 +15,7 @@ import {
   ResetStatus,
 } from "./frame.ts";
 import { HeaderEncoder } from "./headers.ts";
+import { isHopPing } from "./hop-pings.ts";
 import { type Receiver, SpdyStream, type StreamLink } from "./stream.ts";
 
 export interface SpdyConnectionOptions {
@@ -244,7 +245,7 @@ export class SpdyConnection {
         return this.#streams.get(frame.streamId)?.receivedReset(frame.status);
       case "ping":
         if (frame.id % 2 === this.#nextId % 2) return; // the answer to ours
-        this.#heartbeat.used();
+        if (!isHopPing(frame.id)) this.#heartbeat.used();
         return this.#send([encodePing(frame.id)]);
       case "goAway":
         // Peers say it when all is over. What still comes is read, but nobody needs to wait for it.

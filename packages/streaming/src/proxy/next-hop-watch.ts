@@ -1,0 +1,66 @@
+import { Heartbeat } from "../heartbeat.ts";
+import { Silence } from "../silence.ts";
+
+/** How often a next hop is looked after within the time it has. */
+const looks = 12;
+/** At which of them it is pinged first: servers ping by themselves after 30 s, and clients sooner, so that most are never asked. */
+const firstPing = 8;
+
+export interface NextHopWatchOptions {
+  /** Milliseconds without a byte, though it was pinged, until the next hop counts as lost; 0 for never. */
+  lostMs: number;
+  /** Milliseconds without use of the session until onIdle; 0 for never. */
+  idleMs: number;
+  onIdle(): void;
+  ping(): void;
+  /** Whether the next hop is read at present: its client may take nothing. */
+  isRead(): boolean;
+  /** As for Silence. */
+  sent(): number;
+  /** Called once. */
+  onLost(why: string): void;
+}
+
+/** Finds out, for a session that is spliced, that the next hop has gone without a word while its kernel still acknowledges what it gets. */
+export class NextHopWatch implements Disposable {
+  readonly #heartbeat: Heartbeat;
+  readonly #silence: Silence;
+  #silentMs = 0;
+
+  constructor({ lostMs, idleMs, onIdle, ping, isRead, sent, onLost }: NextHopWatchOptions) {
+    this.#silence = new Silence({ lostMs, sent });
+    const lookMs = lostMs / looks;
+    let isLost = false;
+    this.#heartbeat = new Heartbeat({
+      pingMs: lookMs, // so that it ticks as often
+      ping: () => {},
+      idleMs,
+      idle: onIdle,
+      tick: (elapsedMs) => {
+        if (lostMs === 0 || isLost) return;
+        if (!isRead()) return this.heard();
+        this.#silentMs += elapsedMs;
+        const why = this.#silence.passed(elapsedMs);
+        if (why !== undefined) {
+          isLost = true;
+          onLost(why);
+        } else if (this.#silentMs >= firstPing * lookMs) ping();
+      },
+    });
+  }
+
+  /** Something came from the next hop. */
+  heard(): void {
+    this.#silentMs = 0;
+    this.#silence.broken();
+  }
+
+  /** Something passed that is use of the session. */
+  used(): void {
+    this.#heartbeat.used();
+  }
+
+  [Symbol.dispose](): void {
+    this.#heartbeat[Symbol.dispose]();
+  }
+}
