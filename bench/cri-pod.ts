@@ -1,6 +1,7 @@
 // One pod with one container on a CRI runtime, for as long as its rows are measured.
 import { type CRIConnection, connectCRI } from "@hawser/cri";
 import { type ClientSession, openRemoteCommand, type UpgradeKind } from "@hawser/streaming";
+import { logs } from "./leftovers.ts";
 
 export interface CRIPod extends AsyncDisposable {
   cri: CRIConnection;
@@ -21,7 +22,7 @@ let serial = 0;
 
 /** Where the logs of a pod of that name go. */
 export function logDirectory(name: string): string {
-  return `/tmp/hawser-bench-${process.pid}/${name}`;
+  return `${logs}/${name}`;
 }
 
 /** RunPodSandbox, CreateContainer, StartContainer: what a kubelet does, with `sleep` as the container. */

@@ -1,9 +1,9 @@
-// `make bench`: prints the table of docs/benchmarks.md, measured now. `--quick` for a look; `--only WORD` for some rows, `--peer WORD`
-// for those contestants alone whose names have the word.
-import { parseArgs } from "node:util";
+// `make bench`: prints the table of docs/benchmarks.md, measured now. --help says what else it does.
 import { newestKubectl } from "@hawser/testing";
+import { removeLeftovers } from "./leftovers.ts";
 import { describeMachine } from "./machine.ts";
 import { samples } from "./measure.ts";
+import { type Options, type PeerName, parseOptions, type Section, UsageAnswer } from "./options.ts";
 import { containerdPeer, daemonPid, hawserPeer, type Peer } from "./peers.ts";
 import { benchPod, clusterRows, runPod } from "./rows/cluster.ts";
 import { criRows } from "./rows/cri.ts";
@@ -17,15 +17,7 @@ import { streamRows } from "./rows/streams.ts";
 import { upRow } from "./rows/up.ts";
 import { markdown, type Row } from "./table.ts";
 
-const { values } = parseArgs({
-  options: {
-    quick: { type: "boolean", default: false },
-    only: { type: "string", multiple: true },
-    peer: { type: "string", multiple: true },
-  },
-});
-const runs = values.quick ? 5 : 30;
-const wanted = (section: string) => values.only === undefined || values.only.includes(section);
+const { runs, quick, wants, peers: chosen } = readOptions();
 
 const interrupted = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const)
@@ -35,18 +27,18 @@ const say = (line: string) => process.stderr.write(`bench: ${line}\n`);
 
 const machine = await describeMachine();
 await using stack = new AsyncDisposableStack();
+stack.defer(removeLeftovers); // last of all
 const peers: Peer[] = [];
-const starters: [string, () => Promise<Peer>][] = [
-  ["Hawser + crun", () => hawserPeer("crun")],
-  ["Hawser + runc", () => hawserPeer("runc")],
-  ["containerd + runc", () => containerdPeer("runc")],
-  ["containerd + crun", () => containerdPeer("crun")],
-];
-for (const [name, start] of starters) {
-  if (values.peer && !values.peer.some((word) => name.includes(word))) continue;
+const starters: Record<PeerName, () => Promise<Peer>> = {
+  "Hawser + crun": () => hawserPeer("crun"),
+  "Hawser + runc": () => hawserPeer("runc"),
+  "containerd + runc": () => containerdPeer("runc"),
+  "containerd + crun": () => containerdPeer("crun"),
+};
+for (const name of chosen) {
   say(`starting ${name}`);
   try {
-    peers.push(stack.use(await start()));
+    peers.push(stack.use(await starters[name]()));
   } catch (error) {
     say(`skipped: ${name}: ${error instanceof Error ? error.message : error}`);
   }
@@ -55,18 +47,18 @@ const [ours] = peers;
 if (!ours) throw new Error("no contestant could be started");
 
 const rows: Row[] = [];
-const section = async (name: string, measure: () => Promise<Row[]>) => {
-  if (!wanted(name)) return;
+const section = async (name: Section, measure: () => Promise<Row[]>) => {
+  if (!wants(name)) return;
   say(`measuring ${name}`);
   rows.push(...(await measure()));
 };
 await section("floor", async () => [await floorRow(ours, effort)]);
 await section("cri", () => criRows(peers, effort));
-if (["cluster", "streams", "idle"].some(wanted)) {
+if ((["cluster", "streams", "idle"] as const).some(wants)) {
   for (const { cluster, image } of peers) await runPod(cluster.client, { name: benchPod.pod, image });
 }
 await section("streams", () => streamRows(peers, effort));
-await section("idle", () => idleRows(peers, values.quick ? 100 : 1000, effort));
+await section("idle", () => idleRows(peers, quick ? 100 : 1000, effort));
 await section("cluster", async () => clusterRows(peers, { ...effort, kubectl: await newestKubectl() }));
 await section("memory", () => memoryRows(peers));
 await section("pods", () => podRows(peers, effort));
@@ -89,4 +81,15 @@ async function daemonRows({ name, cluster }: Peer): Promise<Row[]> {
     rows.push({ title: `our ${hop}, Pss, MB`, cells: new Map([[name, samples("MB", [weight])]]) });
   }
   return rows;
+}
+
+/** The command line's; without one that can be followed this process ends here. */
+function readOptions(): Options {
+  try {
+    return parseOptions(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof UsageAnswer)) throw error;
+    (error.exitCode === 0 ? process.stdout : process.stderr).write(error.message);
+    process.exit(error.exitCode);
+  }
 }

@@ -6,6 +6,7 @@ import { type Cluster, checkout, must, startCluster } from "@hawser/testing";
 import type { Launcher } from "hawser";
 import { startContainerd, whyNoContainerd } from "../conformance/containerd/containerd.ts";
 import { buildImageArchive, testImage } from "../conformance/containerd/image.ts";
+import { cgroup } from "./leftovers.ts";
 import { probeFlags, type WatchedPeer } from "./loop-watch.ts";
 import type { ClusterPeer } from "./rows/cluster.ts";
 import type { WeighedPeer } from "./rows/memory.ts";
@@ -29,7 +30,7 @@ export async function hawserPeer(ociRuntime: OCIRuntime): Promise<Peer> {
     cluster,
     endpoint: `unix://${cluster.paths.runtimeSocket}`,
     image: testImage,
-    cgroupParent: `/hawser-bench-${process.pid}`,
+    cgroupParent: cgroup,
     pid: await daemonPid(cluster, "runtime"),
     loopReport,
     monitors: () => processes("conmon", cluster.dataDir),

@@ -1,4 +1,4 @@
-// An image of one layer as one archive in both forms: an OCI layout, and the manifest.json of `docker save` beside it.
+// An image as one archive in both forms: an OCI layout, and the manifest.json of `docker save` beside it.
 import { promisify } from "node:util";
 import { constants, gzip } from "node:zlib";
 import { tarArchive, tarEntry } from "@hawser/tar";
@@ -11,9 +11,9 @@ export interface ImageContent {
   architecture: string;
   /** Cmd, Env, User and the like. */
   settings: Record<string, unknown>;
-  /** A tar. */
-  layer: Buffer;
-  /** Whether the layer is to be in gzip. */
+  /** Tars, lowest first. */
+  layers: readonly Buffer[];
+  /** Whether the layers are to be in gzip. */
   compress?: boolean;
   /** `created` and `history`, where they matter. */
   origin?: Record<string, unknown>;
@@ -21,15 +21,16 @@ export interface ImageContent {
 
 /** Source: opencontainers/image-spec image-layout.md; moby image/spec/spec.md */
 export async function imageArchive(image: ImageContent): Promise<Buffer> {
-  const { name, architecture, settings, layer, compress = false, origin = {} } = image;
-  const blob = compress ? await promisify(gzip)(layer, { level: constants.Z_DEFAULT_COMPRESSION }) : layer;
-  const rootfs = { type: "layers", diff_ids: [digestOf(layer)] };
+  const { name, architecture, settings, layers, compress = false, origin = {} } = image;
+  const pack = (layer: Buffer) => promisify(gzip)(layer, { level: constants.Z_DEFAULT_COMPRESSION });
+  const blobs = compress ? await Promise.all(layers.map(pack)) : layers;
+  const rootfs = { type: "layers", diff_ids: layers.map(digestOf) };
   const config = json({ architecture, os: "linux", config: settings, rootfs, ...origin });
   const manifest = json({
     schemaVersion: 2,
     mediaType: "application/vnd.oci.image.manifest.v1+json",
     config: describe("application/vnd.oci.image.config.v1+json", config),
-    layers: [describe(`application/vnd.oci.image.layer.v1.tar${compress ? "+gzip" : ""}`, blob)],
+    layers: blobs.map((blob) => describe(`application/vnd.oci.image.layer.v1.tar${compress ? "+gzip" : ""}`, blob)),
   });
   const tag = name.slice(name.lastIndexOf(":") + 1);
   const index = json({
@@ -43,12 +44,12 @@ export async function imageArchive(image: ImageContent): Promise<Buffer> {
     ],
   });
   const place = (bytes: Buffer) => `blobs/${digestOf(bytes).replace(":", "/")}`;
-  const docker = json([{ Config: place(config), RepoTags: [name], Layers: [place(blob)] }]);
+  const docker = json([{ Config: place(config), RepoTags: [name], Layers: blobs.map(place) }]);
   return tarArchive([
     tarEntry({ name: "oci-layout" }, json({ imageLayoutVersion: "1.0.0" })),
     tarEntry({ name: "index.json" }, index),
     tarEntry({ name: "manifest.json" }, docker),
-    ...[config, manifest, blob].map((bytes) => tarEntry({ name: place(bytes) }, bytes)),
+    ...[config, manifest, ...blobs].map((bytes) => tarEntry({ name: place(bytes) }, bytes)),
   ]);
 }
 

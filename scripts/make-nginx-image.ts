@@ -169,7 +169,7 @@ async function archiveOf(name: ImageName, recipe: Recipe, layer: Buffer): Promis
     name: `docker.io/library/${name}:latest`,
     architecture: names[stdout.trim()] ?? stdout.trim(),
     settings: recipe.config,
-    layer,
+    layers: [layer],
     compress: true,
     origin: { created: epoch, history: [{ created: epoch, created_by: `make-nginx-image ${name}` }] },
   });

@@ -16,7 +16,10 @@ const programsOnly = [
   "conformance/streaming/kubectl.test.ts",
 ];
 const phases = [
-  { patterns: ["packages/*/src/**/*.test.ts", "scripts/*.test.ts", ...programsOnly], concurrency: 2 },
+  {
+    patterns: ["packages/*/src/**/*.test.ts", "scripts/*.test.ts", "bench/*.test.ts", ...programsOnly],
+    concurrency: 2,
+  },
   { patterns: ["conformance/**/*.test.ts", "e2e/**/*.test.ts"], exclude: programsOnly, concurrency: 1 },
 ];
 /** For one test or hook, milliseconds. */

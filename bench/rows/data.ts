@@ -15,19 +15,21 @@ import { race, timed } from "../measure.ts";
 import type { Row } from "../table.ts";
 import type { Effort } from "./cri.ts";
 
-/** The image: files of so many bytes, half of which gzip can pack. */
+/** The images: files of so many bytes, half of which gzip can pack, in so many layers. */
 const files = 2000;
 const fileBytes = 64 * 1024;
+const manyLayers = 20;
 /** Short lines that a container writes. */
 const lines = 2_000_000;
 
 export async function dataRows(peers: readonly CRIPeer[], { runs, signal }: Effort): Promise<Row[]> {
   const few = Math.max(2, Math.ceil(runs / 10));
-  await using served = await serveLargeImage();
+  await using single = await serveLargeImage();
+  await using layered = await serveLargeImage(manyLayers);
   const volume = files * fileBytes;
-  const pull = async (peer: CRIPeer) => {
+  const pull = (reference: string) => async (peer: CRIPeer) => {
     using cri = await connectCRI({ endpoint: peer.endpoint });
-    const image = { image: served.reference };
+    const image = { image: reference };
     const took = await timed(() => cri.images.pullImage({ image }, { signal }));
     await cri.images.removeImage({ image });
     return volume / 1e3 / took;
@@ -37,7 +39,11 @@ export async function dataRows(peers: readonly CRIPeer[], { runs, signal }: Effo
   return [
     {
       title: "an image pulled and unpacked, 131 MB in 2,000 files, MB/s",
-      cells: await race(contestants(pull), { unit: "MB/s", runs: few, signal, warmUp: 1 }),
+      cells: await race(contestants(pull(single.reference)), { unit: "MB/s", runs: few, signal, warmUp: 1 }),
+    },
+    {
+      title: `the same in ${manyLayers} layers, MB/s`,
+      cells: await race(contestants(pull(layered.reference)), { unit: "MB/s", runs: few, signal, warmUp: 1 }),
     },
     {
       title: "a container's log, short lines, MB/s",
@@ -46,28 +52,33 @@ export async function dataRows(peers: readonly CRIPeer[], { runs, signal }: Effo
   ];
 }
 
-/** A registry that has the image, until disposed. */
-export async function serveLargeImage(): Promise<AsyncDisposable & { reference: string }> {
+/** A registry that has the image, in so many layers, until disposed. */
+export async function serveLargeImage(layers = 1): Promise<AsyncDisposable & { reference: string }> {
   await using stack = new AsyncDisposableStack();
   const registry = stack.use(await startRegistry());
   const reference = `${registry.host}/bench/large:latest`;
-  await pushArchive({ archive: Readable.from([await largeImage()]), reference });
+  await pushArchive({ archive: Readable.from([await largeImage(layers)]), reference });
   const held = stack.move();
   return { reference, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
 
-async function largeImage(): Promise<Buffer> {
+async function largeImage(count: number): Promise<Buffer> {
+  const layers: Buffer[] = [];
+  for (let n = 0; n < count; n++) layers.push(await layerOf(n * (files / count), (n + 1) * (files / count)));
+  return await imageArchive({ name: "bench/large:latest", architecture, settings: {}, layers, compress: true });
+}
+
+async function layerOf(first: number, end: number): Promise<Buffer> {
   const folder = await mkdtemp(join(tmpdir(), "hawser-bench-image-"));
   try {
     await mkdir(join(folder, "data"));
     await symlink("data", join(folder, "link"));
-    for (let n = 0; n < files; n++) {
+    for (let n = first; n < end; n++) {
       const bytes = Buffer.alloc(fileBytes, `line ${n}\n`);
       randomBytes(fileBytes / 2).copy(bytes);
       await writeFile(join(folder, "data", `${n}`), bytes);
     }
-    const layer = await packRoot(folder);
-    return await imageArchive({ name: "bench/large:latest", architecture, settings: {}, layer, compress: true });
+    return await packRoot(folder);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -49,6 +49,6 @@ export async function buildImageArchive(folder: string): Promise<string> {
   const settings = { Env: ["PATH=/bin"], Cmd: ["/bin/sleep", "infinity"], WorkingDir: "/data" };
   const archive = path.join(folder, "image.tar");
   const layer = await packRoot(root);
-  await writeFile(archive, await imageArchive({ name: testImage, architecture, settings, layer }));
+  await writeFile(archive, await imageArchive({ name: testImage, architecture, settings, layers: [layer] }));
   return archive;
 }

@@ -45,7 +45,7 @@ export async function makeArchive(options: ImageOptions): Promise<Buffer> {
       ...(options.volumes && { Volumes: Object.fromEntries(options.volumes.map((place) => [place, {}])) }),
       ...(options.stopSignal && { StopSignal: options.stopSignal }),
     };
-    return await imageArchive({ name: options.name, architecture, settings, layer: await packRoot(root) });
+    return await imageArchive({ name: options.name, architecture, settings, layers: [await packRoot(root)] });
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
