@@ -1,19 +1,65 @@
+import { Socket } from "node:net";
 import type { Writable } from "node:stream";
-import type { ByteSink } from "@hawser/streaming";
+import type { ByteSink, ByteSource } from "@hawser/streaming";
 
-/** Where a command's output can go. It is left open at the end: it is the caller's. */
-export type Output = Writable | WritableStream<Uint8Array> | Pick<ByteSink, "write">;
+/**
+ * Where a command's output can go. It is left open at the end: it is the caller's. An object that has `held`, as a ByteSink may, is faster: after a
+ * write() that leaves it at 0, the chunk's memory is used for the next one.
+ */
+export type Output = Writable | WritableStream<Uint8Array> | Pick<ByteSink, "write" | "held">;
 
 /** One `write` for all of them, which resolves when there is room for more. `release` gives the output back. */
 export interface OutputWriter {
   write(chunk: Uint8Array): Promise<void>;
+  /** As a ByteSink's. */
+  readonly held?: number | undefined;
   release(): void;
+}
+
+/** Writes all of a source, and rejects when either fails. Where the writer tells what it holds, chunks need no memory of their own. */
+export async function writeAll(source: ByteSource, writer: OutputWriter): Promise<void> {
+  if (writer.held !== undefined && source.handTo) return await handOver(source, writer);
+  for await (const chunk of source) if (chunk.length > 0) await writer.write(chunk);
+}
+
+function handOver(source: ByteSource, writer: OutputWriter): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let last = Promise.resolve();
+  let room: Promise<void> | undefined;
+  let failed = false;
+  const fail = (error: unknown) => {
+    failed = true;
+    reject(error);
+  };
+  const hasRoom = () => {
+    room = undefined;
+  };
+  source.handTo?.({
+    push(chunk) {
+      if (failed) return true; // dropped, so that the other outputs are not held up
+      last = writer.write(chunk);
+      last.catch(fail);
+      const done = writer.held === 0;
+      if (!done) room = last.then(hasRoom, fail);
+      return done;
+    },
+    room: () => (failed ? undefined : room),
+    end: () => void last.then(resolve, fail),
+    fail,
+  });
+  return promise;
 }
 
 export function outputWriter(output: Output): OutputWriter {
   if ("getWriter" in output) return fromWeb(output);
   if ("writableLength" in output) return fromNode(output);
-  return { write: (chunk) => output.write(chunk), release: () => {} };
+  return {
+    write: (chunk) => output.write(chunk),
+    get held() {
+      return output.held;
+    },
+    release: () => {},
+  };
 }
 
 function fromWeb(stream: WritableStream<Uint8Array>): OutputWriter {
@@ -47,7 +93,11 @@ function fromNode(stream: Writable): OutputWriter {
   };
   const onClose = () => onError(new Error("the output was closed"));
   stream.on("drain", onDrain).on("error", onError).on("close", onClose);
+  const tells = stream instanceof Socket || isFile(stream);
   return {
+    get held() {
+      return tells ? stream.writableLength : undefined;
+    },
     async write(chunk) {
       if (failure) throw failure;
       if (stream.destroyed || stream.writableEnded) throw stream.errored ?? new Error("the output was closed");
@@ -61,4 +111,9 @@ function fromNode(stream: Writable): OutputWriter {
       setImmediate(() => stream.off("error", onError)).unref();
     },
   };
+}
+
+/** Is it the process.stdout, or stderr, that goes to a file? Such a one has written when its write() returns. */
+function isFile(stream: Writable & { _type?: unknown }): boolean {
+  return stream._type === "fs";
 }

@@ -57,6 +57,50 @@ for (const transport of ["websocket", "spdy"] as const) {
       ]);
     });
 
+    it("reads into the same memory again for an output that holds nothing, and leaves alone what one still holds", async () => {
+      const part = (index: number) => Buffer.alloc(20_000, index + 1);
+      const parts = Array.from({ length: 50 }, (_, index) => part(index));
+      await using server = await commandServer(async (session) => {
+        for (const each of parts) await session.stdout?.write(each);
+        await session.finish(exitStatus(0));
+      });
+      await using client = createClient(server.config);
+      const whole = Buffer.concat(parts);
+      const copies: Uint8Array[] = [];
+      const memory = new Set<ArrayBufferLike>();
+      const quick = {
+        held: 0,
+        async write(chunk: Uint8Array) {
+          memory.add(chunk.buffer);
+          copies.push(Uint8Array.from(chunk));
+        },
+      };
+      await exec(client, { ...target, stdout: quick, transports });
+      assert.ok(Buffer.concat(copies).equals(whole));
+      assert.ok(memory.size < copies.length / 2, `${memory.size} buffers for ${copies.length} chunks`);
+
+      const kept: Uint8Array[] = [];
+      const slow = {
+        held: 0,
+        async write(chunk: Uint8Array) {
+          kept.push(chunk);
+          this.held += chunk.byteLength;
+        },
+      };
+      await exec(client, { ...target, stdout: slow, transports });
+      assert.ok(Buffer.concat(kept).equals(whole));
+    });
+
+    it("fails with the output that fails, one that holds nothing too", async () => {
+      await using server = await commandServer(async (session) => {
+        await session.stdout?.write(Buffer.alloc(1024 * 1024)).catch(() => {});
+        await session.finish(exitStatus(0));
+      });
+      await using client = createClient(server.config);
+      const stdout = { held: 0, write: () => Promise.reject(new Error("disk full")) };
+      await assert.rejects(exec(client, { ...target, stdout, transports }), { message: "disk full" });
+    });
+
     it("without any stream drops the output, which a server wants to be asked for", async () => {
       await using server = await commandServer(async (session) => {
         await session.stdout?.write(bytes("nobody reads this"));

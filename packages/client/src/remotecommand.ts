@@ -3,7 +3,7 @@ import { exitCode, podAttachOptionsQuery, podExecOptionsQuery, type Status, Stat
 import type { ByteSource, ClientSession, TerminalSize, UpgradeKind } from "@hawser/streaming";
 import type { KubeClient } from "./client.ts";
 import { type Input, stoppable } from "./input.ts";
-import { type Output, type OutputWriter, outputWriter } from "./output.ts";
+import { type Output, type OutputWriter, outputWriter, writeAll } from "./output.ts";
 import { dialPod } from "./subresource.ts";
 
 export interface AttachOptions {
@@ -197,7 +197,8 @@ async function drain(source: ByteSource | undefined, output: Output | undefined)
   if (!source) return;
   const writer: OutputWriter | undefined = output && outputWriter(output);
   try {
-    for await (const chunk of source) if (chunk.length > 0) await writer?.write(chunk);
+    if (writer) await writeAll(source, writer);
+    else for await (const _ of source);
   } finally {
     writer?.release();
   }
