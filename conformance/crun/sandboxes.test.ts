@@ -26,12 +26,12 @@ for (const ociRuntime of ["crun", "runc"] as const) {
     };
     const cgroupsOf = (containerId: string) => ofProcess(containerId, "cgroup");
 
-    it("lie in the cgroup their parent names, a path or a slice", async () => {
+    it("lie in the cgroup their parent names, a path; a slice is systemd's", async () => {
       const top = `hawsertest${process.pid}`;
       try {
         for (const [parent, place] of [
           [`/${top}.slice/by-path`, `/${top}.slice/by-path`],
-          [`${top}-pod1.slice`, `/${top}.slice/${top}-pod1.slice`],
+          [`${top}.slice/pod1`, `/${top}.slice/pod1`],
         ] as const) {
           const sandbox = sandboxConfig({ linux: { cgroupParent: parent } });
           const { podSandboxId, containerId } = await startContainer(runtime.cri, {}, sandbox);
@@ -47,12 +47,12 @@ for (const ociRuntime of ["crun", "runc"] as const) {
           }
           for await (const left of glob(`/sys/fs/cgroup/{,*}${place}`)) assert.fail(`${left} is left`);
         }
-        await assert.rejects(
-          rpc().runPodSandbox({ config: sandboxConfig({ linux: { cgroupParent: "/a/../../b" } }) }),
-          {
-            code: 3,
-          },
-        );
+        const runIn = (cgroupParent: string) =>
+          rpc().runPodSandbox({ config: sandboxConfig({ linux: { cgroupParent } }) });
+        await assert.rejects(runIn("/a/../../b"), { code: 3 });
+        const message = /cgroupfs cgroup driver, but received systemd slice as parent/;
+        await assert.rejects(runIn(`${top}-pod1.slice`), { code: 3, message });
+        await assert.rejects(runIn(`/${top}.slice/${top}-pod1.slice`), { code: 3, message });
       } finally {
         for await (const slice of glob(`/sys/fs/cgroup/{,*/}${top}.slice`)) await rmdir(slice);
       }
