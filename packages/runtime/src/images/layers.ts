@@ -1,14 +1,10 @@
-import { execFile } from "node:child_process";
-import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import type { Logger } from "@hawser/trace";
 import { Arrival } from "./arrival.ts";
-import { fileSystemSync, readJSON, setAside, syncDirectory, temporaryDirectory, writeFileDurably } from "./disk.ts";
+import { fileSystemSync, readJSON, setAside, syncDirectory, temporaryDirectory } from "./disk.ts";
 import { LayerError } from "./layer-paths.ts";
 import type { Unpacked, Unpackers } from "./unpackers.ts";
-
-const run = promisify(execFile);
 
 /** An extracted layer. Its directory's name is a short number: overlayfs takes 4 KiB of names at most. */
 export interface Layer {
@@ -149,12 +145,12 @@ export class LayerStore {
     const root = join(fresh, "fs");
     await using unpacked = await wanted.turn(() => this.#unpack(wanted, root));
     const roots = (await lowers()).map((layer) => this.root(layer));
-    await unpacked.finish(roots).catch((cause: unknown) => {
+    const { bytes, inodes } = await unpacked.finish(roots).catch((cause: unknown) => {
       throw extractionError(diffID, signal, cause);
     });
-    const [{ bytes, inodes }] = await Promise.all([diskUsage(root, signal), this.#sync()]);
     const description = { chainID, diffID, bytes, inodes };
-    await writeFileDurably(join(fresh, "layer.json"), JSON.stringify(description));
+    await writeFile(join(fresh, "layer.json"), JSON.stringify(description), { mode: 0o600 });
+    await this.#sync(); // all of it, the description too, before it is in its place
     signal.throwIfAborted();
     const directory = join(this.#options.directory, String(this.#nextNumber++));
     await rename(fresh, directory);
@@ -202,17 +198,6 @@ function extractionError(diffID: string, signal: AbortSignal, cause: unknown): u
   if (signal.aborted) return signal.reason;
   const text = cause instanceof Error ? cause.message : String(cause);
   return new LayerError(`failed to extract layer ${diffID}: ${text}`, { cause });
-}
-
-/** What a directory takes on disk, what is linked twice counted once. */
-async function diskUsage(directory: string, signal: AbortSignal): Promise<{ bytes: number; inodes: number }> {
-  const [bytes = 0, inodes = 0] = await Promise.all(
-    ["--block-size=1", "--inodes"].map(async (what) => {
-      const { stdout } = await run("du", ["--summarize", what, directory], { signal });
-      return Number.parseInt(stdout, 10);
-    }),
-  );
-  return { bytes, inodes };
 }
 
 async function settledOrAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {

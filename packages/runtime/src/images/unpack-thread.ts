@@ -2,6 +2,7 @@
 // event loop, in a heap of a few MB instead of the daemon's; and a layer that would fill the heap fills this one.
 import { open } from "node:fs/promises";
 import { parentPort } from "node:worker_threads";
+import { type DiskUsage, diskUsage } from "./disk-usage.ts";
 import { streamLayer } from "./layer.ts";
 
 /** How much of a blob is read at a time, bytes. */
@@ -18,7 +19,7 @@ export type Order =
 /** From the thread. "finished" and "failed" are the last word about a job. */
 export type Report =
   | { what: "streamed"; job: number; diffID: string }
-  | { what: "finished"; job: number }
+  | { what: "finished"; job: number; usage: DiskUsage }
   | { what: "failed"; job: number; message: string; code?: string | undefined };
 
 class Job {
@@ -45,12 +46,13 @@ class Job {
     this.#growth.resolve();
   }
 
-  async run(path: string, directory: string, onStreamed: (diffID: string) => void): Promise<void> {
+  async run(path: string, directory: string, onStreamed: (diffID: string) => void): Promise<DiskUsage> {
     const { signal } = this.#abort;
     this.#lowers.promise.catch(() => undefined); // whoever waits for it hears of it
     const { diffID, finish } = await streamLayer({ source: this.#read(path), directory, signal });
     onStreamed(diffID);
     await finish(await this.#lowers.promise);
+    return await diskUsage(directory, signal);
   }
 
   async *#read(path: string): AsyncGenerator<Uint8Array> {
@@ -81,8 +83,8 @@ if (port) {
     const job = new Job();
     jobs.set(id, job);
     try {
-      await job.run(path, directory, (diffID) => say({ what: "streamed", job: id, diffID }));
-      say({ what: "finished", job: id });
+      const usage = await job.run(path, directory, (diffID) => say({ what: "streamed", job: id, diffID }));
+      say({ what: "finished", job: id, usage });
     } catch (error) {
       say({ what: "failed", job: id, ...describe(error) });
     } finally {

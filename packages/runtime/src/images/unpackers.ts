@@ -1,7 +1,9 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
+import { trimMemory } from "../native/memory.ts";
 import type { Arrival } from "./arrival.ts";
+import type { DiskUsage } from "./disk-usage.ts";
 import { LayerError } from "./layer-paths.ts";
 import type { Order, Report } from "./unpack-thread.ts";
 
@@ -22,13 +24,13 @@ const program = import.meta.filename.endsWith(".ts")
 /** A layer whose content is on disk. To be finished or disposed: until then it takes a place in a thread. */
 export interface Unpacked extends AsyncDisposable {
   diffID: string;
-  /** Gives directories of the layers below their owners, and makes the marks. `lowers` are the roots, topmost first. */
-  finish(lowers: readonly string[]): Promise<void>;
+  /** Gives directories of the layers below their owners, makes the marks, and counts. `lowers` are the roots, topmost first. */
+  finish(lowers: readonly string[]): Promise<DiskUsage>;
 }
 
 interface Job {
   streamed: PromiseWithResolvers<string>;
-  finished: PromiseWithResolvers<void>;
+  finished: PromiseWithResolvers<DiskUsage>;
 }
 
 /** Unpacks layers in threads of its own, which come with the first and go some seconds after the last. */
@@ -72,7 +74,10 @@ class Thread {
     this.#worker.unref();
     this.#worker.on("message", (report: Report) => this.#heard(report));
     this.#worker.on("error", (cause: Error) => this.#lost(`the unpacking thread failed: ${cause.message}`, cause));
-    this.#worker.on("exit", () => this.#lost("the unpacking thread has ended"));
+    this.#worker.on("exit", () => {
+      this.#lost("the unpacking thread has ended");
+      trimMemory();
+    });
   }
 
   get busy(): number {
@@ -94,7 +99,7 @@ class Thread {
         diffID,
         finish: async (lowers) => {
           this.#order({ what: "finish", job: id, lowers });
-          await job.finished.promise.catch((error: unknown) => {
+          return await job.finished.promise.catch((error: unknown) => {
             signal.throwIfAborted();
             throw error;
           });
@@ -149,7 +154,7 @@ class Thread {
       job.streamed.resolve(report.diffID);
       return;
     }
-    if (report.what === "finished") job.finished.resolve();
+    if (report.what === "finished") job.finished.resolve(report.usage);
     else fail(job, Object.assign(new LayerError(report.message), { code: report.code }));
     this.#jobs.delete(report.job);
     if (this.#jobs.size > 0) return;
