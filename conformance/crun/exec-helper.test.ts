@@ -1,6 +1,7 @@
 // hawser-exec itself: what it refuses, and what holds while it runs.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { type FileHandle, mkdtemp, open, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -103,6 +104,27 @@ describe("hawser-exec, asked by hand", { timeout: 60_000 }, () => {
     const request = fields(...us, `group=${folder}/made`);
     assert.deepEqual(await ask(porter, request, nothing.fd, true), { said: "", stdout: "" });
     await assert.rejects(stat(path.join(folder, "made")), { code: "ENOENT" });
+  });
+
+  it("begins nothing for a runtime that was killed before the exec's group was there to be found", async () => {
+    const [made, fifo] = ["group", "fifo"].map((name) => path.join(folder, name)) as [string, string];
+    await promisify(execFile)("mkfifo", [fifo]);
+    const { ours, theirs } = openSocketPair("stream");
+    const { read, write } = openPipe();
+    using token = openToken();
+    assert.ok(await porter.enter([nothing.fd, write, write, theirs, token.fd], never));
+    closeQuietly(theirs, write);
+    const control = new Socket({ fd: ours });
+    control.write(fields(...us, `group=${made}`, `freezer=${fifo}`));
+    const [said] = (await once(control, "data")) as [Buffer];
+    assert.equal(said.toString(), "B");
+    const opening = open(fifo, "w"); // it comes open when the waiter looks whether the container is paused, and then waits for us
+    const paused = await opening;
+    control.destroy();
+    await once(control, "close");
+    await paused.close();
+    assert.equal(await textOf(readable(read)), "", "the waiter has ended");
+    await assert.rejects(stat(made), { code: "ENOENT" });
   });
 
   it("enters no process but the recorded one", async () => {
@@ -315,10 +337,18 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
       const groups = async (id: number) =>
         (await of(id, "cgroup")).split("\n").filter((line) => !line.startsWith("0:"));
       assert.deepEqual(await groups(pid), await groups(init));
+      // It may even keep the pipe for itself: the end of its command is told of all the same.
+      const hold = `(exec 9>/proc/${inside}/fd/3 && echo held && exec sleep 600) 2>&1 </dev/null`;
+      const holding = runtime.cri.runtime
+        .execSync({ containerId: traced.containerId, cmd: ["sh", "-c", `${hold} & sleep 0.2`], timeout: 20n })
+        .then(({ stdout }) => Buffer.from(stdout).toString());
+      assert.equal(await holding, "held\n");
       const [root, itsRoot] = await Promise.all([init, pid].map((id) => stat(`/proc/${id}/root`)));
       assert.deepEqual([itsRoot?.dev, itsRoot?.ino], [root?.dev, root?.ino]);
-    } finally {
       process.kill(pid, "SIGCONT");
+      assert.equal((await running).exitCode, 127);
+    } finally {
+      killQuietly(pid, "SIGCONT");
       await runtime.cri.runtime.removePodSandbox({ podSandboxId: traced.podSandboxId }).catch(() => undefined);
       await running.catch(() => undefined);
     }

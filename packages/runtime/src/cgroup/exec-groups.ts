@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { killQuietly } from "../native/spawn.ts";
+import { signalFound } from "../native/kill.ts";
 import type { ContainerRecord } from "../store/records.ts";
 import { ignoreExpected, killAll, pidsIn, removeIfEmpty, removeTree } from "./tree.ts";
 
@@ -131,19 +131,18 @@ async function endAbandoned(parent: string, prefix: string): Promise<void> {
   await Promise.all(
     groups.map(async (group) => {
       if ((await readdir(group)).includes(keptMark)) return;
-      await members(group).kill(0);
-      await removeIfEmpty(group);
+      const { kill, count } = members(group);
+      const deadline = performance.now() + killPatience;
+      // Who was on the way when that runtime was killed may come in between; when the group is gone, nobody can any more.
+      do await kill(0);
+      while (!(await removeIfEmpty(group)) && (await count(0)) > 0 && performance.now() < deadline);
     }),
   );
 }
 
 function members(directory: string): Pick<ExecGroup, "count" | "signal" | "kill"> {
   const others = async (except: number) => (await pidsIn(directory)).filter((pid) => pid !== except);
-  const signal = async (name: NodeJS.Signals, except: number) => {
-    const pids = await others(except);
-    for (const pid of pids) killQuietly(pid, name);
-    return pids.length;
-  };
+  const signal = (name: NodeJS.Signals, except: number) => signalFound(() => others(except), name);
   return {
     count: async (except) => (await others(except)).length,
     signal,

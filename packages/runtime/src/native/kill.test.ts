@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { killUntilGone } from "./kill.ts";
+import { killUntilGone, signalFound } from "./kill.ts";
 import { identify } from "./process-id.ts";
 import { Reaper } from "./reaper.ts";
 import { spawn } from "./spawn.ts";
@@ -23,4 +23,17 @@ it("killUntilGone: leaves those alone who end within the grace", async () => {
   const child = spawn({ reaper }, { path: "/bin/sh", args: ["-c", "exit 3"], stdio: [-1, -1, -1] });
   await killUntilGone(async () => ((await identify(child.pid)) ? [child.pid] : []), 5000);
   assert.equal(await child.exited, 3);
+});
+
+it("signalFound: signals nobody who is not found again, as who has another's number is not", async () => {
+  using reaper = new Reaper();
+  const [one, two] = [1, 2].map(() => spawn({ reaper }, { path: "/bin/sleep", args: ["100"], stdio: [-1, -1, -1] }));
+  assert.ok(one && two);
+  const looks = [[one.pid, two.pid], [two.pid]];
+  assert.equal(await signalFound(async () => looks.shift() ?? [], "SIGTERM"), 2);
+  assert.equal(await two.exited, 143);
+  assert.equal(await signalFound(async () => [two.pid], "SIGTERM"), 1, "nobody has that number");
+  assert.equal((await identify(one.pid))?.pid, one.pid);
+  await killUntilGone(async () => ((await identify(one.pid)) ? [one.pid] : []));
+  assert.equal(await one.exited, 137);
 });

@@ -27,17 +27,30 @@ export async function isAlive(id: ProcessId): Promise<boolean> {
 
 /** Signals exactly this process. False when it is gone. */
 export async function signalProcess(id: ProcessId, signal: number): Promise<boolean> {
-  const fd = libc.syscall3(SYS_pidfd_open, id.pid, 0, 0, 0);
+  using held = holdProcess(id.pid);
+  if (!held || !(await isAlive(id))) return false; // from here on it is this one, or gone
+  return held.send(signal);
+}
+
+/** Whoever has this number now, until disposed: what is sent goes to no later one. */
+export interface HeldProcess extends Disposable {
+  /** False when it is gone. */
+  send(signal: number): boolean;
+}
+
+/** Undefined when nobody has the number. */
+export function holdProcess(pid: number): HeldProcess | undefined {
+  const fd = libc.syscall3(SYS_pidfd_open, pid, 0, 0, 0);
   if (fd < 0) {
-    if (errno() === ESRCH) return false;
-    throw lastError("pidfd_open", String(id.pid));
+    if (errno() === ESRCH) return undefined;
+    throw lastError("pidfd_open", String(pid));
   }
-  try {
-    if (!(await isAlive(id))) return false; // the descriptor holds the number: it cannot change from here on
-    if (libc.syscall3(SYS_pidfd_send_signal, fd, signal, 0, 0) === 0) return true;
-    if (errno() === ESRCH) return false;
-    throw lastError("pidfd_send_signal", String(id.pid));
-  } finally {
-    closeQuietly(fd);
-  }
+  return {
+    send(signal) {
+      if (libc.syscall3(SYS_pidfd_send_signal, fd, signal, 0, 0) === 0) return true;
+      if (errno() === ESRCH) return false;
+      throw lastError("pidfd_send_signal", String(pid));
+    },
+    [Symbol.dispose]: () => closeQuietly(fd),
+  };
 }

@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import path from "node:path";
 import { ReadStream } from "node:tty";
 import type { TerminalSize } from "@hawser/streaming";
-import { lastError, libc } from "../native/libc.ts";
+import { closeQuietly, lastError, libc } from "../native/libc.ts";
 import { receiveNow } from "../native/socket.ts";
 
 const TIOCSWINSZ = 0x5414;
@@ -75,9 +75,14 @@ async function receiveDescriptor(socket: number, signal: AbortSignal): Promise<n
   }
 }
 
-/** A terminal's master as a stream, both ways. Its end shows as EIO: treat that as EOF. The stream owns the descriptor. */
+/** A terminal's master as a stream, both ways. Its end shows as EIO: treat that as EOF. The descriptor is the stream's, or closed. */
 export function terminalStream(master: number): ReadStream {
-  return new ReadStream(master);
+  try {
+    return new ReadStream(master);
+  } catch (error) {
+    closeQuietly(master);
+    throw error;
+  }
 }
 
 /** Tells the kernel, and so the foreground program (SIGWINCH), a terminal's size. */

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { readSync, writeSync } from "node:fs";
+import { readdirSync, readSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { type TestContext, test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { closeQuietly, libc } from "../native/libc.ts";
 import { startByHelper } from "./exec-by-helper.ts";
 import { LostExecError } from "./exec-control.ts";
@@ -213,4 +214,59 @@ test("startByHelper: that nobody knows how a command ended is said also when it 
     return true;
   });
   closeAll(started);
+});
+
+test("startByHelper: of one that does not begin no descriptor stays open", async () => {
+  const porter = { enter: async () => true, [Symbol.asyncDispose]: async () => {} };
+  const helperBy = (enter: ExecHelper["enter"]) => ({ helper: { enter } as unknown as ExecHelper });
+  const terminal = { ...options.process, terminal: true };
+  const client = new AbortController();
+  const ways = [
+    () =>
+      startByHelper(
+        helperBy(async () => porter),
+        options,
+        place,
+      ), // nobody has a copy of the control socket
+    () =>
+      startByHelper(
+        helperBy(async () => porter),
+        { ...options, process: terminal },
+        place,
+      ),
+    () =>
+      startByHelper(
+        helperBy(async () => undefined),
+        options,
+        place,
+      ),
+    () =>
+      startByHelper(
+        helperBy(() => Promise.reject(new Error("no"))),
+        options,
+        place,
+      ),
+    () =>
+      startByHelper(
+        helperBy(async () => porter),
+        { ...options, signal: client.signal },
+        place,
+      ),
+    () => {
+      const finishProcess = () => Promise.reject(new Error("no"));
+      return startByHelper(
+        helperBy(async () => porter),
+        { ...options, finishProcess },
+        place,
+      );
+    },
+  ];
+  client.abort(new Error("gone"));
+  const open = () => readdirSync("/proc/self/fd").length;
+  await Promise.allSettled(ways.map((way) => way())); // what is opened once for all
+  for (let n = 0; n < 20; n++) await turn();
+  const before = open();
+  for (let n = 0; n < 10; n++) assert.ok((await Promise.allSettled(ways.map((way) => way()))).length > 0);
+  for (let n = 0; n < 100 && open() > before; n++) await turn();
+  assert.equal(open(), before);
 });

@@ -12,7 +12,7 @@ test("execInContainer: a client that goes while hawser-exec takes nothing has it
       placeOf: async () => ({ cgroups: [] }),
       async enter() {
         client.abort(gone);
-        return false;
+        return undefined;
       },
     },
     graceMs: 0,

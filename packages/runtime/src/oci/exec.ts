@@ -4,7 +4,6 @@ import { type ByteSink, type ByteSource, discard, pour, sinkOf, type TerminalSiz
 import type { ExecGroup, ExecGroups } from "../cgroup/exec-groups.ts";
 import { readable, streamPipeBytes, writable } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
-import { killQuietly } from "../native/spawn.ts";
 import { orAborted } from "../or-aborted.ts";
 import type { ContainerRecord } from "../store/records.ts";
 import { turn } from "../turns.ts";
@@ -12,6 +11,7 @@ import { setTerminalSize, terminalStream } from "./console.ts";
 import { startByHelper } from "./exec-by-helper.ts";
 import { startByRuntime } from "./exec-by-runtime.ts";
 import { LostExecError } from "./exec-control.ts";
+import { endOnAbort } from "./exec-ender.ts";
 import type { ExecHelper } from "./exec-helper.ts";
 import type { ExecExit, ExecProcess, ExecProcessOptions } from "./exec-process.ts";
 import { pump } from "./pump.ts";
@@ -20,8 +20,6 @@ import type { Process } from "./types.ts";
 
 /** How long a terminal's command waits for the client's first size, milliseconds. */
 const firstSizePatience = 100;
-/** How long a command that had not begun when its client went is waited for, to be killed, milliseconds. */
-const lastKill = 2000;
 
 export interface ExecDependencies {
   reaper: Reaper;
@@ -210,82 +208,10 @@ function feed(source: ByteSource, target: Socket, { close } = { close: true }): 
   move().catch(() => target.destroySoon()); // the client is gone (endOnAbort does the rest), or the command is
 }
 
-interface Ender extends Disposable {
-  /** A failure of the streams between client and command ends the command, as the client's going away does. */
-  guard<T>(output: Promise<T>): Promise<T | undefined>;
-  /** Resolves when nothing has to be ended, or all has ended. */
-  ended(): Promise<void>;
-}
-
-/** Ends the command when its client is gone: no more input, hang-up, grace, kill. Nothing of it is left then. */
-function endOnAbort(options: {
-  signal: AbortSignal;
-  group: ExecGroup;
-  started: ExecProcess;
-  graceMs: number;
-  input?: Socket | undefined;
-}): Ender {
-  const { signal, group, graceMs, input } = options;
-  const { runtimePid, exited } = options.started;
-  const spared = () => runtimePid?.() ?? 0;
-  const lost = new AbortController();
-  let ending: Promise<void> | undefined;
-  const end = async () => {
-    input?.destroy();
-    if (graceMs > 0) {
-      await group.signal("SIGHUP", spared());
-      const deadline = performance.now() + graceMs;
-      while (performance.now() < deadline && (await group.count(spared())) > 0) {
-        await pause(20);
-      }
-    }
-    // Who goes that early finds nobody in the group yet: a command that is still on its way is killed as it comes.
-    let over = false;
-    const settled = () => {
-      over = true;
-    };
-    exited.then(settled, settled);
-    const deadline = performance.now() + lastKill;
-    do {
-      await group.kill(spared());
-      await pause(5);
-    } while (!over && performance.now() < deadline);
-    if (over) return;
-    if (spared() > 0) killQuietly(spared(), "SIGKILL"); // the OCI runtime itself hangs
-    options.started.giveUp?.();
-  };
-  const start = () => {
-    ending ??= end();
-    ending.catch(() => undefined); // ended() has the rejection
-  };
-  if (signal.aborted) start();
-  signal.addEventListener("abort", start, { once: true });
-  return {
-    async guard(output) {
-      try {
-        return await output;
-      } catch (error) {
-        lost.abort(error);
-        start();
-        return undefined;
-      }
-    },
-    async ended() {
-      await ending;
-      if (lost.signal.aborted) throw lost.signal.reason;
-    },
-    [Symbol.dispose]: () => signal.removeEventListener("abort", start),
-  };
-}
-
 /** The promise's value if it comes in time; what has come while this process was kept from looking is in time. */
 function within<T>(promise: Promise<T> | undefined, milliseconds: number): Promise<T | undefined> {
   if (!promise) return Promise.resolve(undefined);
   const { promise: late, resolve } = Promise.withResolvers<undefined>();
   const timer = setTimeout(() => setImmediate(() => setImmediate(() => resolve(undefined))), milliseconds);
   return Promise.race([promise.catch(() => undefined), late]).finally(() => clearTimeout(timer));
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
