@@ -90,7 +90,7 @@ export function ociCgroupsPath(parent: string, id: string): string {
 
 /**
  * crun's annotation that names the cgroup which it makes below a scope. It writes limits there by itself, and systemd, which
- * knows nothing of them, would undo those of the scope at its next reload; runc tells systemd all of them. On v1 crun makes none.
+ * knows nothing of them, may write over those of the scope; runc tells systemd all of them. On v1 crun makes none.
  *
  * Source: crun(1)
  */
