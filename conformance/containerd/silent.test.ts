@@ -37,7 +37,8 @@ describe("a silent containerd", { skip }, () => {
       assert.match(notReady.message ?? "", /container runtime is down: .*(DeadlineExceeded|Deadline exceeded)/i);
       assert.notEqual((await exec.exit).code, 0);
       assert.match(exec.stderr(), /the container runtime has not answered in time \(DeadlineExceeded\)/);
-      assert.ok(performance.now() - begin < 8000, `${performance.now() - begin} ms`);
+      // A few seconds, on a machine that does nothing else. Unset a call would have two minutes.
+      assert.ok(performance.now() - begin < 60_000, `${performance.now() - begin} ms`);
     } finally {
       process.kill(containerd.pid, "SIGCONT");
     }

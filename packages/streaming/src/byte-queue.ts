@@ -84,10 +84,7 @@ export class ByteQueue implements ByteSource {
     const kept = chunk.byteLength * 4 < chunk.buffer.byteLength ? new Uint8Array(chunk) : chunk;
     this.#chunks.push(kept);
     this.#change(kept.byteLength + chunkOverhead);
-    if (!this.#full && this.#cost >= this.#options.limit) {
-      this.#full = true;
-      this.#options.onFull?.();
-    }
+    if (this.#cost >= this.#options.limit) this.#filled();
     return kept !== chunk;
   }
 
@@ -125,7 +122,9 @@ export class ByteQueue implements ByteSource {
       taker.push(chunk);
       this.#waitForRoom(taker);
     }
-    if (this.#blocked || !this.#end) return;
+    if (this.#blocked) return;
+    this.#drained();
+    if (!this.#end) return;
     this.#taker = undefined;
     if ("error" in this.#end) taker.fail(this.#end.error);
     else taker.end();
@@ -135,6 +134,7 @@ export class ByteQueue implements ByteSource {
     const wait = taker.room();
     if (!wait) return;
     this.#blocked = true;
+    if (taker.isQueue) this.#filled();
     const goOn = () => {
       this.#blocked = false;
       this.#handOn(taker);
@@ -172,13 +172,19 @@ export class ByteQueue implements ByteSource {
       this.#head = 0;
     }
     this.#change(-chunk.byteLength - chunkOverhead);
-    if (this.#cost <= this.#options.limit / 2) this.#drained();
+    if (this.#cost <= this.#options.limit / 2 && !this.#taker?.isQueue) this.#drained();
     return chunk;
   }
 
   #change(by: number) {
     this.#cost += by;
     this.#options.onChange?.(by);
+  }
+
+  #filled() {
+    if (this.#full) return;
+    this.#full = true;
+    this.#options.onFull?.();
   }
 
   #drained() {

@@ -4,6 +4,8 @@ export interface ByteTaker {
   push(chunk: Uint8Array): boolean;
   /** Undefined when there is room; else what to wait for, however it settles. */
   room(): Promise<void> | undefined;
+  /** It holds enough by itself: while it has no room, nothing more is to be read for it. */
+  readonly isQueue?: boolean;
   /** The end, or what the iteration would have thrown: one of them is called, once. */
   end(): void;
   fail(error: unknown): void;

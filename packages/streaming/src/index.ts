@@ -1,10 +1,11 @@
 export { ByteQueue } from "./byte-queue.ts";
 export * from "./bytes.ts";
 export * from "./errors.ts";
-export { duplexOf, pour, sinkOf, sourceOf } from "./node.ts";
+export { duplexOf, sinkOf, sourceOf } from "./node.ts";
 export { openPortForward } from "./portforward/client.ts";
 export { acceptPortForward } from "./portforward/server.ts";
 export type * from "./portforward/types.ts";
+export { pour } from "./pour.ts";
 export { proxyUpgrade } from "./proxy/proxy.ts";
 export type * from "./proxy/types.ts";
 export { type ChunkTaker, readReused } from "./read-reused.ts";

@@ -5,7 +5,7 @@ import { PassThrough, Writable } from "node:stream";
 import { describe, it } from "node:test";
 import { ByteQueue } from "./byte-queue.ts";
 import { copy } from "./bytes.ts";
-import { duplexOf, pour, sinkOf, sourceOf } from "./node.ts";
+import { duplexOf, sinkOf, sourceOf } from "./node.ts";
 import { collect } from "./testing/index.ts";
 
 describe("sinkOf", () => {
@@ -236,56 +236,3 @@ describe("ByteQueue.handTo", () => {
     assert.equal(to.took.at(-1), "(lost)");
   });
 });
-
-for (const kind of ["calls", "iteration"]) {
-  describe(`pour, by ${kind}`, () => {
-    /** A connection, what comes out at its other end, and a queue that is poured into it. */
-    async function pouring() {
-      const received = Promise.withResolvers<Buffer>();
-      const server = createServer((socket) => collect(socket).then(received.resolve, received.reject)).listen(0);
-      await once(server, "listening");
-      const address = server.address();
-      const target = connect(typeof address === "object" && address ? address.port : 0, "localhost");
-      received.promise.catch(() => {}); // where the target is destroyed
-      const queue = new ByteQueue({ limit: 10_000_000 });
-      const source = kind === "calls" ? queue : { [Symbol.asyncIterator]: () => queue[Symbol.asyncIterator]() };
-      return {
-        ...{ target, queue, received: received.promise, poured: pour(source, target) },
-        [Symbol.dispose]() {
-          target.destroy();
-          server.close();
-        },
-      };
-    }
-
-    it("moves all, though the target has no room at times, and leaves it open", async () => {
-      using path = await pouring();
-      const { queue, target, poured, received } = path;
-      const chunks = Array.from({ length: 40 }, (_, index) => Buffer.alloc(100_000, index));
-      for (const chunk of chunks) queue.push(chunk);
-      queue.end();
-      await poured;
-      assert.equal(target.writable, true);
-      target.end();
-      assert.ok((await received).equals(Buffer.concat(chunks)));
-    });
-
-    it("rejects when the source fails", async () => {
-      using path = await pouring();
-      path.queue.fail(new Error("gone"));
-      await assert.rejects(path.poured, /gone/);
-    });
-
-    it("drops what comes after the target was closed", async () => {
-      using path = await pouring();
-      const { queue, target, poured } = path;
-      queue.push(Buffer.from("some"));
-      const closed = once(target, "close");
-      target.destroy();
-      await closed;
-      queue.push(Buffer.from("more"));
-      queue.end();
-      await poured;
-    });
-  });
-}

@@ -2,7 +2,7 @@
 import { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { ByteQueue } from "./byte-queue.ts";
-import type { ByteDuplex, ByteSink, ByteSource, ByteTaker } from "./bytes.ts";
+import type { ByteDuplex, ByteSink, ByteSource } from "./bytes.ts";
 import { StreamError } from "./errors.ts";
 
 /** Bytes a source may hold ahead of its reader. */
@@ -42,31 +42,6 @@ function resetTCP(writable: Writable): boolean {
     return true;
   } catch {
     return false; // TLS: there is nothing but to destroy it
-  }
-}
-
-/**
- * Moves all of a source into a pipe or socket, and leaves that open. What comes after it was closed is dropped, so that the source is
- * not held up. Rejects when the source fails.
- */
-export function pour(source: ByteSource, target: Socket): Promise<void> {
-  const drained = roomIn(target);
-  const push = (chunk: Uint8Array) => {
-    if (!isOpen(target)) return true;
-    target.write(chunk);
-    return heldBy(target) === 0;
-  };
-  const room = () => (isOpen(target) && target.writableNeedDrain ? drained() : undefined);
-  if (!source.handTo) return pourEach(source, { push, room });
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  source.handTo({ push, room, end: resolve, fail: reject });
-  return promise;
-}
-
-async function pourEach(source: ByteSource, { push, room }: Pick<ByteTaker, "push" | "room">): Promise<void> {
-  for await (const chunk of source) {
-    push(chunk);
-    await room()?.catch(() => {}); // closed: the rest is dropped
   }
 }
 

@@ -7,14 +7,14 @@ import { ControlOpcode, HopPings, isHopPayload } from "../../websocket/hop-pings
 import type { Follower } from "./flow.ts";
 import { WebSocketFlow } from "./websocket-flow.ts";
 
-/** Says that the server could not go on. Source: RFC 6455, section 7.4.1 */
-const closeCode = 1011;
+/** Behind a Status, as servers close: kubectl reads it only then. And without one: the server could not go on. Source: RFC 6455, section 7.4.1 */
+const closeCode = { told: 1000, untold: 1011 };
 /** The digit that channel 0 has in base64 protocols. */
 const firstDigit = 0x30;
 
 /**
  * Follows a WebSocket. A remote command, for which a `protocol` is named, is ended with a Status where the next hop breaks off before it has sent
- * one; every session with a close frame that says that it did not end well.
+ * one; every other session with a close frame that says that it did not end well.
  */
 export function followWebSocket(protocol?: string): Follower {
   const pings = new HopPings();
@@ -62,9 +62,8 @@ export function followWebSocket(protocol?: string): Follower {
     ending(status) {
       if (closed) return [];
       closed = true;
-      const close = [Buffer.of(0x80 | ControlOpcode.close, 2, closeCode >> 8, closeCode & 0xff)];
-      if (protocol === undefined || said || !back?.betweenMessages) return close;
-      return [...messageOf(status), ...close];
+      if (protocol === undefined || said || !back?.betweenMessages) return [closeFrame(closeCode.untold)];
+      return [...messageOf(status), closeFrame(closeCode.told)];
     },
   };
 
@@ -73,4 +72,8 @@ export function followWebSocket(protocol?: string): Follower {
     const payload = base64 ? Buffer.from(bytes.toString("base64")) : bytes;
     return [encodeFrameHeader(base64 ? Opcode.text : Opcode.binary, payload.byteLength, errorChannel), payload];
   }
+}
+
+function closeFrame(code: number): Uint8Array {
+  return Buffer.of(0x80 | ControlOpcode.close, 2, code >> 8, code & 0xff);
 }
