@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Node, Pod } from "@hawser/api";
-import { background, eventually, newestKubectl, run } from "@hawser/testing";
+import { background, eventually, kubectls, newestKubectl, run } from "@hawser/testing";
 import { startContainerdCluster } from "./cluster.ts";
 import { whyNoContainerd } from "./containerd.ts";
 
@@ -10,7 +10,9 @@ const skip = (await whyNoContainerd()) ?? false;
 
 describe("a silent containerd", { skip }, () => {
   it("makes calls fail within their time and the node NotReady; what runs runs on, and the node recovers", async () => {
-    await using cluster = await startContainerdCluster({ runtimeRequestTimeout: 1000, nodeStatusUpdateFrequency: 500 });
+    await using cluster = await startContainerdCluster({
+      ...{ runtimeRequestTimeout: 1000, nodeStatusUpdateFrequency: 500, streamPeerTimeout: 1000 },
+    });
     const { client, containerd } = cluster;
     const readiness = async () => {
       const { status } = await client.get<Node>({ resource: "nodes", name: "worker" });
@@ -26,6 +28,20 @@ describe("a silent containerd", { skip }, () => {
     const { path } = await newestKubectl();
     const kubectl = (...args: string[]) => [path, `--kubeconfig=${cluster.kubeconfig}`, ...args];
 
+    const [oldest] = await kubectls();
+    await using open = background([
+      oldest?.path ?? path,
+      `--kubeconfig=${cluster.kubeconfig}`,
+      "exec",
+      "p",
+      "--",
+      "sh",
+      "-c",
+      "echo ready; sleep 1000000",
+    ]);
+    await using forward = background(kubectl("port-forward", "p", ":80"));
+    await Promise.all([open.saw("ready"), forward.saw("Forwarding from")]);
+
     process.kill(containerd.pid, "SIGSTOP");
     try {
       const begin = performance.now();
@@ -37,6 +53,10 @@ describe("a silent containerd", { skip }, () => {
       assert.match(notReady.message ?? "", /container runtime is down: .*(DeadlineExceeded|Deadline exceeded)/i);
       assert.notEqual((await exec.exit).code, 0);
       assert.match(exec.stderr(), /the container runtime has not answered in time \(DeadlineExceeded\)/);
+      assert.equal((await open.exit).code, 1);
+      assert.match(open.stderr(), /the container runtime has sent nothing, and answered no ping, for \d/);
+      await forward.exit;
+      assert.match(forward.stderr(), /lost connection to pod/);
       // A few seconds, on a machine that does nothing else. Unset a call would have two minutes.
       assert.ok(performance.now() - begin < 60_000, `${performance.now() - begin} ms`);
     } finally {
