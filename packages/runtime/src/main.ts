@@ -33,9 +33,10 @@ export async function main(argv: string[]): Promise<number> {
     return 2;
   }
   useSmallHeap(); // before the rest is loaded
-  const [{ startRuntime }, { favourThisThread }] = await Promise.all([
+  const [{ startRuntime }, { favourThisThread }, { giveHeapRoom }] = await Promise.all([
     import("./index.ts"),
     import("./native/priority.ts"),
+    import("./heap.ts"),
   ]);
   const log = createLogger({ name: "runtime", verbosity: () => line.verbosity });
   log.at(2, "priority of the event loop", { nice: favourThisThread() });
@@ -62,6 +63,7 @@ export async function main(argv: string[]): Promise<number> {
   process.on("SIGHUP", () => void reload());
   try {
     await using started = await startRuntime({ ...line.options, log });
+    using _room = giveHeapRoom();
     const { name, version, reason } = started.ociRuntime;
     log.info("hawser-runtime ready", {
       socket: started.socketPath,

@@ -1,3 +1,5 @@
+import { heapAtWork } from "./heap.ts";
+
 /** How long the bits of work that ask for it may hold one turn of the event loop together, milliseconds. */
 const budget = 4;
 
@@ -13,6 +15,7 @@ const waiting: (() => void)[] = [];
  */
 export function turn(): Promise<void> {
   if (began === undefined) {
+    heapAtWork();
     began = performance.now();
     setImmediate(nextTurn);
   }
