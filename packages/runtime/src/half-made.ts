@@ -4,15 +4,22 @@ import { isSlice } from "./cgroup/parent.ts";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
 import { stopSlice } from "./cgroup/systemd.ts";
 import { killAll, pidsBelow } from "./cgroup/tree.ts";
+import { limiter } from "./limiter.ts";
 import { killUntilGone } from "./native/kill.ts";
 import type { Reaper } from "./native/reaper.ts";
 import { worksOn } from "./native/worker.ts";
 import type { CgroupMode } from "./oci/probe.ts";
 
+/** Files of /proc read at a time. */
+const maxReads = 64;
+
 /** Every process of the node with its command line. */
 export async function processes(): Promise<{ pid: number; args: string[] }[]> {
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
-  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")));
+  const turn = limiter(maxReads);
+  const lines = await Promise.all(
+    pids.map((pid) => turn(() => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""))),
+  );
   return lines.flatMap((line, index) => (line ? [{ pid: Number(pids[index]), args: line.split("\0") }] : []));
 }
 
@@ -27,7 +34,8 @@ export async function endWorkers(id: string): Promise<void> {
 
 async function workersOf(id: string): Promise<number[]> {
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
-  const works = await Promise.all(pids.map((pid) => pid !== process.pid && worksOn(pid, id)));
+  const turn = limiter(maxReads);
+  const works = await Promise.all(pids.map((pid) => pid !== process.pid && turn(() => worksOn(pid, id))));
   return pids.filter((_, index) => works[index]);
 }
 

@@ -1,5 +1,4 @@
-import { chmod, mkdir, rmdir } from "node:fs/promises";
-import path from "node:path";
+import { chmod, mkdir } from "node:fs/promises";
 import { type ContainerEventType, createStreamingServer, serveCRI } from "@hawser/cri";
 import { createLogger, type Logger, Metrics } from "@hawser/trace";
 import { openExecGroups } from "./cgroup/open-exec-groups.ts";
@@ -25,14 +24,16 @@ import type { OCIRuntimeName } from "./oci/runtime.ts";
 import { type Paths, pathsOf } from "./paths.ts";
 import { recover } from "./recover.ts";
 import { createReloader, type Reloader } from "./reload.ts";
+import type { Places } from "./remove-everything.ts";
 import { recordExit } from "./server/container-end.ts";
 import { containerName } from "./server/container-name.ts";
 import { describeContainerStatus, describeSandboxStatus } from "./server/describe.ts";
 import { type ContainerEvent, Events } from "./server/events.ts";
 import { sandboxName } from "./server/sandbox-name.ts";
 import { runtimeService } from "./service.ts";
+import { makeStateDir, removeEmptyState } from "./state-dir.ts";
 import { Exits } from "./store/exits.ts";
-import { keepJSON } from "./store/json-file.ts";
+import { keepJSON, readJSON } from "./store/json-file.ts";
 import { Monitors } from "./store/monitors.ts";
 import { Pauses } from "./store/pauses.ts";
 import type { ContainerRecord, SandboxRecord } from "./store/records.ts";
@@ -73,7 +74,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const log = options.log ?? createLogger({ name: "runtime" });
   if (config.cgroupDriver === "systemd") await needBooted();
   const paths = pathsOf(options.root, config.stateDir);
-  await makeDirectories(paths);
+  const stateMade = await makeDirectories(paths);
 
   await using started = new AsyncDisposableStack();
   started.use(await lockFile(paths.lock, `runtime root ${paths.root}`));
@@ -92,17 +93,19 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const claim = { root: paths.root, stateDir: paths.stateDir, bridge, podCIDR: config.podCIDR };
   started.use(
     await claimPodCIDR(claim).catch(async (error) => {
-      await removeEmptyState(paths);
+      await removeEmptyState(paths, stateMade);
       throw error;
     }),
   );
+  const before = await readJSON<Places>(paths.places);
   await keepJSON(paths.places, {
     stateDir: paths.stateDir,
+    stateMade: stateMade ?? (before?.stateDir === paths.stateDir ? before.stateMade : undefined),
     bridge,
     podCIDR: config.podCIDR,
     cniBinDir: config.cniBinDir,
     cgroupMode,
-  });
+  } satisfies Places);
   const [oci, host, groups, images] = await Promise.all([
     chooseRuntime({
       reaper,
@@ -241,21 +244,17 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   };
 }
 
-async function makeDirectories(paths: Paths): Promise<void> {
+/** Resolves with the topmost directory that had to be made for the state directory, if any. */
+async function makeDirectories(paths: Paths): Promise<string | undefined> {
   const { root, stateDir, sandboxes, containers, ociRoot, exits, sockets, netns, ipam } = paths;
-  for (const directory of [root, stateDir]) {
-    await mkdir(directory, { recursive: true, mode: 0o711 });
-    await chmod(directory, 0o711); // not for others to list, but a container's user passes through to its root
-  }
+  await mkdir(root, { recursive: true, mode: 0o711 });
+  const made = await makeStateDir(paths);
+  // Not for others to list, but a container's user passes through to its root.
+  for (const directory of [root, stateDir]) await chmod(directory, 0o711);
   for (const directory of [sandboxes, containers]) await mkdir(directory, { recursive: true, mode: 0o711 });
   for (const directory of [ociRoot, exits, sockets, netns, ipam])
     await mkdir(directory, { recursive: true, mode: 0o700 });
-}
-
-/** What makeDirectories() made in the state directory, and that itself, as far as nothing is in it. */
-async function removeEmptyState({ ociRoot, exits, sockets, netns, ipam, stateDir }: Paths): Promise<void> {
-  for (const directory of [ociRoot, exits, sockets, netns, ipam, stateDir, path.dirname(stateDir)])
-    await rmdir(directory).catch(() => undefined);
+  return made;
 }
 
 function describeEvent(

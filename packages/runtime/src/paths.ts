@@ -24,10 +24,13 @@ export interface Paths {
   cgroup2: string;
 }
 
+/** Below it are the state directories of runtimes that were told of no other. */
+export const defaultState = "/run/hawser";
+
 export function pathsOf(root: string, stateDir: string): Paths {
   const absolute = path.resolve(root);
   const hash = createHash("sha256").update(absolute).digest("hex").slice(0, 8);
-  const state = stateDir ? path.resolve(stateDir) : path.join("/run/hawser", hash);
+  const state = stateDir ? path.resolve(stateDir) : path.join(defaultState, hash);
   return {
     root: absolute,
     hash,

@@ -1,4 +1,4 @@
-import { readdir, rm, rmdir } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { defaultCgroupRoot, isSlice } from "./cgroup/parent.ts";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
@@ -16,6 +16,7 @@ import { podOfNamespace } from "./network/userns.ts";
 import { type CgroupMode, cgroupMode } from "./oci/probe.ts";
 import { unifiedMount } from "./oci/view.ts";
 import { type Paths, pathsOf } from "./paths.ts";
+import { removeState } from "./state-dir.ts";
 import { readJSON } from "./store/json-file.ts";
 import type { SandboxRecord } from "./store/records.ts";
 
@@ -23,11 +24,14 @@ import type { SandboxRecord } from "./store/records.ts";
 const pluginTimeout = 60_000;
 
 /** What startRuntime has noted of a root. */
-interface Places {
+export interface Places {
   stateDir: string;
+  /** The topmost directory that had to be made for it: see makeStateDir. */
+  stateMade?: string | undefined;
   bridge: string;
   podCIDR: string;
   cniBinDir: string;
+  cgroupMode?: CgroupMode;
 }
 
 /**
@@ -68,17 +72,17 @@ export async function removeEverything(root: string): Promise<void> {
   await removeRules(reaper, { hash: paths.hash, bridge: places.bridge, podCIDR: places.podCIDR });
   await removeBridge(reaper, places.bridge);
   for (const directory of execGroups(paths)) await removeTree(directory);
-  for (const directory of [paths.containers, paths.sandboxes, paths.stateDir]) {
+  for (const directory of [paths.containers, paths.sandboxes]) {
     for (const target of await mountsBelow(directory)) unmount(target);
   }
   for (const cgroup of cgroupsOf(paths, records)) {
     await removeCgroup(mode, cgroup);
     if (isSlice(cgroup)) await stopSlice({ reaper }, cgroup);
   }
-  for (const directory of [paths.sandboxes, paths.containers, paths.pauseRoot, paths.stateDir]) {
+  for (const directory of [paths.sandboxes, paths.containers, paths.pauseRoot]) {
     await rm(directory, { recursive: true, force: true });
   }
-  await rmdir(path.dirname(paths.stateDir)).catch(() => undefined); // /run/hawser, when no other runtime is below it
+  await removeState(paths, places.stateMade);
   await rm(paths.places, { force: true });
 }
 

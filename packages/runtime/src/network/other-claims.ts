@@ -3,6 +3,7 @@ import { lstat, open, opendir } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 import path from "node:path";
 import type { ProcessId } from "../native/process-id.ts";
+import { defaultState } from "../paths.ts";
 
 /** What a runtime has of the node's network, for others to see: `network.json` in its state directory. */
 export interface Claim {
@@ -14,8 +15,6 @@ export interface Claim {
 }
 
 export const claimFile = "network.json";
-/** Where state directories are, unless they are set. */
-const defaultStates = "/run/hawser";
 /** Names looked at in one directory: /tmp may have any number. */
 const maxNames = 4096;
 /** Of a claim, bytes; ours have some 200. */
@@ -28,7 +27,7 @@ const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
  */
 export async function readClaims(states: string): Promise<Claim[]> {
   const found: Claim[] = [];
-  for (const directory of new Set([states, defaultStates])) {
+  for (const directory of new Set([states, defaultState])) {
     for (const name of await namesOf(directory)) {
       const claim = await readClaim(path.join(directory, name)).catch(() => undefined);
       if (claim) found.push(claim);

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { test } from "node:test";
+import { pathsOf } from "./paths.ts";
+import { makeStateDir, removeEmptyState, removeState } from "./state-dir.ts";
+
+async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(path.join(tmpdir(), "hawser-state-"));
+  try {
+    await body(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+for (const [name, remove] of Object.entries({ removeState, removeEmptyState })) {
+  test(`${name}: a state directory that was made goes, with the ones above it that were made for it, and no more`, () =>
+    inFolder(async (folder) => {
+      const paths = pathsOf(path.join(folder, "root"), path.join(folder, "a/b/state"));
+      await mkdir(path.join(folder, "a"));
+      const made = await makeStateDir(paths);
+      assert.equal(made, path.join(folder, "a/b"));
+      for (const directory of [paths.ociRoot, paths.netns]) await mkdir(directory);
+      await remove(paths, made);
+      assert.deepEqual(await readdir(folder, { recursive: true }), ["a"]);
+      await remove(paths, made); // again
+      assert.deepEqual(await readdir(folder), ["a"]);
+    }));
+
+  test(`${name}: a state directory that was there stays, empty or not`, () =>
+    inFolder(async (folder) => {
+      const paths = pathsOf(path.join(folder, "root"), path.join(folder, "state"));
+      await mkdir(paths.stateDir);
+      const made = await makeStateDir(paths);
+      assert.equal(made, undefined);
+      await mkdir(paths.exits);
+      await remove(paths, made);
+      assert.deepEqual(await readdir(folder, { recursive: true }), ["state"]);
+    }));
+}
+
+test("removeState: what is not the runtime's own stays in the state directory", () =>
+  inFolder(async (folder) => {
+    const paths = pathsOf(path.join(folder, "root"), path.join(folder, "state"));
+    const made = await makeStateDir(paths);
+    for (const directory of [paths.exits, path.join(paths.stateDir, "another")]) await mkdir(directory);
+    for (const directory of await readdir(paths.stateDir)) {
+      await writeFile(path.join(paths.stateDir, directory, "file"), "x");
+    }
+    await removeState(paths, made);
+    assert.deepEqual((await readdir(folder, { recursive: true })).sort(), [
+      "state",
+      "state/another",
+      "state/another/file",
+    ]);
+  }));
+
+test("removeEmptyState: what is in use stays", () =>
+  inFolder(async (folder) => {
+    const paths = pathsOf(path.join(folder, "root"), path.join(folder, "state"));
+    const made = await makeStateDir(paths);
+    for (const directory of [paths.exits, paths.ipam]) await mkdir(directory);
+    await writeFile(path.join(paths.exits, "x"), "0");
+    await removeEmptyState(paths, made);
+    assert.deepEqual((await readdir(folder, { recursive: true })).sort(), ["state", "state/exits", "state/exits/x"]);
+  }));

@@ -1,0 +1,51 @@
+import { mkdir, rm, rmdir } from "node:fs/promises";
+import path from "node:path";
+import { mountsBelow, unmount } from "./native/mount.ts";
+import { claimFile } from "./network/other-claims.ts";
+import { defaultState, type Paths } from "./paths.ts";
+
+/** What is a runtime's own in its state directory: somebody may have chosen one that has other things in it. */
+function ownDirectories({ ociRoot, exits, sockets, netns, ipam, cgroup2 }: Paths): string[] {
+  return [ociRoot, exits, sockets, netns, ipam, cgroup2];
+}
+
+/** Makes the state directory where it is not there. Resolves with the topmost directory that had to be made for it, if any. */
+export async function makeStateDir({ stateDir }: Pick<Paths, "stateDir">): Promise<string | undefined> {
+  return await mkdir(stateDir, { recursive: true, mode: 0o711 });
+}
+
+/** Unmounts and removes what is a runtime's own in its state directory, and then what it has made of the way there (see makeStateDir). */
+export async function removeState(paths: Paths, made: string | undefined): Promise<void> {
+  for (const directory of ownDirectories(paths)) {
+    for (const target of await mountsBelow(directory)) unmount(target);
+    await rm(directory, { recursive: true, force: true });
+  }
+  await rm(path.join(paths.stateDir, claimFile), { force: true });
+  await removeWay(paths, made);
+}
+
+/** The same, as far as nothing is in it. */
+export async function removeEmptyState(paths: Paths, made: string | undefined): Promise<void> {
+  for (const directory of ownDirectories(paths)) await removeIfEmpty(directory);
+  await removeWay(paths, made);
+}
+
+/** The state directory and those above it, as far as they are ours and nothing is in them. */
+async function removeWay({ stateDir }: Paths, made: string | undefined): Promise<void> {
+  const top = path.dirname(stateDir) === defaultState ? defaultState : made;
+  if (top === undefined || !`${stateDir}/`.startsWith(`${top}/`)) return;
+  for (let directory = stateDir; directory.length >= top.length; directory = path.dirname(directory)) {
+    if (!(await removeIfEmpty(directory))) return;
+  }
+}
+
+async function removeIfEmpty(directory: string): Promise<boolean> {
+  return await rmdir(directory).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return true;
+      if (error.code === "ENOTEMPTY" || error.code === "EBUSY" || error.code === "ENOTDIR") return false;
+      throw error;
+    },
+  );
+}
