@@ -3,6 +3,9 @@ import type { ByteSource, ByteTaker } from "./bytes.ts";
 /** What one queued chunk costs besides its bytes: so that a flood of one-byte chunks meets the limit too. */
 const chunkOverhead = 96;
 
+/** Bytes for which a taker that is a queue has room though it says it has none: the rest of what was read. */
+const reserve = 64 * 1024;
+
 export interface ByteQueueOptions {
   /** Bytes (and overhead) from which on the queue says it is full. The chunk that crosses it is still taken. */
   limit: number;
@@ -50,6 +53,8 @@ export class ByteQueue implements ByteSource {
   #taker: ByteTaker | undefined;
   /** The taker has no room. */
   #blocked = false;
+  /** Bytes that it takes nevertheless. */
+  #reserve = 0;
 
   constructor(options: ByteQueueOptions) {
     this.#options = options;
@@ -80,6 +85,10 @@ export class ByteQueue implements ByteSource {
       const done = this.#taker.push(chunk);
       this.#waitForRoom(this.#taker);
       return done;
+    }
+    if (this.#taker?.isQueue && this.#cost === 0 && chunk.byteLength <= this.#reserve) {
+      this.#reserve -= chunk.byteLength;
+      return this.#taker.push(chunk);
     }
     const kept = chunk.byteLength * 4 < chunk.buffer.byteLength ? new Uint8Array(chunk) : chunk;
     this.#chunks.push(kept);
@@ -134,6 +143,7 @@ export class ByteQueue implements ByteSource {
     const wait = taker.room();
     if (!wait) return;
     this.#blocked = true;
+    this.#reserve = reserve;
     if (taker.isQueue) this.#filled();
     const goOn = () => {
       this.#blocked = false;

@@ -4,7 +4,7 @@ export interface ByteTaker {
   push(chunk: Uint8Array): boolean;
   /** Undefined when there is room; else what to wait for, however it settles. */
   room(): Promise<void> | undefined;
-  /** It holds enough by itself: while it has no room, nothing more is to be read for it. */
+  /** It holds enough by itself: while it has no room, nothing more is read for it, and it is given up to 64 KiB that were read already. */
   readonly isQueue?: boolean;
   /** The end, or what the iteration would have thrown: one of them is called, once. */
   end(): void;

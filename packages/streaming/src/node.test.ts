@@ -235,4 +235,38 @@ describe("ByteQueue.handTo", () => {
     await to.makeRoom();
     assert.equal(to.took.at(-1), "(lost)");
   });
+
+  it("has nothing more read for a taker that is a queue and has no room, but gives it the rest of what was", async () => {
+    const events: string[] = [];
+    const queue = new ByteQueue({
+      limit: 100_000,
+      onFull: () => events.push("full"),
+      onDrained: () => events.push("drained"),
+    });
+    const to = taker();
+    queue.handTo({ ...to, isQueue: true, room: () => to.room() });
+    to.full = true;
+    queue.push(Buffer.from("a"));
+    assert.deepEqual(events, ["full"]);
+    queue.push(Buffer.from("b"));
+    assert.deepEqual(to.took, ["a", "b"]);
+    for (const [size, text] of [
+      [60_000, "c"],
+      [6_000, "d"],
+      [1, "e"],
+    ] as const)
+      queue.push(Buffer.alloc(size, text));
+    assert.deepEqual(
+      to.took.map((text) => text[0]),
+      ["a", "b", "c"],
+      "64 KiB at most, and in order",
+    );
+    assert.deepEqual(events, ["full"]);
+    await to.makeRoom();
+    assert.deepEqual(
+      to.took.map((text) => text[0]),
+      ["a", "b", "c", "d", "e"],
+    );
+    assert.deepEqual(events, ["full", "drained"]);
+  });
 });
