@@ -133,7 +133,7 @@ describe("a runtime that is killed", { timeout: 90_000 }, () => {
         await writeFile(path.join(root, kind, half, "config.json"), "{}");
       }
       const conmonsOf = async (id: string) =>
-        (await traces(root)).filter((line) => line.includes("conmon") && line.includes(id)).length;
+        (await traces(root)).filter((line) => [root, "conmon", id].every((part) => line.includes(part))).length; // not its cgroup
       await eventually(async () => (await conmonsOf(ends.containerId)) === 0); // while nobody watches, one ends
 
       const second = await startProcess(root, podCIDR);
