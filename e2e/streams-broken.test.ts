@@ -31,7 +31,7 @@ describe("streams that break", () => {
   before(async () => {
     cluster = await startStreamCluster(
       { launcher },
-      {},
+      { command: ["sh", "-c", "echo ready; exec sleep 1000000"] },
       { streaming: { creationTimeoutSeconds: 1 }, exec: { graceSeconds: 0.5 } },
     );
   });
@@ -119,7 +119,10 @@ describe("streams that break", () => {
     const kubelet = await pidOf("kubelet");
     const word = mark();
     const exec = ["exec", "-i", "box", "--", "sh", "-c", `echo ready; sleep ${word}`];
-    const cases = ["true", "false"].flatMap((webSockets) => [
+    const cases: { args: string[]; kubeconfig: string | undefined; webSockets: string; named: RegExp }[] = [
+      "true",
+      "false",
+    ].flatMap((webSockets) => [
       { args: exec, kubeconfig: throughRelay, webSockets, named: /\nThe API server https:\S+ does not answer: / },
       {
         args: ["port-forward", "box", ":80"],
@@ -134,6 +137,12 @@ describe("streams that break", () => {
         named: /\nThe API server answers, and the kubelet of node node-1 does not: /,
       },
     ]);
+    // A log that is quiet, which goes by a request of its own.
+    const log = { args: ["logs", "-f", "box"], webSockets: "true" };
+    cases.push(
+      { ...log, kubeconfig: throughRelay, named: /\nThe API server https:\S+ does not answer: / },
+      { ...log, kubeconfig: undefined, named: /\nThe API server answers, and the kubelet of node node-1 does not: / },
+    );
     const sessions = await Promise.all(
       cases.map(async ({ args: [verb = "", ...args], kubeconfig, webSockets, named }) => {
         const line = cluster.hawser.command([verb, "--stream-peer-timeout=1s", ...args], kubeconfig);
@@ -152,7 +161,7 @@ describe("streams that break", () => {
       for (const { session, named } of sessions) {
         const { code } = await session.exit;
         assert.equal(code, 255, session.stderr());
-        assert.match(session.stderr(), /^error: the session broke off: /m);
+        assert.match(session.stderr(), /^error: the (session|log) broke off: /m);
         assert.match(session.stderr(), named);
       }
       // Twice the time, a fourth of it until a look, and the questions to the hops: 5 s, on a machine that does nothing else. Unset it would be a minute.

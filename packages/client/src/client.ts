@@ -7,6 +7,7 @@ import { now } from "./clock.ts";
 import type { ClusterConfig, HeaderLines } from "./config/cluster-config.ts";
 import { ConnectionError, connectionError } from "./connection-error.ts";
 import { lines } from "./lines.ts";
+import { askedWhenQuiet, defaultPeerTimeoutMs } from "./quiet.ts";
 import { named, pathOf, type ResourceRef } from "./ref.ts";
 import { createTransport } from "./transport.ts";
 
@@ -113,6 +114,11 @@ export interface ClientOptions {
   /** Milliseconds for one `request`; 0 for none. Default 60000. */
   timeoutMs?: number;
   maxAnswerBytes?: number;
+  /**
+   * Milliseconds for which a watch may be quiet until its server is asked whether it is there, and for which it may leave that unanswered: the watch is lost
+   * then. Default 30000; 0 for never.
+   */
+  peerTimeoutMs?: number;
   /** Called with the text of each Warning header. */
   onWarning?: (text: string) => void;
   /** Called once per request that was sent, when its answer's head came. */
@@ -128,7 +134,11 @@ const patchTypes = {
 
 /** Opens no connection yet. Connections are kept alive between requests; disposing closes them. */
 export function createClient(config: ClusterConfig, options: ClientOptions = {}): KubeClient {
-  const { timeoutMs: defaultTimeoutMs = 60_000, maxAnswerBytes = defaultMaxAnswerBytes } = options;
+  const {
+    timeoutMs: defaultTimeoutMs = 60_000,
+    maxAnswerBytes = defaultMaxAnswerBytes,
+    peerTimeoutMs = defaultPeerTimeoutMs,
+  } = options;
   const userAgent = options.userAgent ?? `hawser/0.1.0 (${process.platform}/${process.arch})`;
   const transport = createTransport(config);
 
@@ -219,7 +229,10 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
       return (await request({ method: "DELETE", path: pathOf(named(ref)), body, signal })) as T;
     },
     watch: <T extends KubernetesObject>(ref: ResourceRef, { signal, ...query }: WatchOptions = {}) =>
-      watch<T>({ stream }, { path: pathOf(collectionOf(ref)), query: watchQuery(ref, query), signal }),
+      watch<T>(
+        { stream, request },
+        { path: pathOf(collectionOf(ref)), query: watchQuery(ref, query), signal, peerTimeoutMs },
+      ),
     [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
   };
   recentAgents.set(client, transport.recentAgent);
@@ -227,12 +240,21 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
 }
 
 async function* watch<T extends KubernetesObject>(
-  { stream }: Pick<KubeClient, "stream">,
-  { path, query, signal }: { path: string; query: Query; signal?: AbortSignal | undefined },
+  { stream, request }: Pick<KubeClient, "stream" | "request">,
+  {
+    path,
+    query,
+    signal,
+    peerTimeoutMs,
+  }: { path: string; query: Query; signal?: AbortSignal | undefined; peerTimeoutMs: number },
 ): AsyncGenerator<WatchEvent<T>> {
   if (signal?.aborted) return;
   try {
-    const { body } = await stream({ method: "GET", path, query, accept: "application/json", signal });
+    const open = async (signal: AbortSignal | undefined) =>
+      (await stream({ method: "GET", path, query, accept: "application/json", signal })).body;
+    const ask = (signal: AbortSignal, timeoutMs: number) =>
+      request({ method: "GET", path: "/version", accept: "*/*", signal, timeoutMs });
+    const body = askedWhenQuiet(open, { peerTimeoutMs, ask, signal });
     for await (const line of lines(body, maxEventBytes)) {
       if (line.trim() === "") continue;
       const event = parse(line) as WatchEvent<T>;

@@ -1,5 +1,6 @@
 import { type PodLogOptions, podLogOptionsQuery } from "@hawser/api";
 import type { KubeClient } from "./client.ts";
+import { askedWhenQuiet, defaultPeerTimeoutMs } from "./quiet.ts";
 import { pathOf } from "./ref.ts";
 
 export interface LogsOptions extends Partial<PodLogOptions> {
@@ -8,19 +9,35 @@ export interface LogsOptions extends Partial<PodLogOptions> {
   /** Called when the server has begun its answer: what fails from then on has broken off. */
   onAnswer?: (() => void) | undefined;
   signal?: AbortSignal | undefined;
+  /**
+   * Milliseconds for which a log that is followed may be quiet until the servers on its way are asked, by another request for the same log, whether they are
+   * there, and for which they may leave that unanswered. 30 000 where absent, 0 for never.
+   */
+  peerTimeoutMs?: number | undefined;
 }
 
 /**
  * The log of a container, as bytes. With `follow` it goes on until the container ends or the iteration is left.
- * Throws StatusError, ConnectionError (also when it is cut short), and the signal's reason.
+ * Throws StatusError, ConnectionError (also when it is cut short, and of kind `timeout` when its server is lost), and the signal's reason.
  */
-export async function* logs(client: Pick<KubeClient, "stream">, options: LogsOptions): AsyncGenerator<Uint8Array> {
-  const { namespace, pod, onAnswer, signal, ...query } = options;
+export async function* logs(
+  client: Pick<KubeClient, "stream" | "request">,
+  options: LogsOptions,
+): AsyncGenerator<Uint8Array> {
+  const { namespace, pod, onAnswer, signal, peerTimeoutMs = defaultPeerTimeoutMs, ...query } = options;
   const path = pathOf({ resource: "pods", namespace, name: pod, subresource: "log" });
   try {
-    const { body } = await client.stream({ method: "GET", path, query: podLogOptionsQuery(query), signal });
-    onAnswer?.();
-    yield* body;
+    const open = async (signal: AbortSignal | undefined) => {
+      const { body } = await client.stream({ method: "GET", path, query: podLogOptionsQuery(query), signal });
+      onAnswer?.();
+      return body;
+    };
+    // No line of the same log: whoever may read it may ask so, and it goes as far.
+    const { stream: _, ...same } = query;
+    const nothing = { ...same, follow: false, tailLines: 0, limitBytes: 1 };
+    const ask = (signal: AbortSignal, timeoutMs: number) =>
+      client.request({ method: "GET", path, query: podLogOptionsQuery(nothing), accept: "*/*", signal, timeoutMs });
+    yield* askedWhenQuiet(open, { peerTimeoutMs: query.follow ? peerTimeoutMs : 0, ask, signal });
   } catch (error) {
     throw signal?.aborted ? signal.reason : error;
   }

@@ -4,6 +4,7 @@ import { podLog } from "../registry/core/pod/log.ts";
 import { connectPortForward } from "../registry/core/pod/portforward.ts";
 import type { PodStreams, PodStreamsOptions } from "../request.ts";
 import { findKubelets } from "./kubelet-connection.ts";
+import { kubeletPresence } from "./kubelet-presence.ts";
 import { proxyNode } from "./node-proxy.ts";
 
 const connects = { exec: connectExec, attach: connectAttach, portforward: connectPortForward };
@@ -11,7 +12,13 @@ const connects = { exec: connectExec, attach: connectAttach, portforward: connec
 /** The pod subresources that stream, over connections to kubelets that show our certificate and verify theirs. */
 export function createPodStreams(options: PodStreamsOptions): PodStreams {
   const { objects, access, peerTimeoutMs } = options;
-  const dependencies = { objects, access, findKubelet: findKubelets(options), peerTimeoutMs };
+  const dependencies = {
+    objects,
+    access,
+    findKubelet: findKubelets(options),
+    presence: kubeletPresence(peerTimeoutMs),
+    peerTimeoutMs,
+  };
   /** Sessions under way: disposing waits for them, and the server aborts their signals. */
   const sessions = new Set<Promise<void>>();
   const counted = async (session: Promise<void>) => {

@@ -11,7 +11,7 @@ import type { Parsed } from "../flags/parse.ts";
 import { write } from "../io.ts";
 import { brokenOff } from "./broken-session.ts";
 import { wholeLines } from "./log-lines.ts";
-import { podRunningTimeout } from "./stream-flags.ts";
+import { peerTimeoutFlag, podRunningTimeout } from "./stream-flags.ts";
 
 const flags = {
   "all-containers": toggle({ usage: "Get all containers' logs in the pod(s)." }),
@@ -41,6 +41,11 @@ const flags = {
     usage:
       "Selector (label query) to filter on, supports '=', '==', '!=', 'in', 'notin'.(e.g. -l key1=value1,key2=value2). Matching objects must satisfy all of the specified label constraints.",
   }),
+  "stream-peer-timeout": {
+    ...peerTimeoutFlag,
+    usage:
+      "The length of time (like 30s, 2m) for which a log that is followed may be quiet until the servers are asked whether they are there, and for which they may leave that unanswered. Zero for never",
+  },
   since: duration({
     usage:
       "Only return logs newer than a relative duration like 5s, 2m, or 3h. Defaults to all logs. Only one of since-time / since may be used.",
@@ -140,6 +145,7 @@ function readArguments({ args, flags: before, changed }: Parsed<typeof flags>): 
       follow: given.follow,
       previous: given.previous,
       timestamps: given.timestamps,
+      peerTimeoutMs: given["stream-peer-timeout"],
       insecureSkipTLSVerifyBackend: given["insecure-skip-tls-verify-backend"],
       ...(given["limit-bytes"] > 0 && { limitBytes: given["limit-bytes"] }),
       ...(tail >= 0 && { tailLines: tail }),
@@ -248,7 +254,9 @@ async function consume({ context, client, options, given }: LogRequest, source: 
       for await (const chunk of apart ? wholeLines(bytes, prefix) : bytes) await write(io.stdout, chunk);
     } catch (error) {
       if (!given.follow || !answered || !isConnectionError(error)) throw error;
-      const cause = error.cause instanceof Error ? error.cause : error; // which says no more than that it was reading
+      // But for a lost server, it says itself no more than that it was reading.
+      const isLost = "kind" in error && error.kind === "timeout";
+      const cause = !isLost && error.cause instanceof Error ? error.cause : error;
       throw await brokenOff("log", { cause, client, pod: source.pod });
     }
   };

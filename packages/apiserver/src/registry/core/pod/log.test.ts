@@ -6,19 +6,21 @@ import { test } from "node:test";
 import { type Status, StatusError } from "@hawser/api";
 import { createCA } from "@hawser/pki";
 import { createLogger, silentLogger } from "@hawser/trace";
+import { kubeletPresence } from "../../../proxy/kubelet-presence.ts";
 import { type FakeCluster, fakeCluster, servingCertificate } from "../../../proxy/testing/fake-kubelet.ts";
 import { requestInfo } from "../../../request-info.ts";
 import { podLog } from "./log.ts";
 
 /** An API server that can do nothing but logs. */
-async function logServer(cluster: FakeCluster, log = silentLogger) {
+async function logServer(cluster: FakeCluster, log = silentLogger, peerTimeoutMs?: number) {
+  const dependencies = { ...cluster, presence: kubeletPresence(peerTimeoutMs) };
   const done: Promise<void>[] = [];
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const url = new URL(request.url ?? "", "http://x");
     const info = requestInfo(request.method ?? "", url);
     const user = { name: "u", groups: [] };
     try {
-      await podLog(cluster, { info, user, request, response, url, signal: new AbortController().signal, log });
+      await podLog(dependencies, { info, user, request, response, url, signal: new AbortController().signal, log });
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
       response.writeHead(error.code, { "Content-Type": "application/json" }).end(JSON.stringify(error.status));
@@ -272,4 +274,33 @@ test("at -v=8 the log names the backend", async () => {
   );
   await server.get();
   assert.match(lines.join(""), new RegExp(`https://127.0.0.1:${cluster.port}/containerLogs/default/web/nginx`));
+});
+
+test("logs that are followed, and quiet, go on while their kubelet answers, and break off when it does not: one question for all of them", async () => {
+  const questions: ServerResponse[] = [];
+  const asked = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const;
+  await using cluster = await fakeCluster({
+    onRequest(request, response) {
+      if (request.url !== "/healthz") return void response.write("a line\n");
+      asked[questions.push(response) === 1 ? 0 : 1].resolve();
+      if (questions.length === 1) response.writeHead(500).end(); // which is an answer
+    },
+  });
+  cluster.addPod("web", ["nginx"]);
+  await using server = await logServer(cluster, silentLogger, 100);
+  const follow = async () => {
+    let text = "";
+    const { response } = await server.open("?follow=true");
+    try {
+      for await (const chunk of response) text += chunk;
+    } catch {
+      return `${text}broke off`;
+    }
+    return text;
+  };
+  const follows = [follow(), follow()];
+  await asked[0].promise;
+  await asked[1].promise;
+  assert.deepEqual(await Promise.all(follows), ["a line\nbroke off", "a line\nbroke off"]);
+  assert.ok(questions.length <= 4, `${questions.length} questions`);
 });

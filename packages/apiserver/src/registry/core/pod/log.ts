@@ -12,6 +12,7 @@ import {
   type StatusError,
 } from "@hawser/api";
 import type { FindKubelet } from "../../../proxy/kubelet-connection.ts";
+import type { KubeletPresence } from "../../../proxy/kubelet-presence.ts";
 import { requestKubelet } from "../../../proxy/kubelet-request.ts";
 import { logPath } from "../../../proxy/kubelet-url.ts";
 import { plainError } from "../../../proxy/plain-error.ts";
@@ -24,6 +25,7 @@ const maxErrorLength = 50_000;
 export interface LogDependencies {
   objects: Pick<Objects, "get">;
   findKubelet: FindKubelet;
+  presence: KubeletPresence;
 }
 
 /**
@@ -31,7 +33,7 @@ export interface LogDependencies {
  * goes with its client. A pod without a node has an empty log.
  *
  * Throws StatusError while nothing was answered: 404, 400 and 422 for what was asked, the kubelet's own refusal, 500 when it cannot be reached.
- * When the log breaks off later, so does the answer: it does not look complete.
+ * When the log breaks off later, or is quiet and its kubelet does not answer, so does the answer: it does not look complete.
  *
  * Source: kubernetes/kubernetes pkg/registry/core/pod/rest/log.go, kubernetes/apiserver pkg/registry/generic/rest
  */
@@ -67,6 +69,7 @@ export async function podLog(dependencies: LogDependencies, context: RequestCont
     const { statusCode = 0 } = source;
     if (statusCode < 200 || statusCode > 206) throw await refusal(source, info.name);
     start(response);
+    using _presence = options.follow ? dependencies.presence.watch(kubelet, source, log) : undefined;
     await pipeline(source, response).catch((error: unknown) => {
       if (!ending.aborted) log.at(2, "log broke off", { pod: info.name, container, error });
     });

@@ -1,0 +1,79 @@
+// Answers that go on and may be quiet for long: a log that is followed, a watch. Whether their server is still there is asked on another connection.
+import { setTimeout as delay } from "node:timers/promises";
+import { StatusError } from "@hawser/api";
+import { ConnectionError } from "./connection-error.ts";
+
+/** Milliseconds that an answer which goes on may be quiet until its server is asked whether it is there, and that this may take. */
+export const defaultPeerTimeoutMs = 30_000;
+/** Milliseconds between two questions of which the first came to nothing. */
+const againMs = 1_000;
+
+export interface QuietOptions {
+  /** Milliseconds, as above; 0 for never. */
+  peerTimeoutMs: number;
+  /** Something cheap that goes through the same hops. Any answer below 500 will do. */
+  ask(signal: AbortSignal, timeoutMs: number): Promise<unknown>;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * The chunks of `open`'s body, as they come. Where none has come for the time, its server is asked; where that is not answered within as long again, the body
+ * is given up. Throws ConnectionError `timeout` then, or what the body throws.
+ */
+export async function* askedWhenQuiet(
+  open: (signal: AbortSignal | undefined) => Promise<AsyncIterable<Uint8Array>>,
+  { peerTimeoutMs, ask, signal }: QuietOptions,
+): AsyncGenerator<Uint8Array> {
+  if (!(peerTimeoutMs >= 0)) throw new RangeError(`peerTimeoutMs is ${peerTimeoutMs}: at least 0 is needed`);
+  if (peerTimeoutMs === 0) return yield* await open(signal);
+  const over = new AbortController();
+  const ending = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
+  /** Chunks so far; undefined while nobody waits for one. */
+  let waitingFor: number | undefined;
+  let chunks = 0;
+  const look = async () => {
+    const quietSince = waitingFor;
+    const why = quietSince === undefined ? undefined : await unanswered({ peerTimeoutMs, ask, signal: ending });
+    if (ending.aborted) return;
+    if (why === undefined || waitingFor !== quietSince) return void timer.refresh();
+    const seconds = peerTimeoutMs / 1000;
+    const message = `nothing came for ${seconds} s, and for as long again no answer to whether the server is there: ${why.message}`;
+    over.abort(new ConnectionError(message, { kind: "timeout", unsent: false, cause: why }));
+  };
+  const timer = setTimeout(() => void look(), peerTimeoutMs);
+  timer.unref();
+  const source = (await open(ending))[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      waitingFor = chunks;
+      timer.refresh();
+      const { value, done } = await source.next();
+      waitingFor = undefined;
+      if (done) return;
+      chunks++;
+      yield value;
+    }
+  } catch (error) {
+    throw over.signal.aborted && !signal?.aborted ? over.signal.reason : error;
+  } finally {
+    clearTimeout(timer);
+    over.abort(new DOMException("nobody waits any more", "AbortError")); // of a question under way
+    await source.return?.();
+  }
+}
+
+/** Why nobody has answered within the time; undefined where somebody has. */
+async function unanswered({ peerTimeoutMs, ask, signal }: QuietOptions): Promise<Error | undefined> {
+  const late = AbortSignal.timeout(peerTimeoutMs);
+  const ending = signal ? AbortSignal.any([signal, late]) : late;
+  for (;;) {
+    try {
+      await ask(ending, peerTimeoutMs);
+      return undefined;
+    } catch (error) {
+      if (error instanceof StatusError && (error.code ?? 0) < 500) return undefined;
+      await delay(Math.min(againMs, peerTimeoutMs / 4), undefined, { signal: ending }).catch(() => {}); // late: told below
+      if (ending.aborted) return error instanceof Error ? error : new Error(String(error));
+    }
+  }
+}
