@@ -13,6 +13,8 @@ import type { Arm, Counted } from "./steps.ts";
 const heapFlags = ["--max-semi-space-size=2", "--optimize-for-size", "--single-threaded-gc"];
 /** How long a runtime that dies at a step may take, milliseconds. */
 const killPatience = 10_000;
+/** How long one may take to start, milliseconds: on a machine that is busy with other things the modules alone take many seconds. */
+const startPatience = 60_000;
 const here = import.meta.dirname;
 
 export interface FaultyOptions {
@@ -75,7 +77,7 @@ export async function startFaulty(options: FaultyOptions = {}): Promise<FaultyRu
     child = fresh;
     const failed = ended.then(() => Promise.reject(new Error(`the runtime has ended: ${output.slice(-2000)}`)));
     failed.catch(() => undefined);
-    const connecting = connectCRI({ endpoint: `unix://${socketPath}`, timeoutMs: 20_000 });
+    const connecting = connectCRI({ endpoint: `unix://${socketPath}`, timeoutMs: startPatience });
     connecting.then((late) => late !== cri && fresh.exitCode !== null && late.close()).catch(() => undefined);
     cri = await Promise.race([connecting, failed]);
     await Promise.race([cri.runtime.version({}), failed]);

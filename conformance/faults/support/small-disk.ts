@@ -1,11 +1,13 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, open, rm, statfs, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, mkdtemp, open, rm, statfs, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 
 const execute = promisify(execFile);
 const pageBytes = 4096;
+/** How often the room is looked at until it is what was asked for. */
+const maxRounds = 100;
 
 /** A file system of its own that can be filled: a tmpfs, whose pages and inodes are counted. */
 export interface SmallDisk extends AsyncDisposable {
@@ -36,9 +38,7 @@ export async function smallDisk({ megabytes, inodes }: { megabytes: number; inod
       }
       if (pages !== undefined) {
         await using file = await open(path.join(ballast, "pages"), "w");
-        const { bfree } = await statfs(directory);
-        const block = Buffer.alloc(pageBytes, 1);
-        for (let n = bfree; n > pages; n--) await file.write(block);
+        await leavePages(file, directory, pages);
       }
     },
     async [Symbol.asyncDispose]() {
@@ -46,4 +46,29 @@ export async function smallDisk({ megabytes, inodes }: { megabytes: number; inod
       await rm(directory, { recursive: true });
     },
   };
+}
+
+/** Fills a file until the disk has so many pages left. Whoever else writes or removes meanwhile is allowed for. */
+async function leavePages(file: FileHandle, directory: string, pages: number): Promise<void> {
+  const block = Buffer.alloc(pageBytes, 1);
+  let filled = 0;
+  for (let round = 0; round < maxRounds; round++) {
+    const { bfree } = await statfs(directory);
+    if (bfree === pages) return;
+    if (bfree < pages) {
+      filled = Math.max(0, filled - (pages - bfree));
+      await file.truncate(filled * pageBytes);
+      if (filled === 0) return; // the others have it all
+    }
+    for (let n = bfree; n > pages; n--) {
+      const written = await file.write(block, 0, pageBytes, filled * pageBytes).catch(ignoreFullDisk);
+      if (written?.bytesWritten !== pageBytes) break; // another was faster: it is looked again
+      filled++;
+    }
+  }
+  throw new Error(`the disk does not come to have ${pages} pages left`);
+}
+
+function ignoreFullDisk(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== "ENOSPC") throw error;
 }
