@@ -10,7 +10,7 @@ import { image, testConfig } from "../../crun/support/runtime.ts";
 import type { Arm, Counted } from "./steps.ts";
 
 /** What V8 is given in production, so that the program does not start itself once more. */
-const heapFlags = ["--max-semi-space-size=2", "--optimize-for-size", "--single-threaded-gc"];
+const heapFlags = ["--max-semi-space-size=2", "--optimize-for-size", "--single-threaded-gc", "--no-separate-gc-phases"];
 /** How long a runtime that dies at a step may take, milliseconds. */
 const killPatience = 10_000;
 /** How long one may take to start, milliseconds: on a machine that is busy with other things the modules alone take many seconds. */

@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
-const flags = ["--max-semi-space-size=2", "--optimize-for-size", "--single-threaded-gc"];
+const flags = ["--max-semi-space-size=2", "--optimize-for-size", "--single-threaded-gc", "--no-separate-gc-phases"];
 
 /** A daemon with 15 MB of live data, a part of which is replaced in each turn, that comes to rest then with less. */
 const daemon = `

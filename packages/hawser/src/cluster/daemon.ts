@@ -13,6 +13,8 @@ export const markName = "HAWSER_CLUSTER";
  * cache when they are used again, collected on the spot. Half the processor time of a stream, and 50 MB less memory.
  */
 const heapFlags = ["--max-semi-space-size=2", "--optimize-for-size", "--single-threaded-gc"];
+/** The runtime's besides, as it gives them itself when it is started by others: packages/runtime/src/main.ts. */
+const runtimeFlags = ["--no-separate-gc-phases"];
 
 /** Turns a daemon's command line into the one that is really started, for instance inside a network namespace. */
 export type Launcher = (hop: Hop, command: string[]) => string[];
@@ -45,7 +47,8 @@ export async function startDaemon(
   await mkdir(paths.log, { recursive: true });
   await using log = await open(logFile(paths, hop), "a", 0o640);
   const logOffset = (await log.stat()).size;
-  const [program = "", ...rest] = launcher(hop, [process.execPath, ...heapFlags, hawserProgram(), hop, ...args]);
+  const flags = hop === "runtime" ? [...heapFlags, ...runtimeFlags] : heapFlags;
+  const [program = "", ...rest] = launcher(hop, [process.execPath, ...flags, hawserProgram(), hop, ...args]);
   const child = spawn(program, rest, {
     cwd: "/",
     detached: true,
