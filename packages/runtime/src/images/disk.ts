@@ -7,6 +7,9 @@ import { syncfs } from "../native/sync.ts";
 /** How many pieces of corrupt state are kept for somebody to look at. The oldest go first. */
 const maxAside = 16;
 
+/** How often a directory that somebody still writes into is tried again, 0.1 s more each time: a tar(1) that is about to end. */
+const maxRetries = 5;
+
 /** Replaces a file whole, durably: after a crash it has the old content or the new. */
 export async function writeFileDurably(path: string, content: string | Uint8Array): Promise<void> {
   const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
@@ -63,7 +66,7 @@ export async function setAside(
 export async function temporaryDirectory(parent: string): Promise<AsyncDisposable & { path: string }> {
   const path = join(parent, randomBytes(8).toString("hex"));
   await mkdir(path, { recursive: true, mode: 0o700 });
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries }) };
 }
 
 /**
