@@ -34,11 +34,11 @@ export function gather(to: Transport, written: () => void): Gatherer {
         to.write([Buffer.from(chunk)]);
         return written();
       }
-      for (let rest = chunk; rest.byteLength > 0; ) {
+      for (let offset = 0; offset < chunk.byteLength; ) {
         slab ??= begin();
-        const copied = rest.copy(slab, used);
+        const copied = chunk.copy(slab, used, offset);
         used += copied;
-        rest = rest.subarray(copied);
+        offset += copied;
         if (used === slabBytes) flush();
       }
     },
