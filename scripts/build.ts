@@ -5,7 +5,7 @@ import { rmSync } from "node:fs";
 import { copyFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
-import { oneVerb, wsInParts, zlibOnUse } from "./build-plugins.ts";
+import { leanHTTP, oneVerb, wsInParts, zlibOnUse } from "./build-plugins.ts";
 import { compileHelper } from "./native.ts";
 import { replaceFolder } from "./replace-folder.ts";
 
@@ -30,7 +30,7 @@ const entries: Record<string, string> = {
   yaml: "node_modules/yaml/dist/index.js",
 };
 /** A client's verbs: the one whose start counts, and all of them. */
-const clients: Record<string, string> = { exec: "packages/cli/src/main.ts", cli: "packages/cli/src/main.ts" };
+const clients: Record<string, string> = { exec: "packages/hawser/src/exec.ts", cli: "packages/cli/src/main.ts" };
 
 /** What main.ts and others load on demand, and the bundle that is in its place. */
 const onDemand: Record<string, string> = {
@@ -76,7 +76,7 @@ const common: BuildOptions = {
 };
 await build({ ...common, entryPoints: entryPoints(entries) });
 for (const [name, path] of Object.entries(clients)) {
-  const plugins = [...(common.plugins ?? []), ...(name === "cli" ? [] : [oneVerb(name)])];
+  const plugins = [...(common.plugins ?? []), ...(name === "cli" ? [] : [oneVerb(name), leanHTTP])];
   // A client masks its frames itself (streaming's mask.ts) and gets none masked: what ws has in machine code for that need not be loaded.
   const define = { ...common.define, "process.env.WS_NO_BUFFER_UTIL": "true" };
   await build({ ...common, plugins, define, minifyWhitespace: true, entryPoints: entryPoints({ [name]: path }) });

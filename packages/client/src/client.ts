@@ -316,19 +316,28 @@ async function* bodyOf(message: IncomingMessage, server: URL): AsyncGenerator<Ui
   }
 }
 
-async function readText(message: IncomingMessage, maxBytes: number, { cut = false } = {}): Promise<string> {
+/** By events: a loop over the message takes a short command half a millisecond longer. */
+function readText(message: IncomingMessage, maxBytes: number, { cut = false } = {}): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
   const parts: Buffer[] = [];
   let length = 0;
-  for await (const chunk of message as AsyncIterable<Buffer>) {
+  const done = () => {
+    const [only] = parts;
+    const text = parts.length === 1 && only ? only.toString("utf8") : Buffer.concat(parts).toString("utf8");
+    resolve(cut ? text.slice(0, maxBytes) : text);
+  };
+  message.on("data", (chunk: Buffer) => {
     length += chunk.length;
     parts.push(chunk);
-    if (length <= maxBytes) continue;
-    if (!cut) throw new RangeError(`the server's answer has more than ${maxBytes} bytes`);
-    break;
-  }
-  const [only] = parts;
-  const text = parts.length === 1 && only ? only.toString("utf8") : Buffer.concat(parts).toString("utf8");
-  return cut ? text.slice(0, maxBytes) : text;
+    if (length <= maxBytes) return;
+    if (cut) done();
+    else reject(new RangeError(`the server's answer has more than ${maxBytes} bytes`));
+    message.destroy();
+  });
+  message.once("end", done);
+  message.once("error", reject);
+  message.once("close", () => reject(Object.assign(new Error("aborted"), { code: "ECONNRESET" })));
+  return promise;
 }
 
 function parse(text: string): unknown {

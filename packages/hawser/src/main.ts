@@ -1,9 +1,9 @@
-import { writeSync } from "node:fs";
 import { join } from "node:path";
 import { help } from "./help.ts";
-import { stillAtEnd } from "./still-at-end.ts";
+import { type Main, runAsProcess } from "./process.ts";
 
-type Main = (argv: string[]) => Promise<number>;
+/** The exports of a bundle, with the compiled code that is kept under the name. */
+type LoadBundle = (file: string, name: string) => unknown;
 
 /** Verbs of the node that the client, which has kubectl's, does not have: they need no `node` before them. */
 const nodeVerbs = ["ps", "images", "pull", "inspect", "stats"];
@@ -36,7 +36,10 @@ const commands: Record<string, () => Promise<Main>> = {
 };
 
 /** Runs one `hawser` command line (without node and the program's path). Resolves with the exit code. */
-export async function main(argv: string[]): Promise<number> {
+export async function main(
+  argv: string[],
+  { loadWithKeptCode }: { loadWithKeptCode?: LoadBundle | undefined } = {},
+): Promise<number> {
   const [first, ...rest] = argv;
   if (first === undefined || first === "--help" || first === "-h" || (first === "help" && rest.length === 0)) {
     process.stdout.write(help);
@@ -50,66 +53,24 @@ export async function main(argv: string[]): Promise<number> {
   // kubectl's `logs` has no such flag.
   if (first === "logs" && asksForContainer(rest)) return (await ofNode("logs")())(rest);
   const [topic] = rest;
-  if (first === "help" && topic !== undefined && Object.hasOwn(commands, topic)) return main([...rest, "--help"]);
+  if (first === "help" && topic !== undefined && Object.hasOwn(commands, topic))
+    return main([...rest, "--help"], { loadWithKeptCode });
   const load = Object.hasOwn(commands, first) ? commands[first] : undefined;
   if (load) return (await load())(rest);
-  const client = await loadClient(first);
+  const client = await loadClient(first, loadWithKeptCode);
   return client.main(argv);
 }
 
-/** The client of a verb: from the sources as it is; from the bundles by the way that starts fastest. */
-async function loadClient(verb: string): Promise<{ main: Main }> {
-  if (!import.meta.filename.endsWith(".cjs")) return await import("@hawser/cli/main");
-  // An exec connects for certain. Node reads the authorities it trusts beside us from the moment that TLS is loaded, and
-  // we would wait for them later, though the kubeconfig names its own.
-  if (verb === "exec") await import("node:https");
-  const { loadWithKeptCode } = await import("./kept-code.ts");
-  const bundle = join(import.meta.dirname, verb === "exec" ? "exec.cjs" : "cli.cjs");
-  return await loadWithKeptCode(bundle, /^[a-z-]{1,20}$/.test(verb) ? verb : "client");
+/** The client of a verb: from the sources as it is; from the bundle by the way that starts fastest. `exec` has a bundle of its own. */
+async function loadClient(verb: string, loadWithKeptCode: LoadBundle | undefined): Promise<{ main: Main }> {
+  if (!loadWithKeptCode) return await import("@hawser/cli/main");
+  const name = /^[a-z-]{1,20}$/.test(verb) ? verb : "client";
+  return loadWithKeptCode(join(import.meta.dirname, "cli.cjs"), name) as { main: Main }; // what the build makes of it
 }
-
-/** What a write to a pipe without a reader, or to a terminal that is gone, fails with. */
-const readerGone: ReadonlySet<string | undefined> = new Set(["EPIPE", "EIO", "ECONNRESET", "ERR_STREAM_DESTROYED"]);
 
 /** Runs this process's own command line and ends the process with its exit code. Called by bin/hawser.cjs. */
-export async function start(): Promise<void> {
-  stillAtEnd();
-  // `hawser get pods | head -1`, or a terminal that was closed: the reader has gone, and there is nobody to tell. What
-  // changes the machine goes on to its end all the same; anything else ends.
-  const command = process.argv[2] ?? "";
-  const goesOn = command === "up" || command === "down";
-  const onFailure = (err: Error) => goesOn || process.exit(outputFailed(err));
-  process.stdout.on("error", onFailure);
-  process.stderr.on("error", () => {});
-  const code = await main(process.argv.slice(2)).catch((err: unknown) => {
-    process.stderr.write(`hawser: ${err instanceof Error ? explain(err) : String(err)}\n`);
-    return 1;
-  });
-  await Promise.all([taken(process.stdout), taken(process.stderr)]);
-  if (process.stdout.errored) onFailure(process.stdout.errored); // of the last write, before its event
-  process.exit(code);
-}
-
-/** The exit code: as if SIGPIPE had ended us, or 1 where what was written is not all there, on a full disk say. */
-function outputFailed(err: NodeJS.ErrnoException): number {
-  if (readerGone.has(err.code)) return 141;
-  try {
-    writeSync(process.stderr.fd, `error: write /dev/stdout: ${err.message}\n`);
-  } catch {
-    // the same disk, likely: the exit code tells
-  }
-  return 1;
-}
-
-/** Resolves when the reader has taken all that was written; a pipe takes what fits and the rest when it can. */
-function taken(stream: NodeJS.WriteStream): Promise<void> {
-  if (stream.writableLength === 0) return Promise.resolve();
-  return new Promise((resolve) => stream.write("", () => resolve()));
-}
-
-/** The stack only where it is asked for: people get the message. */
-function explain(err: Error): string {
-  return process.env.HAWSER_DEBUG ? (err.stack ?? err.message) : err.message;
+export function start({ loadWithKeptCode }: { loadWithKeptCode?: LoadBundle } = {}): Promise<void> {
+  return runAsProcess((argv) => main(argv, { loadWithKeptCode }));
 }
 
 /** Does a `logs` command line ask for this node's log of a container by its id, and not for a pod's? */

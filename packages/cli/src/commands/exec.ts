@@ -94,7 +94,8 @@ async function runExec(context: Context, line: Parsed<typeof execFlags>): Promis
 
 /** What a session needs is loaded once the question for the pod is on its way, while the server answers. */
 async function loadMeanwhile(): Promise<typeof import("@hawser/client/remotecommand")> {
-  await new Promise((resolve) => setImmediate(resolve));
+  // Two turns: at the end of the first the request has been made, in the second a near server's handshake begins.
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
   const client = await import("@hawser/client/remotecommand");
   await client.loadRemoteCommand();
   return client;
