@@ -81,3 +81,70 @@ describe("copyTo of a file that breaks off", () => {
     }
   });
 });
+
+describe("copyTo of a tree that breaks off", () => {
+  const names = ["a", "b", "c"];
+  async function tree(options: Partial<FakeContainerOptions> = {}) {
+    const place = await openPlace(options);
+    const from = join(place.here, "tree");
+    await fs.mkdir(join(from, "below"), { recursive: true });
+    for (const name of names) await fs.writeFile(join(from, "below", name), randomBytes(2_000_000));
+    return { place, copy: { ...target, from, path: "tree" } };
+  }
+  async function isWhole({ there, here }: Place) {
+    for (const name of names) {
+      const [got, want] = [there, here].map((folder) => digest(join(folder, "tree/below", name)));
+      assert.equal(await got, await want);
+    }
+    assert.deepEqual(await fs.readdir(there), ["tree"]);
+  }
+  const isCut = ([name, , script = ""]: string[]) => name === "sh" && script.startsWith("trap");
+
+  it("leaves nothing where nothing was, without retries and with too few; and is whole with enough", async () => {
+    for (const retries of [0, 1]) {
+      const { place, copy } = await tree({ cutAfter: [3_000_000, 500_000], isCut });
+      await using _ = place;
+      await assert.rejects(copyTo(place.client, { ...copy, retries }), { name: "StreamError" });
+      await place.container.idle();
+      assert.deepEqual(await fs.readdir(place.there), []);
+    }
+    const { place, copy } = await tree({ cutAfter: [3_000_000], isCut });
+    await using _ = place;
+    await copyTo(place.client, { ...copy, retries: 2 });
+    await isWhole(place);
+  });
+
+  it("is added to one that is there, and goes by tar alone where there is no shell", async () => {
+    for (const lacking of [{}, { without: ["sh"] }]) {
+      const { place, copy } = await tree(lacking);
+      await using _ = place;
+      await fs.mkdir(join(place.there, "tree"));
+      await fs.writeFile(join(place.there, "tree/old"), "old");
+      await copyTo(place.client, { ...copy, path: "." });
+      await isWhole(place);
+      assert.equal(await fs.readFile(join(place.there, "tree/old"), "utf8"), "old");
+    }
+  });
+});
+
+it("copyTo does not move into a directory that comes to stand in the place meanwhile, by an mv with -T or one without", async () => {
+  for (const knowsT of [true, false]) {
+    await using place = await openPlace();
+    const [from, tools] = [join(place.here, "file"), join(place.here, "tools")];
+    await fs.writeFile(from, "new");
+    await fs.mkdir(tools);
+    // The mv of this container has no -T, and the directory comes between the look and the move.
+    const refuses = `case $1 in *T*) exit 1;; esac; mkdir "${place.there}/file"; exec /bin/mv "$@"`;
+    const comes = `mkdir -p "${place.there}/file"; exec /bin/mv "$@"`;
+    await fs.writeFile(join(tools, "mv"), `#!/bin/sh\n${knowsT ? comes : refuses}\n`, { mode: 0o755 });
+    const before = process.env.PATH;
+    process.env.PATH = `${tools}:${before}`;
+    try {
+      await assert.rejects(copyTo(place.client, { ...target, from, path: "file" }), { code: "exit" });
+    } finally {
+      process.env.PATH = before;
+    }
+    assert.deepEqual(await fs.readdir(place.there), ["file"]);
+    assert.deepEqual(await fs.readdir(join(place.there, "file")), []);
+  }
+});

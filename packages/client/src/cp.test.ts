@@ -218,6 +218,9 @@ it("a file that shrinks while it is taken is told of, and the old one stays", as
   assert.deepEqual(await fs.readdir(place.here), ["f"]);
 });
 
+/** Of the commands of an upload that goes beside its place first. */
+const isUnpacking = ([name, , script = ""]: string[]) => name === "sh" && script.startsWith("trap");
+
 describe("copyTo", () => {
   it("brings a directory, which looks there as it does here", async () => {
     await using place = await openPlace();
@@ -235,8 +238,13 @@ describe("copyTo", () => {
     await using place = await openPlace();
     await makeTree(place.here);
     await copyTo(place.client, { ...target, from: join(place.here, "tree"), path: "new", preserve: false });
-    const [, command] = place.container.commands;
-    assert.deepEqual(command, ["tar", "--no-same-permissions", "--no-same-owner", "-xmf", "-", "-C", "."]);
+    assert.deepEqual(place.container.commands.at(-1)?.slice(9), [
+      "tar",
+      "--no-same-permissions",
+      "--no-same-owner",
+      "-xmf",
+      "-",
+    ]);
     const { mtimeMs } = await fs.stat(join(place.there, "new/-dash"));
     assert.ok(mtimeMs > 1_700_000_000_000);
   });
@@ -331,7 +339,7 @@ describe("copyTo", () => {
   });
 
   it("does not go on in a tree that has changed meanwhile", async () => {
-    await using place = await openPlace({ cutAfter: [3_000_000], isCut: ([name]) => name === "tar" });
+    await using place = await openPlace({ cutAfter: [3_000_000], isCut: isUnpacking });
     const tree = join(place.here, "tree");
     await fs.mkdir(tree);
     for (let i = 0; i < 10; i++) await fs.writeFile(join(tree, `f${i}`), randomBytes(500_000));
@@ -348,7 +356,7 @@ describe("copyTo", () => {
   });
 
   it("goes on after its connection is cut, and what arrives is whole", async () => {
-    await using place = await openPlace({ cutAfter: [3_000_000, 6_000_000], isCut: ([name]) => name === "tar" });
+    await using place = await openPlace({ cutAfter: [3_000_000, 6_000_000], isCut: isUnpacking });
     const tree = join(place.here, "tree");
     await fs.mkdir(tree);
     for (let i = 0; i < 10; i++) await fs.writeFile(join(tree, `f${i}`), randomBytes(1_000_000));
@@ -358,8 +366,8 @@ describe("copyTo", () => {
       assert.equal(await digest(join(place.there, "tree", name)), await digest(join(tree, name)), name);
     }
     assert.equal((await fs.stat(join(place.there, "tree"))).mode & 0o777, 0o751);
-    const tars = place.container.commands.filter(([name]) => name === "tar");
-    assert.deepEqual(tars[0], ["tar", "-xpvf", "-", "-C", "."]);
+    const tars = place.container.commands.filter(isUnpacking);
+    assert.deepEqual(tars[0]?.slice(9), ["tar", "-xpvf", "-"]);
     assert.equal(tars.length, 3);
   });
 });

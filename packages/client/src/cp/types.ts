@@ -18,7 +18,7 @@ export interface CopyOptions {
   onRetry?: ((retry: CopyRetry) => void) | undefined;
   /**
    * Aborting ends the copy; the promise rejects with its reason. Files that are whole stay; the one under way is removed, but for the
-   * upload of a tree by the container's tar, which leaves it cut short under its name.
+   * upload of a tree by the container's tar: one that is new goes as a whole, one that is added to another is left with a file cut short under its name.
    */
   signal?: AbortSignal | undefined;
   /** Default both, WebSocket first. */

@@ -1,7 +1,7 @@
 import { posix } from "node:path";
-import { archiveCommandLine, shown } from "@hawser/tar";
+import { archiveCommandLine, byteString, contentHead, endOfArchive, shown } from "@hawser/tar";
 import type { KubeClient } from "../client.ts";
-import { besideOf, lookScript } from "./beside.ts";
+import { besideOf, lookScript, vacantScript } from "./beside.ts";
 import { argument } from "./paths.ts";
 import { changedWhile, exitError, noTar, type RemoteResult, Retries, runRemote } from "./remote.ts";
 import { resumeFile } from "./resume-file.ts";
@@ -18,10 +18,11 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
   const target = await targetOf(client, options, source.base);
   const retries = new Retries(options);
   // Holes are only for those who know them; and a stream cannot be sent once more where there is no tar.
-  const look =
-    source.hasHoles || !source.repeatable ? await lookAtContainer(client, options, source.single) : undefined;
+  const look = source.hasHoles || !source.repeatable ? await lookAtContainer(client, options) : undefined;
   const sparse = look?.tar === "gnu";
-  let way: Way = look?.way ?? (source.single ? "beside" : "tar");
+  const isBeside = source.single || (await isVacant(client, options, target));
+  let way: Way = look?.way ?? (isBeside ? "beside" : "tar");
+  if (way === "beside" && !isBeside) way = "tar";
   const beside = besideOf(target);
   /** What an entry is called in the end. */
   const titleOf = (name: string) =>
@@ -46,12 +47,13 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
       }
       const native = way === "runtime";
       const as = way === "beside" ? beside.name : target.base;
-      const archive = source.pack({ as, title: target.base, sparse: sparse || native, from, count });
+      const packed = source.pack({ as, title: target.base, sparse: sparse || native, from, count });
+      const archive = way === "beside" && !source.single ? withEnd(packed, beside.end) : packed;
       const preserve = options.preserve ?? true;
       const command = native
         ? archiveCommandLine({ verb: "extract", path: target.directory, name: target.base, preserve })
         : way === "beside"
-          ? beside.command(extractWords(options, retries.any), retries.any)
+          ? beside.command(extractWords(options, retries.any), { keep: retries.any, isTree: !source.single })
           : [...extractWords(options, retries.any), "-C", argument(target.directory)];
       const result = await runRemote(client, options, command, { stdin: archive, stdout: named.take });
       const next: Way | undefined = result.missing && source.repeatable ? nextWay(way) : undefined;
@@ -78,7 +80,16 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
   }
 }
 
-/** How it is unpacked: by tar, beside its place and moved there; by tar, in its place; by the runtime, which does as the first. */
+/** An archive with an empty file of this name at its end. */
+async function* withEnd(archive: AsyncIterable<Buffer>, name: string): AsyncGenerator<Buffer> {
+  for await (const chunk of archive) {
+    if (chunk === endOfArchive)
+      yield Buffer.concat(contentHead({ as: byteString(name), size: 0, mode: 0o600, mtime: 0 }));
+    yield chunk;
+  }
+}
+
+/** How it is unpacked: by tar, beside its place and moved there (a file, or a tree that is new); by tar, in its place; by the runtime, which does as the first. */
 type Way = "beside" | "tar" | "runtime";
 
 /** What to try where a command is not there: no shell, or no mv; no tar. */
@@ -138,16 +149,30 @@ async function targetOf(
   return { directory: posix.dirname(path), base: posix.basename(path) };
 }
 
+/** Whether nothing stands yet where a tree goes to, so that it can appear there as a whole. One that is there is added to. */
+async function isVacant(
+  client: KubeClient,
+  options: CopyToOptions,
+  { directory, base }: { directory: string; base: string },
+): Promise<boolean> {
+  if (base === "." || base === "..") return false;
+  const place = argument(posix.join(directory, base));
+  const { exitCode } = await runRemote(client, options, ["sh", "-c", vacantScript, "sh", place], {});
+  return exitCode === 0;
+}
+
 interface Found {
   way: Way;
   tar: "gnu" | "other" | undefined;
 }
 
 /** What the container has to unpack with. */
-async function lookAtContainer(client: KubeClient, options: CopyToOptions, single: boolean): Promise<Found> {
+async function lookAtContainer(client: KubeClient, options: CopyToOptions): Promise<Found> {
   const version = ["tar", "--version"];
-  const looks: [Way, string[]][] = [["tar", version]];
-  if (single) looks.unshift(["beside", ["sh", "-c", `${lookScript}; "$@"`, "sh", ...version]]);
+  const looks: [Way, string[]][] = [
+    ["beside", ["sh", "-c", `${lookScript}; "$@"`, "sh", ...version]],
+    ["tar", version],
+  ];
   for (const [way, command] of looks) {
     const parts: Buffer[] = [];
     const stdout = async (chunk: Buffer) => {
