@@ -18,7 +18,11 @@ import { eventually } from "../crun/support/session.ts";
 /** More than tar reads at a time, in what gzip makes of it too. */
 const noise = () => randomBytes(1_000_000).toString("base64");
 const layers = [
-  tarArchive([tarEntry({ name: "etc/", type: "5", mode: 0o750, uid: 7 }), tarEntry({ name: "etc/low" }, noise())]),
+  tarArchive([
+    tarEntry({ name: "./", type: "5", mode: 0o711, uid: 5 }),
+    tarEntry({ name: "etc/", type: "5", mode: 0o750, uid: 7 }),
+    tarEntry({ name: "etc/low" }, noise()),
+  ]),
   tarArchive([tarEntry({ name: "etc/middle" }, noise()), tarEntry({ name: "etc/.wh.low" })]),
   tarArchive([tarEntry({ name: "etc/top" }, noise())]),
 ];

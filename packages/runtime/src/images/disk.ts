@@ -74,18 +74,22 @@ export async function temporaryDirectory(parent: string): Promise<AsyncDisposabl
  * A call resolves once everything written before it is on disk.
  */
 export function fileSystemSync(directory: string): () => Promise<void> {
-  let running: Promise<void> | undefined;
-  let waiting: Promise<void> | undefined;
-  const sync = async () => {
+  return gathered(async () => {
     const handle = await open(directory, "r");
     try {
       await syncfs(handle.fd);
     } finally {
       await handle.close();
     }
-  };
+  });
+}
+
+/** Calls `body` for whoever asks; those who ask while it is under way share the next call. */
+export function gathered(body: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  let waiting: Promise<void> | undefined;
   const start = (): Promise<void> => {
-    const run = sync().finally(() => {
+    const run = body().finally(() => {
       if (running === run) running = undefined;
     });
     running = run;

@@ -2,7 +2,7 @@ import type { Logger } from "@hawser/trace";
 import { limiter } from "../limiter.ts";
 import { parseConfig } from "./config.ts";
 import { chainIDs, digestOf } from "./digest.ts";
-import type { Layer, LayerBlob, LayerStore } from "./layers.ts";
+import type { Layer, LayerBlob, LayerRoot, LayerStore } from "./layers.ts";
 import type { Image, ImageRecords } from "./records.ts";
 
 /** Layers of one image unpacked at a time. */
@@ -48,16 +48,24 @@ export async function installImage(
   const chain = chainIDs(diffIDs);
   using _hold = layers.hold(chain);
   wanted.onMissing?.(chain.flatMap((id, index) => (layers.get(id) ? [] : [index])));
+  await using roots = new AsyncDisposableStack();
   await allOrNone(wanted.signal, (signal) => {
     const turn = limiter(maxUnpacking);
     const made: Promise<Layer>[] = [];
+    const whole = chain.map(() => Promise.withResolvers<string>());
     for (const [index, { blob }] of wanted.layers.entries()) {
       const [chainID = "", diffID = ""] = [chain[index], diffIDs[index]];
-      const lowers = async () => (await Promise.all(made.slice(0, index))).reverse();
-      made.push(layers.ensure({ chainID, diffID, lowers, blob, turn, signal }));
+      const lowers = async () => (await Promise.all(whole.slice(0, index).map(({ promise }) => promise))).reverse();
+      const below = () => Promise.all(made.slice(0, index));
+      const onWhole = (root: LayerRoot) => whole[index]?.resolve(roots.use(root).path);
+      const layer = layers.ensure({ chainID, diffID, lowers, onWhole, below, blob, turn, signal });
+      layer.catch((error: unknown) => whole[index]?.reject(error));
+      whole[index]?.promise.catch(() => undefined); // whoever waits for it hears of it
+      made.push(layer);
     }
     return made;
   });
+  await layers.settle();
   wanted.signal.throwIfAborted();
   return await records.add(
     {

@@ -1,8 +1,9 @@
-import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@hawser/trace";
 import { Arrival } from "./arrival.ts";
-import { fileSystemSync, readJSON, setAside, syncDirectory, temporaryDirectory } from "./disk.ts";
+import { fileSystemSync, gathered, readJSON, setAside, syncDirectory, temporaryDirectory } from "./disk.ts";
 import { LayerError } from "./layer-paths.ts";
 import type { Unpacked, Unpackers } from "./unpackers.ts";
 
@@ -24,12 +25,21 @@ export interface LayerBlob {
   whole: Promise<string>;
 }
 
+/** A layer's root by a path that leads there also when it is moved meanwhile. */
+export interface LayerRoot extends AsyncDisposable {
+  path: string;
+}
+
 /** What a layer is to be made of. */
 export interface WantedLayer {
   chainID: string;
   diffID: string;
-  /** Topmost first. They may still be in the making: only the last steps wait for them. */
-  lowers(): Promise<readonly Layer[]>;
+  /** The roots of the layers below, topmost first, once they are whole: only then is this one's finished. */
+  lowers(): Promise<readonly string[]>;
+  /** Called with this one's root once it is whole, which may be before it is in its place; to be disposed when nobody reads there. */
+  onWhole(root: LayerRoot): void;
+  /** Resolves when the layers below are in their places. */
+  below(): Promise<unknown>;
   /** Its transfer has begun when this resolves. */
   blob(signal: AbortSignal): Promise<LayerBlob>;
   /** Waits for one's turn to unpack. */
@@ -54,6 +64,7 @@ export interface LayerStoreOptions {
 export class LayerStore {
   readonly #options: LayerStoreOptions;
   readonly #sync: () => Promise<void>;
+  readonly #syncPlaces: () => Promise<void>;
   readonly #layers = new Map<string, Layer>();
   readonly #making = new Map<string, Promise<Layer>>();
   readonly #held = new Map<string, number>();
@@ -62,6 +73,7 @@ export class LayerStore {
   constructor(options: LayerStoreOptions) {
     this.#options = options;
     this.#sync = fileSystemSync(options.directory);
+    this.#syncPlaces = gathered(() => syncDirectory(options.directory));
   }
 
   /** Finds the layers of former runs; sets aside what it cannot understand. */
@@ -116,7 +128,10 @@ export class LayerStore {
     for (;;) {
       wanted.signal.throwIfAborted();
       const layer = this.#layers.get(wanted.chainID);
-      if (layer) return layer;
+      if (layer) {
+        wanted.onWhole({ path: this.root(layer), [Symbol.asyncDispose]: async () => undefined });
+        return layer;
+      }
       const making = this.#making.get(wanted.chainID);
       if (!making) break;
       await settledOrAborted(making, wanted.signal); // another's failure may be another's abort: then it is our turn
@@ -124,6 +139,11 @@ export class LayerStore {
     const making = this.#make(wanted).finally(() => this.#making.delete(wanted.chainID));
     this.#making.set(wanted.chainID, making);
     return await making;
+  }
+
+  /** Resolves when the layers there are now are so also after a crash. */
+  async settle(): Promise<void> {
+    await this.#syncPlaces();
   }
 
   /** Removes the layers that are neither in `live` nor held. Resolves with their number. */
@@ -138,23 +158,22 @@ export class LayerStore {
   }
 
   async #make(wanted: WantedLayer): Promise<Layer> {
-    const { chainID, diffID, lowers, signal } = wanted;
+    const { chainID, diffID, signal } = wanted;
     const started = performance.now();
     await using work = await temporaryDirectory(this.#options.temporary);
     const fresh = join(work.path, "layer");
     const root = join(fresh, "fs");
     await using unpacked = await wanted.turn(() => this.#unpack(wanted, root));
-    const roots = (await lowers()).map((layer) => this.root(layer));
-    const { bytes, inodes } = await unpacked.finish(roots).catch((cause: unknown) => {
+    const { bytes, inodes } = await unpacked.finish(await wanted.lowers()).catch((cause: unknown) => {
       throw extractionError(diffID, signal, cause);
     });
     const description = { chainID, diffID, bytes, inodes };
     await writeFile(join(fresh, "layer.json"), JSON.stringify(description), { mode: 0o600 });
-    await this.#sync(); // all of it, the description too, before it is in its place
+    wanted.onWhole(await openRoot(root));
+    await Promise.all([this.#sync(), wanted.below()]); // all of it is on disk, the description too, before it is in its place
     signal.throwIfAborted();
     const directory = join(this.#options.directory, String(this.#nextNumber++));
     await rename(fresh, directory);
-    await syncDirectory(this.#options.directory);
     const layer = { ...description, directory };
     this.#layers.set(chainID, layer);
     const milliseconds = Math.round(performance.now() - started);
@@ -192,6 +211,12 @@ export class LayerStore {
       return await attempt(Arrival.whole(path, (await stat(path)).size));
     }
   }
+}
+
+async function openRoot(root: string): Promise<LayerRoot> {
+  const directory = await open(root, constants.O_RDONLY | constants.O_DIRECTORY);
+  // With the dot it is the directory for lstat too, not /proc's link to it.
+  return { path: `/proc/self/fd/${directory.fd}/.`, [Symbol.asyncDispose]: () => directory.close() };
 }
 
 function extractionError(diffID: string, signal: AbortSignal, cause: unknown): unknown {
