@@ -22,8 +22,9 @@ Flags:
                                 (default InternalIP,ExternalIP,Hostname,InternalDNS,ExternalDNS)
   --allow-loopback-kubelets     a node may be at 127.0.0.1 (a cluster on one machine without a network)
   --stream-peer-timeout DURATION
-                                a session's client or kubelet that acknowledges nothing for so long is gone;
-                                0s: TCP's own patience (default 30s)
+                                a session's client or kubelet that acknowledges nothing for so long is gone,
+                                and a kubelet that answers nothing for twice as long; so is one behind a log
+                                that is quiet; 0s: TCP's own patience, and no limit (default 30s)
   --no-scheduler                leave pods where they are put by hand
   --config FILE                 the same flags as YAML: \`port: 6443\`; flags win
   -v, --v N                     log verbosity: 3 shows requests, 8 their headers and backends (default 0)

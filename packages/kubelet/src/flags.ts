@@ -26,7 +26,8 @@ The node agent: runs the pods bound to this node through a CRI runtime, and serv
   --max-pods N                    pods at once (default 110)
   --streaming-connection-idle-timeout DURATION
                                   a session without a byte either way is dropped; 0s: never (default 4h)
-  --stream-peer-timeout DURATION  a session's peer that acknowledges nothing is gone; 0s: TCP's own patience (default 30s)
+  --stream-peer-timeout DURATION  a session's peer that acknowledges nothing is gone, and a runtime that answers nothing
+                                  for twice as long; 0s: TCP's own patience, and no limit (default 30s)
   -v N                            how much is logged: 0 little, 4 each request (default 0)
   -h, --help                      this text
 `;
