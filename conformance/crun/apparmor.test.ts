@@ -129,6 +129,15 @@ for (const ociRuntime of hasAppArmor ? (["crun", "runc"] as const) : (["crun"] a
       const admin = { capabilities: create(CapabilitySchema, { addCapabilities: ["SYS_ADMIN"] }) };
       const mounting = "mount -t tmpfs none /tmp && echo mounted";
       assert.equal((await inside(admin, mounting)).stdout, "", "the default forbids mounts");
+      for (const restarts of [false, true]) {
+        const replacing = run("apparmor_parser", ["--skip-cache", "--replace"]);
+        replacing.child.stdin?.end(
+          "profile hawser-default { file, capability, network, signal, ptrace, mount, umount, }",
+        );
+        await replacing;
+        if (restarts) await runtime.restart({});
+        assert.equal((await inside(admin, mounting)).stdout, "", "another version's rules are replaced");
+      }
       const free = { ...admin, apparmor: profile(ProfileType.Unconfined) };
       assert.equal((await inside(free, mounting)).stdout, "mounted\n");
       await assert.rejects(inside({ apparmor: profile(ProfileType.Localhost, "no-such") }, "true"), {
