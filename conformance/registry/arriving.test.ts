@@ -60,6 +60,14 @@ async function unpacking(fixture: TestStore): Promise<string[]> {
 }
 
 async function isWhole(fixture: TestStore, { id }: TestImage): Promise<void> {
+  for (const number of await names(fixture, "layers")) {
+    const { mode, uid } = await stat(join(fixture.root, "images/layers", number, "fs"));
+    assert.deepEqual(
+      [mode & 0o7777, uid],
+      [0o711, 5],
+      "each layer's root is as the lowest, which alone describes it, says",
+    );
+  }
   const { rootfs } = await fixture.store.prepareRootfs({ imageId: id, containerId: "c" });
   try {
     assert.deepEqual((await readdir(join(rootfs, "etc"))).sort(), ["middle", "top"]);
