@@ -45,7 +45,8 @@ export async function pod(cri: CRIConnection): Promise<Subject> {
 
 /** CreateContainer, in the subject's sandbox, of one that ends with 9 on SIGTERM. */
 export async function create(cri: CRIConnection, { config, podSandboxId }: Subject): Promise<string> {
-  const command = ["sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.02; done"];
+  // Two processes at any time: the inventory counts them.
+  const command = ["sh", "-c", "trap 'exit 9' TERM; sleep 100000 & wait"];
   const container = { metadata: { name: "main", attempt: 0 }, image: { image }, command, linux };
   const { containerId } = await cri.runtime.createContainer({ podSandboxId, config: container, sandboxConfig: config });
   return containerId;
