@@ -23,7 +23,7 @@ interface Head {
   isLast: boolean;
   /** None where it is compressed. */
   isPlain: boolean;
-  mask: Buffer | undefined;
+  isMasked: boolean;
   bytes: number;
   length: number;
 }
@@ -68,7 +68,7 @@ export class WebSocketFlow implements Flow {
       const head = readHead(chunk, offset);
       const isControl = head !== undefined && head.opcode >= ControlOpcode.close && head.length <= maxControl;
       // Of a server's message the first byte is looked at, too.
-      const looked = head?.mask ? 0 : 1;
+      const looked = head?.isMasked ? 0 : 1;
       const needed = head ? head.bytes + (isControl ? head.length : Math.min(looked, head.length)) : maxHead;
       if (!head || offset + needed > chunk.byteLength) {
         this.#pass(chunk.subarray(from, offset));
@@ -104,8 +104,8 @@ export class WebSocketFlow implements Flow {
     return true;
   }
 
-  #begin({ opcode, isLast, isPlain, mask, length }: Head, first: number | undefined) {
-    if (opcode !== 0 && isPlain && !mask && length > 0 && first !== undefined) this.#watcher.message(first);
+  #begin({ opcode, isLast, isPlain, isMasked, length }: Head, first: number | undefined) {
+    if (opcode !== 0 && isPlain && !isMasked && length > 0 && first !== undefined) this.#watcher.message(first);
     this.#inMessage = !isLast;
     this.#remaining = length;
   }
@@ -119,7 +119,8 @@ export class WebSocketFlow implements Flow {
 function readHead(chunk: Buffer, offset: number): Head | undefined {
   const there = Math.min(chunk.byteLength - offset, maxHead);
   if (there < 2) return undefined;
-  const [first = 0, second = 0] = chunk.subarray(offset, offset + 2);
+  const first = chunk[offset] ?? 0;
+  const second = chunk[offset + 1] ?? 0;
   const short = second & 0x7f;
   const lengthBytes = short < 126 ? 0 : short === 126 ? 2 : 8;
   const isMasked = (second & 0x80) !== 0;
@@ -135,13 +136,14 @@ function readHead(chunk: Buffer, offset: number): Head | undefined {
     opcode: first & 0x0f,
     isLast: (first & 0x80) !== 0,
     isPlain: (first & 0x70) === 0,
-    mask: isMasked ? chunk.subarray(offset + bytes - 4, offset + bytes) : undefined,
+    isMasked,
     bytes,
     length,
   };
 }
 
-function payloadOf(chunk: Buffer, offset: number, { bytes, length, mask }: Head): Buffer {
+function payloadOf(chunk: Buffer, offset: number, { bytes, length, isMasked }: Head): Buffer {
   const payload = chunk.subarray(offset + bytes, offset + bytes + length);
-  return mask ? Buffer.from(payload.map((byte, index) => byte ^ (mask[index % 4] ?? 0))) : payload;
+  const mask = chunk.subarray(offset + bytes - 4, offset + bytes);
+  return isMasked ? Buffer.from(payload.map((byte, index) => byte ^ (mask[index % 4] ?? 0))) : payload;
 }
