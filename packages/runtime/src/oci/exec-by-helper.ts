@@ -4,6 +4,7 @@ import { openPipe, streamPipeBytes } from "../native/pipe.ts";
 import { openSocketPair } from "../native/socket.ts";
 import { openToken, type Token } from "../native/token.ts";
 import { orAborted } from "../or-aborted.ts";
+import { turn } from "../turns.ts";
 import { ExecControl, LostExecError } from "./exec-control.ts";
 import type { ExecHelper } from "./exec-helper.ts";
 import type { Porter } from "./exec-porter.ts";
@@ -70,6 +71,7 @@ async function begin(
   let begun: boolean | undefined;
   try {
     const process = await orAborted(options.finishProcess(), signal);
+    await orAborted(turn(), signal); // files that were read for many execs are there at once
     const { oomScoreAdj } = container.process;
     const request = encodeRequest({
       ...place,
