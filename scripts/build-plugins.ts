@@ -38,18 +38,3 @@ export function oneVerb(verb: string): Plugin {
     },
   };
 }
-
-/** In place of Node's HTTP client the one of packages/hawser/src/lean-http: for what a proxy does Node's is loaded still. */
-export const leanHTTP: Plugin = {
-  name: "lean-http",
-  setup(plugin) {
-    plugin.onResolve({ filter: /^(node:)?https?$/ }, ({ path, importer }) => {
-      if (importer.endsWith("ws/lib/buffer-util.js")) return { path, namespace: "lean-http" };
-      if (!/\/(ws\/lib\/websocket\.js|client\/src\/transport\.ts|upgrade\/dial\.ts)$/.test(importer)) return null;
-      const name = path.replace("node:", "");
-      return { path: join(import.meta.dirname, `../packages/hawser/src/lean-http/${name}.ts`), sideEffects: false };
-    });
-    // There it looks for functions that mask in machine code. We mask ourselves.
-    plugin.onLoad({ filter: /./, namespace: "lean-http" }, () => ({ contents: "module.exports = {};" }));
-  },
-};

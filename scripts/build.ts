@@ -5,7 +5,7 @@ import { rmSync } from "node:fs";
 import { copyFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
-import { leanHTTP, oneVerb, wsInParts, zlibOnUse } from "./build-plugins.ts";
+import { oneVerb, wsInParts, zlibOnUse } from "./build-plugins.ts";
 import { compileHelper } from "./native.ts";
 import { replaceFolder } from "./replace-folder.ts";
 
@@ -76,7 +76,7 @@ const common: BuildOptions = {
 };
 await build({ ...common, entryPoints: entryPoints(entries) });
 for (const [name, path] of Object.entries(clients)) {
-  const plugins = [...(common.plugins ?? []), ...(name === "cli" ? [] : [oneVerb(name), leanHTTP])];
+  const plugins = [...(common.plugins ?? []), ...(name === "cli" ? [] : [oneVerb(name)])];
   // A client masks its frames itself (streaming's mask.ts) and gets none masked: what ws has in machine code for that need not be loaded.
   const define = { ...common.define, "process.env.WS_NO_BUFFER_UTIL": "true" };
   await build({ ...common, plugins, define, minifyWhitespace: true, entryPoints: entryPoints({ [name]: path }) });

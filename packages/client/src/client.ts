@@ -316,28 +316,19 @@ async function* bodyOf(message: IncomingMessage, server: URL): AsyncGenerator<Ui
   }
 }
 
-/** By events: a loop over the message takes a short command half a millisecond longer. */
-function readText(message: IncomingMessage, maxBytes: number, { cut = false } = {}): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
+async function readText(message: IncomingMessage, maxBytes: number, { cut = false } = {}): Promise<string> {
   const parts: Buffer[] = [];
   let length = 0;
-  const done = () => {
-    const [only] = parts;
-    const text = parts.length === 1 && only ? only.toString("utf8") : Buffer.concat(parts).toString("utf8");
-    resolve(cut ? text.slice(0, maxBytes) : text);
-  };
-  message.on("data", (chunk: Buffer) => {
+  for await (const chunk of message as AsyncIterable<Buffer>) {
     length += chunk.length;
     parts.push(chunk);
-    if (length <= maxBytes) return;
-    if (cut) done();
-    else reject(new RangeError(`the server's answer has more than ${maxBytes} bytes`));
-    message.destroy();
-  });
-  message.once("end", done);
-  message.once("error", reject);
-  message.once("close", () => reject(Object.assign(new Error("aborted"), { code: "ECONNRESET" })));
-  return promise;
+    if (length <= maxBytes) continue;
+    if (!cut) throw new RangeError(`the server's answer has more than ${maxBytes} bytes`);
+    break;
+  }
+  const [only] = parts;
+  const text = parts.length === 1 && only ? only.toString("utf8") : Buffer.concat(parts).toString("utf8");
+  return cut ? text.slice(0, maxBytes) : text;
 }
 
 function parse(text: string): unknown {

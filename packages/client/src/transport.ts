@@ -73,13 +73,11 @@ export function createTransport(config: ClusterConfig): Transport {
         method: options.method,
         path: prefix + options.path,
         headers: options.headers,
+        ...(options.signal && { signal: options.signal }),
       });
       limitConnecting(outgoing, secure);
-      // Not by request()'s own `signal`, which tells nobody until a connection that is being made is there.
-      const onAbort = () => {
-        reject(options.signal?.reason);
-        outgoing.destroy();
-      };
+      // A request that is destroyed while its connection is being made tells nobody until it is there.
+      const onAbort = () => reject(options.signal?.reason);
       options.signal?.addEventListener("abort", onAbort, { once: true });
       outgoing.once("close", () => options.signal?.removeEventListener("abort", onAbort));
       outgoing.once("response", (message) => {

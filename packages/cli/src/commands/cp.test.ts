@@ -72,7 +72,7 @@ it("cp passes tar's words and exit code on, and says nothing when all is well", 
     assert.ok(Buffer.concat(seen).includes("content"));
     assert.match(
       api.requests.at(-1) ?? "",
-      /command=sh&command=%2Ftmp&command=[.]hawser-cp-\w+&command=there&command=&command=tar&command=-xpf&command=-&container=b/,
+      /command=sh&command=%2Ftmp&command=[.]hawser-cp-\w+&command=there&command=&command=&command=tar&command=-xpf&command=-&container=b/,
     );
     exit = 2;
     const failed = await commandLine(["cp", path, "web:/tmp/there"], { server: api.url }).result;

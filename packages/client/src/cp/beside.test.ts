@@ -14,7 +14,9 @@ it("a tree is placed when its archive has come to its end, and not when it ends 
     const entry = (name: string) => contentHead({ as: byteString(name), size: 0, mode: 0o644, mtime: 0 });
     const cut = entry(`${beside.name}/file`);
     const whole = [...cut, ...entry(beside.end), endOfArchive];
+    const failing = [...whole.slice(0, -1), ...entry(`${beside.name}/file/below`), endOfArchive]; // which tar cannot make
     for (const { archive, isTree, status, left } of [
+      { archive: failing, isTree: true, status: 2, left: [] },
       { archive: cut, isTree: true, status: 2, left: [] },
       { archive: whole, isTree: true, status: 0, left: ["tree"] },
     ]) {

@@ -31,7 +31,7 @@ if test -e "$d/$n/$t" || test -L "$d/$n/$t"; then mv "$d/$n/$t" "$d/$t"; echo "$
 "$@" -C "$d"; code=$?
 if test $code = 0 && test -n "$end"; then rm "$d/$end" 2>/dev/null || { echo "the archive has no end" >&2; code=2; }; fi
 if test $code = 0; then place || code=$?; fi
-if test $code != 0 && test -z "$keep"; then rm -rf "$d/$t"; fi
+if test $code != 0 && test -z "$keep"; then rm -rf "$d/$t" "$d/$t.end"; fi
 exit $code`;
 
 /** 0 where nothing stands in a place, so that a whole tree can be moved there. 127 as above. */
@@ -63,7 +63,9 @@ export function besideOf({ directory, base }: { directory: string; base: string 
     async tidy(client, options) {
       const signal = AbortSignal.timeout(tidyPatience);
       // A failure is told already; this one would only hide it.
-      await runRemote(client, options, ["rm", "-rf", `${place}/${name}`], { signal }).catch(() => {});
+      await runRemote(client, options, ["rm", "-rf", `${place}/${name}`, `${place}/${end}`], { signal }).catch(
+        () => {},
+      );
     },
   };
 }
