@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
 import { makeDirectoryInRoot, readInRoot } from "./in-root.ts";
 import { closeQuietly } from "./libc.ts";
 import { lockFile } from "./lock.ts";
@@ -67,6 +69,21 @@ describe("spawn and reap", () => {
     const signal = AbortSignal.timeout(10_000);
     for (const pid of stdout.trim().split(" ")) {
       while (existsSync(`/proc/${pid}`)) await delay(5, undefined, { signal });
+    }
+  });
+
+  it("leaves a thread's child to the thread, however long that is kept from looking", async () => {
+    // It ends at once, and its thread looks when a zombie of nobody's would have been reaped long ago.
+    const program = `
+      const { spawn } = require("node:child_process");
+      const { parentPort } = require("node:worker_threads");
+      spawn("/bin/true", { stdio: "ignore" }).on("exit", (code) => parentPort.postMessage(code));
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1800);`;
+    const thread = new Worker(program, { eval: true });
+    try {
+      assert.deepEqual(await once(thread, "message", { signal: AbortSignal.timeout(20_000) }), [0]);
+    } finally {
+      await thread.terminate();
     }
   });
 

@@ -6,6 +6,8 @@ const P_ALL = 0;
 const P_PID = 1;
 const WEXITED = 4;
 const WNOWAIT = 0x01000000;
+/** Of the calling thread's children alone. Linux gives orphans to a process' first thread, on which this runs. */
+const __WNOTHREAD = 0x20000000;
 const CLD_EXITED = 1;
 /** Bytes of a siginfo_t, and where in it si_code, si_pid and si_status are. */
 const info = { bytes: 128, code: 8, pid: 16, status: 24 } as const;
@@ -14,7 +16,7 @@ const sweepInterval = 500;
 
 /**
  * Waits for children this program has spawned by posix_spawn; node:child_process reaps its own by their ids too.
- * Orphans that have become our children, and that nobody waits for, are reaped as well.
+ * Orphans that have become our children, and that nobody waits for, are reaped as well; other threads' children are not.
  *
  * Here it is only looked who has ended and how. To release them is another thread's: with a process go its files of
  * /proc, and while somebody else lets go of one of them, who happens to be without a processor, the kernel turns in
@@ -80,7 +82,9 @@ export class Reaper implements Disposable {
 
   /** How a child has ended; it stays a zombie. */
   #ended(type: number, id: number): { pid: number; code: number } | "running" | "none" {
-    if (libc.waitid(type, id, this.#info, WEXITED | WNOHANG | WNOWAIT) < 0) return "none";
+    // Other threads wait for their own: if we reaped those of one that is kept from looking, it would wait for ever.
+    const whose = type === P_ALL ? __WNOTHREAD : 0;
+    if (libc.waitid(type, id, this.#info, WEXITED | WNOHANG | WNOWAIT | whose) < 0) return "none";
     const pid = this.#info.readInt32LE(info.pid);
     if (pid === 0) return "running";
     return { pid, code: exitCode(this.#info.readInt32LE(info.code), this.#info.readInt32LE(info.status)) };
