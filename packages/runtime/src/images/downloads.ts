@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { orAborted } from "../or-aborted.ts";
 import { Arrival } from "./arrival.ts";
 
 /** A blob on disk, for as long as somebody needs it. */
@@ -44,7 +45,7 @@ export class Downloads {
       transfer.users++;
       onStart?.(transfer.arrival);
       try {
-        await doneOrAborted(transfer.done, signal);
+        await orAborted(transfer.done, signal);
         return { path: transfer.arrival.path, [Symbol.asyncDispose]: () => this.#release(digest, transfer) };
       } catch (error) {
         await this.#release(digest, transfer);
@@ -80,17 +81,5 @@ export class Downloads {
 
   #forget(digest: string, transfer: Transfer): void {
     if (this.#transfers.get(digest) === transfer) this.#transfers.delete(digest);
-  }
-}
-
-async function doneOrAborted(done: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<never>();
-  aborted.promise.catch(() => undefined);
-  const listener = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", listener, { once: true });
-  try {
-    await Promise.race([done, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", listener);
   }
 }

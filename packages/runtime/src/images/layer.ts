@@ -5,6 +5,7 @@ import type { ByteSource } from "@hawser/streaming";
 import { closeQuietly } from "../native/libc.ts";
 import { makeWhiteout, markOpaque } from "../native/overlay-marks.ts";
 import { openPipe, writable } from "../native/pipe.ts";
+import { orAborted } from "../or-aborted.ts";
 import { decompress } from "./compression.ts";
 import { Digester } from "./digest.ts";
 import { LayerFilter } from "./layer-filter.ts";
@@ -68,9 +69,9 @@ export async function streamLayer({ source, directory, signal }: StreamOptions):
     await tar.write(filter.finish());
   };
   try {
-    await unlessAborted(feed(), signal);
+    await orAborted(feed(), signal);
     tar.end();
-    await unlessAborted(tar.done, signal);
+    await orAborted(tar.done, signal);
   } catch (error) {
     tar.kill();
     const complaint = await tar.done.catch((failure: unknown) => failure);
@@ -84,19 +85,6 @@ export async function streamLayer({ source, directory, signal }: StreamOptions):
       await placeMarks(filter, directory);
     },
   };
-}
-
-/** Rejects at once when the signal does; whoever was at work notices by himself. */
-async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<never>();
-  const listener = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", listener, { once: true });
-  if (signal.aborted) listener();
-  try {
-    await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", listener);
-  }
 }
 
 function startTar(directory: string) {

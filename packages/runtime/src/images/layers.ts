@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@hawser/trace";
+import { orAborted } from "../or-aborted.ts";
 import { Arrival } from "./arrival.ts";
 import { fileSystemSync, gathered, readJSON, setAside, syncDirectory, temporaryDirectory } from "./disk.ts";
 import { LayerError } from "./layer-paths.ts";
@@ -134,7 +135,8 @@ export class LayerStore {
       }
       const making = this.#making.get(wanted.chainID);
       if (!making) break;
-      await settledOrAborted(making, wanted.signal); // another's failure may be another's abort: then it is our turn
+      const settled = making.catch(() => undefined); // another's failure may be another's abort: then it is our turn
+      await orAborted(settled, wanted.signal);
     }
     const making = this.#make(wanted).finally(() => this.#making.delete(wanted.chainID));
     this.#making.set(wanted.chainID, making);
@@ -223,18 +225,6 @@ function extractionError(diffID: string, signal: AbortSignal, cause: unknown): u
   if (signal.aborted) return signal.reason;
   const text = cause instanceof Error ? cause.message : String(cause);
   return new LayerError(`failed to extract layer ${diffID}: ${text}`, { cause });
-}
-
-async function settledOrAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  const { promise: aborted, resolve } = Promise.withResolvers<void>();
-  const listener = () => resolve();
-  signal.addEventListener("abort", listener, { once: true });
-  const settled = promise.then(
-    () => undefined,
-    () => undefined,
-  );
-  await Promise.race([settled, aborted]);
-  signal.removeEventListener("abort", listener);
 }
 
 function parseLayer(directory: string, value: unknown): Layer {

@@ -32,6 +32,7 @@ export class ExecControl implements Disposable {
   readonly #terminal = Promise.withResolvers<number | undefined>();
   #said = Buffer.alloc(0);
   #wanted = true;
+  #handedOut = false;
 
   /** Takes over both descriptors. */
   constructor({ control, terminal }: { control: number; terminal?: number }) {
@@ -73,14 +74,15 @@ export class ExecControl implements Disposable {
 
   /** The terminal's master, the caller's to close; undefined when the command has ended without one. */
   terminal(): Promise<number | undefined> {
+    this.#handedOut = true;
     return this.#terminal.promise;
   }
 
-  /** Without its request a waiter ends; nobody will ask for the terminal. */
+  /** Without its request a waiter ends; nobody will ask for the terminal, unless somebody has. */
   [Symbol.dispose](): void {
     this.#wanted = false;
     this.#socket.destroy();
-    this.#terminal.promise.then(closeQuietly, () => undefined);
+    if (!this.#handedOut) this.#terminal.promise.then(closeQuietly, () => undefined);
   }
 
   #receiveTerminal(): void {

@@ -14,6 +14,11 @@ const leastProgress = 4096;
 /** Pauses between the attempts, milliseconds. */
 const pauses = [250, 1000, 3000];
 
+/** The file does not take what has come. It is counted in, so that nothing can go on behind it. */
+class FileError extends Error {
+  override readonly name = "FileError";
+}
+
 /**
  * Downloads a blob to a new file, checking size and digest on the way; a broken download goes on where it broke.
  * Throws CorruptContentError for other content than asked for, the last attempt's error, or the signal's reason.
@@ -87,8 +92,12 @@ async function take(
 }
 
 async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+  try {
+    for (let done = 0; done < bytes.length; ) {
+      done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+    }
+  } catch (cause) {
+    throw new FileError(cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
 
@@ -103,11 +112,6 @@ function mayPass(error: unknown): boolean {
     error instanceof NotFoundError ||
     error instanceof AuthorizationError ||
     error instanceof CorruptContentError ||
-    isDiskError(error)
+    error instanceof FileError
   );
-}
-
-function isDiskError(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "ENOSPC" || code === "EDQUOT" || code === "EIO" || code === "EROFS" || code === "EFBIG";
 }
