@@ -76,6 +76,25 @@ describe("hawser attach", () => {
     }
   });
 
+  it("sends what was typed in one go with the detach keys", async () => {
+    let seen = "";
+    const [open, gone] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    await using server = await fakeApi({
+      pods: [shell],
+      async session(session) {
+        session.signal.addEventListener("abort", () => gone.resolve());
+        open.resolve();
+        for await (const chunk of session.stdin ?? []) seen += Buffer.from(chunk).toString();
+      },
+    });
+    const { result, terminal } = commandLine(["attach", "shell", "-it"], { server: server.url, terminal: true });
+    await open.promise;
+    terminal.stdin.write("exit 3\r\x10\x11");
+    const { code } = await result;
+    await gone.promise;
+    assert.deepEqual([code, seen, terminal.modes], [0, "exit 3\r", [true, false]]);
+  });
+
   it("fails when its terminal does, and leaves it as it was", async () => {
     const arrived = Promise.withResolvers<void>();
     await using server = await fakeApi({

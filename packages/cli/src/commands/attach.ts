@@ -115,7 +115,7 @@ export async function attachTo(context: Context, target: AttachTarget): Promise<
         namespace,
         pod: name,
         container: container.name,
-        stdin: withInput ? (keys ?? io.stdin) : undefined,
+        stdin: withInput ? (keys?.typed() ?? io.stdin) : undefined,
         stdout: gate?.stdout ?? io.stdout,
         stderr: raw ? undefined : (gate?.stderr ?? io.stderr),
         tty: raw,

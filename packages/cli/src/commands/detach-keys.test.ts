@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { DetachFilter, parseDetachKeys } from "./detach-keys.ts";
 
 describe("detach keys", () => {
@@ -28,8 +29,27 @@ describe("detach keys", () => {
       });
       for (const chunk of typed) filter.write(chunk);
       filter.end();
-      assert.equal(Buffer.concat(await filter.toArray()).toString(), passed);
+      let read = "";
+      for await (const chunk of filter.typed()) {
+        await setImmediate();
+        read += chunk;
+        assert.equal(told, false, "what was typed before is dealt with first");
+      }
+      assert.equal(read, passed);
       assert.equal(told, detached);
     });
   }
+
+  it("are told also where nobody takes what was typed before", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const told = t.mock.fn();
+    const filter = new DetachFilter(parseDetachKeys("ctrl-p,ctrl-q"), told);
+    const typed = filter.typed();
+    filter.write("ab\x10\x11");
+    await typed.next();
+    assert.equal(told.mock.callCount(), 0);
+    t.mock.timers.tick(1000);
+    assert.equal(told.mock.callCount(), 1);
+    await typed.return();
+  });
 });

@@ -24,20 +24,31 @@ function byteOf(key: string, text: string): number {
   );
 }
 
+/** Milliseconds that what was typed before the keys may take to be sent: a container may read nothing. */
+const unsentMs = 1000;
+
 /**
- * Passes keys on, until the given ones come in a row: they are not passed, `onDetach` is called, and nothing follows. The beginning of such a row
- * is held until the next key says what it was.
+ * Passes keys on, until the given ones come in a row: they are not passed, and nothing follows. The beginning of such a row is held until
+ * the next key says what it was.
+ *
+ * Read by iteration it tells by `onDetach` that the keys came, once its reader has dealt with all that was typed before, or 1 s later.
  */
 export class DetachFilter extends Transform {
   readonly #keys: Uint8Array;
   readonly #onDetach: () => void;
   #matched = 0;
   #detached = false;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(keys: Uint8Array, onDetach: () => void) {
     super();
     this.#keys = keys;
     this.#onDetach = onDetach;
+  }
+
+  async *typed(): AsyncGenerator<Uint8Array, void> {
+    yield* this;
+    if (this.#detached) this.#onDetach(); // before the reader sees an end, which is not the input's
   }
 
   override _transform(chunk: Buffer, _encoding: string, done: TransformCallback): void {
@@ -50,15 +61,23 @@ export class DetachFilter extends Transform {
       }
       if (byte === this.#keys[this.#matched]) this.#matched++;
       else passed.push(byte);
-      if (this.#matched === this.#keys.length) {
-        this.#detached = true;
-        this.#onDetach();
-      }
+      if (this.#matched === this.#keys.length) this.#detach();
     }
     done(null, Buffer.from(passed));
+    if (this.#detached) this.push(null);
   }
 
   override _flush(done: TransformCallback): void {
     done(null, this.#detached ? undefined : Buffer.from(this.#keys.subarray(0, this.#matched)));
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    clearTimeout(this.#timer);
+    super._destroy(error, done);
+  }
+
+  #detach() {
+    this.#detached = true;
+    this.#timer = setTimeout(this.#onDetach, unsentMs);
   }
 }
