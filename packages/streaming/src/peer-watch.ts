@@ -2,9 +2,8 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { StreamError } from "./errors.ts";
+import { defaultPeerTimeoutMs } from "./silence.ts";
 
-/** Milliseconds of a peer's silence where we have something for it, where nothing else is said. */
-const defaultTimeoutMs = 30_000;
 /** The longest time between two looks, milliseconds. */
 const longestLookMs = 2000;
 /** Milliseconds for which the kernel asks an idle peer, ten times, before it gives up: libuv's figures. */
@@ -41,7 +40,7 @@ let looking: Promise<void> | undefined;
  * connection is not watched. A closed window is probed at growing intervals of up to two minutes: who vanishes behind one that has been
  * closed for long is given up after the second of them.
  */
-export function watchPeer(stream: Duplex, timeoutMs = defaultTimeoutMs): Disposable {
+export function watchPeer(stream: Duplex, timeoutMs = defaultPeerTimeoutMs): Disposable {
   const socket = stream as Socket;
   const key = timeoutMs > 0 ? keyOf(socket) : undefined;
   if (key === undefined) return { [Symbol.dispose]: () => {} };

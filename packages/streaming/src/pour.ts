@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import type { ByteSource, ByteTaker } from "./bytes.ts";
 import { heldBy } from "./node.ts";
-import { giveSlab, slabBytes, takeSlab } from "./proxy/slabs.ts";
+import { giveSlab, slabBytes, takeSlab } from "./slabs.ts";
 
 /**
  * Moves all of a source into a pipe or socket, and leaves that open. What comes after it was closed is dropped, so that the source is

@@ -1,5 +1,5 @@
+import { slabBytes, smallBytes, takeSlab, writeSlab } from "../slabs.ts";
 import type { Transport } from "../transport.ts";
-import { giveSlab, slabBytes, smallBytes, takeSlab } from "./slabs.ts";
 
 /** Chunks on their way to a transport. What is pushed is copied. */
 export interface Gatherer {
@@ -19,7 +19,7 @@ export function gather(to: Transport, written: () => void): Gatherer {
     if (!slab) return;
     const full = slab;
     slab = undefined;
-    to.write([full.subarray(0, used)], () => giveSlab(full));
+    writeSlab(to, full, used);
     used = 0;
     written();
   };

@@ -6,6 +6,7 @@ import { maskInto } from "./mask.ts";
 
 export const Opcode = { text: 1, binary: 2 } as const;
 export type Opcode = (typeof Opcode)[keyof typeof Opcode];
+export const ControlOpcode = { close: 8, ping: 9, pong: 10 } as const;
 
 /**
  * The header of an unmasked, unfragmented message of `length` bytes, with `prefix` (the message's first byte) behind it

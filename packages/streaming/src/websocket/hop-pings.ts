@@ -1,7 +1,6 @@
 // As those of SPDY: see spdy/hop-pings.ts.
 import { randomBytes } from "node:crypto";
-
-export const ControlOpcode = { close: 8, ping: 9, pong: 10 } as const;
+import { ControlOpcode } from "./frame.ts";
 
 /** How their payload begins. */
 const mark = "hawser-hop ";

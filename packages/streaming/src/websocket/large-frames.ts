@@ -1,4 +1,4 @@
-import { Opcode } from "./frame.ts";
+import { ControlOpcode, Opcode } from "./frame.ts";
 import { unmask } from "./mask.ts";
 
 /** What takes the frames. */
@@ -17,8 +17,7 @@ export interface FrameTaker {
 
 /** Bytes of a payload from which on it is large. */
 const largeBytes = 4 * 1024;
-const Control = { close: 8, ping: 9, pong: 10 } as const;
-const known = new Set<number>([0, Opcode.text, Opcode.binary, ...Object.values(Control)]);
+const known = new Set<number>([0, Opcode.text, Opcode.binary, ...Object.values(ControlOpcode)]);
 
 /**
  * Stands before ws and takes the large messages out, which ws would copy together from the pieces in which they come. Only a binary
@@ -109,14 +108,14 @@ export class LargeFrames {
       return;
     }
     if (wrong) this.#over = "ws's";
-    if (this.#opcode < Control.close) this.#fragmented = !fin;
+    if (this.#opcode < ControlOpcode.close) this.#fragmented = !fin;
     this.#forward(header);
     if (length === 0) this.#frameEnd();
   }
 
   #frameEnd() {
     if (this.#piece) this.#taker.ended();
-    else if (this.#opcode === Control.close) this.stop();
+    else if (this.#opcode === ControlOpcode.close) this.stop();
   }
 
   #take(piece: (channel: number, bytes: Buffer) => boolean, bytes: Buffer): boolean {

@@ -8,12 +8,12 @@ interface MachineCode {
 /** Bytes from which on machine code is worth its call; and what a command that sends less need not load. */
 const worthwhile = 4 * 1024;
 
-/** bufferutil; null where it is not installed, or has nothing for this machine but JavaScript that is slower than ours. */
+/** bufferutil; null where it is not installed, or has nothing for this machine but JavaScript that is slower than ours; undefined before it was looked for. */
 let machineCode: MachineCode | null | undefined;
 
 function machineCodeFor(bytes: number): MachineCode | null {
   if (bytes < worthwhile) return null;
-  machineCode ??= loadMachineCode();
+  if (machineCode === undefined) machineCode = loadMachineCode();
   return machineCode;
 }
 

@@ -1,6 +1,6 @@
+import { slabBytes, smallBytes, takeSlab, writeSlab } from "../../slabs.ts";
 import { maxControlLength } from "../../spdy/decode.ts";
 import type { Transport } from "../../transport.ts";
-import { giveSlab, slabBytes, smallBytes, takeSlab } from "../slabs.ts";
 import type { Flow, FlowTarget } from "./flow.ts";
 
 const headBytes = 8;
@@ -33,7 +33,7 @@ export class SpdyFlow implements Flow {
   #partialBytes = 0;
   /** The data frame under way. */
   #data: { streamId: number; flags: number; remaining: number } | undefined;
-  /** Where the head of its present piece stands in the slab. */
+  /** Where the head of its present piece stands in the slab, with a byte of it at least behind. */
   #pieceAt: number | undefined;
   /** Bytes of a control frame that passes as it comes. */
   #unread = 0;
@@ -75,14 +75,8 @@ export class SpdyFlow implements Flow {
     const bytes = this.#used;
     this.#slab = undefined;
     this.#used = 0;
-    if (bytes <= smallBytes) {
-      // What waits to be written must not keep more memory than it counts.
-      if (bytes > 0) this.#to.write([Buffer.from(slab.subarray(0, bytes))]);
-      giveSlab(slab);
-    } else {
-      this.#to.write([slab.subarray(0, bytes)], () => giveSlab(slab));
-    }
-    if (bytes > 0) this.#written();
+    writeSlab(this.#to, slab, bytes);
+    this.#written();
   }
 
   insert(frames: readonly Uint8Array[]): boolean {
@@ -94,10 +88,8 @@ export class SpdyFlow implements Flow {
 
   /** The piece under way ends here; the next one gets a head of its own. */
   #cutPiece(slab: Buffer) {
-    if (!this.#data || this.#pieceAt === undefined) return;
-    const there = this.#used - this.#pieceAt - headBytes;
-    if (there === 0) this.#used = this.#pieceAt;
-    else slab.writeUInt32BE(there, this.#pieceAt + 4);
+    if (this.#pieceAt === undefined) return;
+    slab.writeUInt32BE(this.#used - this.#pieceAt - headBytes, this.#pieceAt + 4);
     this.#pieceAt = undefined;
   }
 

@@ -1,5 +1,5 @@
 import type { Transport } from "../../transport.ts";
-import { ControlOpcode } from "../../websocket/hop-pings.ts";
+import { ControlOpcode } from "../../websocket/frame.ts";
 import { type Gatherer, gather } from "../gather.ts";
 import type { Flow, FlowTarget } from "./flow.ts";
 

@@ -2,8 +2,8 @@ import type { Status } from "@hawser/api";
 import { featuresOf } from "../../remotecommand/protocols.ts";
 import { encodeStatus } from "../../remotecommand/status.ts";
 import { Channel } from "../../websocket/channels.ts";
-import { encodeFrameHeader, Opcode } from "../../websocket/frame.ts";
-import { ControlOpcode, HopPings, isHopPayload } from "../../websocket/hop-pings.ts";
+import { ControlOpcode, encodeFrameHeader, Opcode } from "../../websocket/frame.ts";
+import { HopPings, isHopPayload } from "../../websocket/hop-pings.ts";
 import type { Follower } from "./flow.ts";
 import { WebSocketFlow } from "./websocket-flow.ts";
 
@@ -22,9 +22,9 @@ export function followWebSocket(protocol?: string): Follower {
   const errorChannel = base64 ? firstDigit + Channel.error : Channel.error;
   let said = false;
   let closed = false;
-  /** Bytes since a ping of ours that was answered: what came before it was dealt with. And how many of them came before one that was not yet. */
+  /** Bytes since a ping of ours that was answered: what came before it was dealt with. And how many of them came before the first that was not yet. */
   let sent = 0;
-  let asked = 0;
+  let asked: number | undefined;
   let back: WebSocketFlow | undefined;
 
   return {
@@ -42,8 +42,8 @@ export function followWebSocket(protocol?: string): Follower {
           closed ||= opcode === ControlOpcode.close;
           const isOurs = opcode === ControlOpcode.pong && pings.isOurs(payload);
           if (isOurs) {
-            sent -= asked;
-            asked = 0;
+            sent -= asked ?? 0;
+            asked = undefined;
           }
           return { passes: !isOurs, idle: isHopPayload(payload) };
         },
@@ -55,7 +55,7 @@ export function followWebSocket(protocol?: string): Follower {
       return back;
     },
     ping() {
-      asked ||= sent;
+      asked ??= sent;
       return pings.make();
     },
     sent: () => sent,
