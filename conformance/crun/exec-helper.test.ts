@@ -339,8 +339,9 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
       assert.deepEqual(await groups(pid), await groups(init));
       // It may even keep the pipe for itself: the end of its command is told of all the same.
       const hold = `(exec 9>/proc/${inside}/fd/3 && echo held && exec sleep 600) 2>&1 </dev/null`;
+      const held = `${hold} & while [ "$(cat /proc/$!/comm)" = sh ]; do sleep 0.02; done`; // until it sleeps
       const holding = runtime.cri.runtime
-        .execSync({ containerId: traced.containerId, cmd: ["sh", "-c", `${hold} & sleep 0.2`], timeout: 20n })
+        .execSync({ containerId: traced.containerId, cmd: ["sh", "-c", held], timeout: 20n })
         .then(({ stdout }) => Buffer.from(stdout).toString());
       assert.equal(await holding, "held\n");
       const [root, itsRoot] = await Promise.all([init, pid].map((id) => stat(`/proc/${id}/root`)));

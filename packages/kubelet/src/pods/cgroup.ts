@@ -18,15 +18,17 @@ export async function removePodCgroup(
   pod: BoundPod,
 ): Promise<void> {
   const place = cgroupParent(pod, { driver: cgroupDriver, root: settings.cgroupRoot });
+  const stays = (error: unknown) => log.at(2, "cgroup stays", { place, error });
+  let removed = false;
   for (const root of await hierarchies()) {
     try {
       await removeTree(path.join(root, place));
-      if (cgroupDriver === "systemd") await stopSlice(place);
+      removed = true;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") continue;
-      log.at(2, "cgroup stays", { path: path.join(root, place), error });
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") stays(error);
     }
   }
+  if (removed && cgroupDriver === "systemd") await stopSlice(place).catch(stays);
 }
 
 /** Removes the empty cgroups above the pods': for the end of a kubelet whose pods are all gone. */

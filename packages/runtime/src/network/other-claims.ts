@@ -15,7 +15,7 @@ export interface Claim {
 }
 
 export const claimFile = "network.json";
-/** Names looked at in one directory: /tmp may have any number. */
+/** Directories looked into in one: /tmp may have any number. */
 const maxNames = 4096;
 /** Of a claim, bytes; ours have some 200. */
 const maxClaimBytes = 4096;
