@@ -37,7 +37,7 @@ function handOver(source: ByteSource, writer: OutputWriter): Promise<void> {
   source.handTo?.({
     push(chunk) {
       if (failed) return true; // dropped, so that the other outputs are not held up
-      last = writer.write(chunk);
+      last = Promise.try(() => writer.write(chunk)); // one that throws must not do so to the connection
       last.catch(fail);
       const done = writer.held === 0;
       if (!done) room = last.then(hasRoom, fail);

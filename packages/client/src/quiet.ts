@@ -42,8 +42,9 @@ export async function* askedWhenQuiet(
   };
   const timer = setTimeout(() => void look(), peerTimeoutMs);
   timer.unref();
-  const source = (await open(ending))[Symbol.asyncIterator]();
+  let source: AsyncIterator<Uint8Array> | undefined;
   try {
+    source = (await open(ending))[Symbol.asyncIterator]();
     for (;;) {
       waitingFor = chunks;
       timer.refresh();
@@ -58,7 +59,7 @@ export async function* askedWhenQuiet(
   } finally {
     clearTimeout(timer);
     over.abort(new DOMException("nobody waits any more", "AbortError")); // of a question under way
-    await source.return?.();
+    await source?.return?.();
   }
 }
 

@@ -97,8 +97,13 @@ for (const transport of ["websocket", "spdy"] as const) {
         await session.finish(exitStatus(0));
       });
       await using client = createClient(server.config);
-      const stdout = { held: 0, write: () => Promise.reject(new Error("disk full")) };
-      await assert.rejects(exec(client, { ...target, stdout, transports }), { message: "disk full" });
+      const full = () => {
+        throw new Error("disk full");
+      };
+      for (const write of [async () => full(), full]) {
+        const stdout = { held: 0, write };
+        await assert.rejects(exec(client, { ...target, stdout, transports }), { message: "disk full" });
+      }
     });
 
     it("without any stream drops the output, which a server wants to be asked for", async () => {

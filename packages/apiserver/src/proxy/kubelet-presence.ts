@@ -36,9 +36,10 @@ export function kubeletPresence(peerTimeoutMs = defaultPeerTimeoutMs): KubeletPr
       let read = answer.socket.bytesRead;
       let asking = false;
       const look = async () => {
+        if (asking) return; // what comes meanwhile is told from what had come before
         const before = read;
         read = answer.socket.bytesRead;
-        if (asking || read !== before) return;
+        if (read !== before) return;
         asking = true;
         const why = await ask(kubelet);
         asking = false;

@@ -287,7 +287,7 @@ test("logs that are followed, and quiet, go on while their kubelet answers, and 
     },
   });
   cluster.addPod("web", ["nginx"]);
-  await using server = await logServer(cluster, silentLogger, 100);
+  await using server = await logServer(cluster, silentLogger, 250);
   const follow = async () => {
     let text = "";
     const { response } = await server.open("?follow=true");
@@ -303,4 +303,24 @@ test("logs that are followed, and quiet, go on while their kubelet answers, and 
   await asked[1].promise;
   assert.deepEqual(await Promise.all(follows), ["a line\nbroke off", "a line\nbroke off"]);
   assert.ok(questions.length <= 4, `${questions.length} questions`);
+});
+
+test("a log that goes on while its kubelet is asked is not given up, though that question stays unanswered", async () => {
+  const log = Promise.withResolvers<ServerResponse>();
+  let questions = 0;
+  await using cluster = await fakeCluster({
+    async onRequest(request, response) {
+      if (request.url !== "/healthz") {
+        response.write("one\n");
+        return log.resolve(response);
+      }
+      const follower = await log.promise;
+      if (++questions === 1) return void follower.write("two\n"); // and this question stays open
+      response.end();
+      follower.end("three\n");
+    },
+  });
+  cluster.addPod("web", ["nginx"]);
+  await using server = await logServer(cluster, silentLogger, 250);
+  assert.equal((await server.get("?follow=true")).text, "one\ntwo\nthree\n");
 });
