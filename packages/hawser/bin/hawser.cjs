@@ -8,7 +8,7 @@ const { dirname, join } = require("node:path");
 const wanted = [24, 15];
 /** Bytes of the digest that a file of kept code begins with: of the source and of the code behind it. */
 const digestBytes = 32;
-/** Bytes of such a file; larger ones are not read. */
+/** Bytes of such a file; larger ones are neither written nor read. */
 const maxKeptBytes = 16 * 1024 * 1024;
 const home = join(__dirname, "..");
 const bundle = join(home, "dist", "main.cjs");
@@ -92,10 +92,10 @@ function loadWithKeptCode(file, name) {
 /** V8 trusts what it is given: nothing that was written for another source, or not to its end, may reach it. */
 function readKept(kept, digestOf) {
   try {
+    if (fs.statSync(kept).size > maxKeptBytes) return undefined;
     const bytes = fs.readFileSync(kept);
     const code = bytes.subarray(digestBytes);
-    const fits = bytes.length <= maxKeptBytes && digestOf(code).equals(bytes.subarray(0, digestBytes));
-    return fits ? code : undefined;
+    return digestOf(code).equals(bytes.subarray(0, digestBytes)) ? code : undefined;
   } catch {
     return undefined; // not there, or not to be read: it is compiled as the first time
   }
