@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { dialUpgrade } from "@hawser/streaming";
 import { startRelay } from "@hawser/streaming/testing";
-import { background, eventually, processes, run } from "@hawser/testing";
+import { type Background, background, eventually, processes, run } from "@hawser/testing";
 import { type Hop, type Launcher, up } from "hawser";
 import { makeNetwork } from "./cut-network.ts";
 import {
@@ -89,28 +89,38 @@ describe("streams that break", () => {
     }
   });
 
-  /** An exec and a port-forward of each genuine kubectl, which learns of a hop that stands still from the one before. */
-  async function genuineSessions(word: string, named: RegExp) {
+  /** Many clients start at once. */
+  const opened = (session: Background) => session.saw(/ready|Forwarding from/, { timeoutMs: 30_000 });
+
+  /**
+   * An exec and a port-forward of each genuine kubectl, which learns of a hop that stands still from the one before. The stack has them from their start; what is returned waits for
+   * the ends that they are to come to.
+   */
+  async function genuineSessions(
+    stack: AsyncDisposableStack,
+    word: string,
+    named: RegExp,
+  ): Promise<() => Promise<void>> {
     const started = cluster.kubectls.flatMap(({ name, command, env }) => {
       const exec = command(["exec", "-i", "box", "--", "sh", "-c", `echo ready; sleep ${word}`]);
+      const forward = command(["port-forward", "box", ":80"]);
       return [
-        { what: `${name} exec`, session: background(exec, { env }), words: named },
+        { what: `${name} exec`, session: stack.use(background(exec, { env })), words: named },
         {
           what: `${name} port-forward`,
-          session: background(command(["port-forward", "box", ":80"]), { env }),
+          session: stack.use(background(forward, { env })),
           words: /lost connection to pod/,
         },
       ];
     });
-    await Promise.all(started.map(({ session }) => session.saw(/ready|Forwarding from/)));
-    return started.map(({ what, session, words }) => ({
-      session,
-      async ended() {
+    await Promise.all(started.map(({ session }) => opened(session)));
+    return async () => {
+      for (const { what, session, words } of started) {
         const { code } = await session.exit;
         assert.match(session.stderr(), words, what);
         if (words === named) assert.equal(code, 1, what);
-      },
-    }));
+      }
+    };
   }
 
   it("a relay that passes nothing more, and a kubelet that stands still: ours ends in the time that is set, and names the hop; a genuine kubectl is told", async () => {
@@ -143,17 +153,18 @@ describe("streams that break", () => {
       { ...log, kubeconfig: throughRelay, named: /\nThe API server https:\S+ does not answer: / },
       { ...log, kubeconfig: undefined, named: /\nThe API server answers, and the kubelet of node node-1 does not: / },
     );
+    await using stack = new AsyncDisposableStack();
     const sessions = await Promise.all(
       cases.map(async ({ args: [verb = "", ...args], kubeconfig, webSockets, named }) => {
         const line = cluster.hawser.command([verb, "--stream-peer-timeout=1s", ...args], kubeconfig);
         const env = { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: webSockets, KUBECTL_PORT_FORWARD_WEBSOCKETS: webSockets };
-        const session = background(line, { env: { ...cluster.hawser.env, ...env } });
-        await session.saw(/ready|Forwarding from/);
+        const session = stack.use(background(line, { env: { ...cluster.hawser.env, ...env } }));
+        await opened(session);
         return { session, named };
       }),
     );
     const words = /the kubelet of node "node-1" has sent nothing, and answered no ping, for \d/;
-    const genuine = await genuineSessions(word, words);
+    const genuineEnd = await genuineSessions(stack, word, words);
     try {
       process.kill(kubelet, "SIGSTOP");
       relay.freeze();
@@ -166,10 +177,9 @@ describe("streams that break", () => {
       }
       // Twice the time, a fourth of it until a look, and the questions to the hops: 5 s, on a machine that does nothing else. Unset it would be a minute.
       assert.ok(performance.now() - begin < 30_000, `${performance.now() - begin} ms`);
-      for (const session of genuine) await session.ended();
+      await genuineEnd();
     } finally {
       process.kill(kubelet, "SIGCONT");
-      for (const { session } of [...sessions, ...genuine]) await session[Symbol.asyncDispose]();
     }
     await relay[Symbol.asyncDispose]();
     await gone(word);
@@ -178,16 +188,17 @@ describe("streams that break", () => {
   it("a runtime that stands still: a genuine kubectl's exec and port-forward end, and it is named", async () => {
     const word = mark();
     const runtime = await pidOf("runtime");
-    const sessions = await genuineSessions(
+    await using stack = new AsyncDisposableStack();
+    const genuineEnd = await genuineSessions(
+      stack,
       word,
       /the container runtime has sent nothing, and answered no ping, for \d/,
     );
     try {
       process.kill(runtime, "SIGSTOP");
-      for (const session of sessions) await session.ended();
+      await genuineEnd();
     } finally {
       process.kill(runtime, "SIGCONT");
-      for (const { session } of sessions) await session[Symbol.asyncDispose]();
     }
     await gone(word);
   });
