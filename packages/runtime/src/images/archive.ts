@@ -5,6 +5,7 @@ import { TarDecoder } from "@hawser/tar";
 import { decompress } from "./compression.ts";
 import { Digester } from "./digest.ts";
 import { temporaryDirectory } from "./disk.ts";
+import { checkLength } from "./layer-paths.ts";
 
 /** Most files in an image archive: `docker save` of many images has three per layer. */
 const maxFiles = 20_000;
@@ -26,7 +27,7 @@ export interface Spool extends AsyncDisposable {
 /**
  * Writes an archive's files to disk under numbers, each with its digest; the names in the archive never become paths.
  * The archive may be in gzip or zstd. Links (older `docker save` has them for shared layers) are followed by `find`.
- * Throws TarError, or the signal's reason; nothing is left then.
+ * Throws TarError, LayerError for a name too long, or the signal's reason; nothing is left then.
  */
 export async function spoolArchive(
   { temporary }: { temporary: string },
@@ -58,6 +59,7 @@ export async function spoolArchive(
         }
         await finish();
         const { type, name, linkname } = event.entry.header;
+        checkLength(name, linkname);
         const key = clean(name);
         if (files.size + links.size >= maxFiles) throw new Error(`image archive has more than ${maxFiles} files`);
         if (type === "1") links.set(key, clean(linkname));

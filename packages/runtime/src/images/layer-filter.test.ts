@@ -135,6 +135,20 @@ const refused: { name: string; entries: Buffer[]; message: RegExp }[] = [
     entries: [tarEntry({ name: "a", type: "2", linkname: "/b" }), tarEntry({ name: "a", type: "2", linkname: "/c" })],
     message: /"a" twice/,
   },
+  { name: "a name too long", entries: [tarEntry({ name: "a/".repeat(2048) })], message: /path of 4096 bytes/ },
+  {
+    name: "a link to a name too long",
+    entries: [tarEntry({ name: "a", type: "2", linkname: "b".repeat(1_000_000) })],
+    message: /path of 1000000 bytes: File name too long/,
+  },
+  {
+    name: "a name that becomes too long through a link",
+    entries: [
+      tarEntry({ name: "a", type: "2", linkname: "b/".repeat(2000) }),
+      tarEntry({ name: `a/${"c/".repeat(2000)}d` }),
+    ],
+    message: /path of 8001 bytes/,
+  },
   {
     name: "links in a circle",
     entries: [

@@ -1,5 +1,5 @@
 import { endOfArchive, entryHead, type PaxRecord, padding, patchHeader, TarDecoder, type TarEntry } from "@hawser/tar";
-import { basename, dirname, join, LayerError, LayerPaths } from "./layer-paths.ts";
+import { basename, checkLength, dirname, join, LayerError, LayerPaths } from "./layer-paths.ts";
 
 /** Marks in a layer's file names. Source: opencontainers/image-spec layer.md, "Whiteouts". */
 const whiteoutPrefix = ".wh.";
@@ -17,7 +17,7 @@ const ordinary = new Set(["0", "1", "2", "3", "4", "5", "6", "S"]);
  * Out come the same entries, with their names and hard link targets resolved inside the layer (see LayerPaths), with a
  * size field that cannot be read in two ways, without xattrs that would steer overlayfs, and without whiteouts, which are
  * collected for the time after the extraction.
- * Throws LayerError for names that lead out and for types we do not know, TarError for a malformed archive.
+ * Throws LayerError for names that lead out or are too long, and for types we do not know, TarError for a malformed archive.
  */
 export class LayerFilter {
   readonly paths = new LayerPaths();
@@ -64,7 +64,9 @@ export class LayerFilter {
     if (!ordinary.has(header.type)) {
       throw new LayerError(`layer entry "${header.name}" has type "${header.type}", which is not supported`);
     }
+    checkLength(header.name, header.linkname);
     const path = this.paths.place(header.name);
+    checkLength(path); // through links it may have become longer
     if (this.#isMark(path)) return;
 
     if (path === "" && header.type !== "5") throw new LayerError("layer's root is not a directory");

@@ -1,5 +1,7 @@
 /** How many symbolic links one path may pass through. Source: Linux MAXSYMLINKS is 40; containerd's fs.RootPath takes 255. */
 const maxLinks = 255;
+/** Longest path, and target of a link, bytes: Linux' PATH_MAX without its NUL. What is remembered of an entry is bounded by it. */
+const maxPathBytes = 4095;
 
 /** A layer tried to reach outside its own root, or is otherwise not to be extracted. */
 export class LayerError extends Error {
@@ -107,6 +109,12 @@ export class LayerPaths {
     }
     return at;
   }
+}
+
+/** Throws LayerError for a path, or a link's target, that no file system call takes. As byte strings. */
+export function checkLength(...paths: string[]): void {
+  const long = paths.find(({ length }) => length > maxPathBytes);
+  if (long !== undefined) throw new LayerError(`tar archive has a path of ${long.length} bytes: File name too long`);
 }
 
 /** The directory part: "" for what lies in the root, and for the root. */
