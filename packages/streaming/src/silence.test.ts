@@ -160,6 +160,7 @@ describe("a server that falls silent behind a connection that stays", { concurre
     await using hop = await listenUpgrades((upgrade) =>
       proxyUpgrade(upgrade, {
         ...{ target, kind: "remotecommand", streams, nextHop: "spdy", peerTimeoutMs, log: silentLogger },
+        backendName: "the container runtime",
       }),
     );
     await using session = await openRemoteCommand({ url: hop.url }, { ...streams, transports: ["websocket"] });
@@ -167,7 +168,7 @@ describe("a server that falls silent behind a connection that stays", { concurre
     assert.equal(Buffer.from((await chunks?.next())?.value ?? "").toString(), "up");
     relay.freeze();
     assert.equal((await chunks?.next())?.done, true);
-    await assert.rejects(session.status, lost);
+    await assert.rejects(session.status, { ...lost, message: /the container runtime has sent nothing/ });
   });
 });
 

@@ -1,8 +1,10 @@
-import { brokenOffStatus } from "../remotecommand/broken-off.ts";
+import { brokenOffStatus, namingPeer } from "../remotecommand/broken-off.ts";
 import type { Transport } from "../transport.ts";
 import type { Flow, FlowTarget, Follower } from "./flow/flow.ts";
 import { NextHopWatch } from "./next-hop-watch.ts";
 
+/** What a client is told its backend is, where nothing else is said. */
+export const nextHopName = "the next hop";
 /** Milliseconds a backend may take for what its client sent before it went. */
 const goneMs = 1000;
 
@@ -28,7 +30,7 @@ export interface SpliceOptions {
  * may wait for a process that reads nothing. Resolves when both are closed.
  */
 export async function splice(client: Transport, backend: Transport, options: SpliceOptions): Promise<void> {
-  const { follower, backendName = "the next hop", idleTimeoutMs = 0, lostMs = 0, onIdle, onEnd = () => {} } = options;
+  const { follower, backendName = nextHopName, idleTimeoutMs = 0, lostMs = 0, onIdle, onEnd = () => {} } = options;
   let over = false;
   const there = pump({ from: client, to: backend, flow: follower.fromClient });
   const back = pump({ from: backend, to: client, flow: follower.fromNextHop });
@@ -53,7 +55,7 @@ export async function splice(client: Transport, backend: Transport, options: Spl
     isRead: () => !back.isWaiting(),
     sent: follower.sent,
     onLost(words) {
-      const why = words.replace("the peer", backendName);
+      const why = namingPeer(words, backendName);
       onEnd("backend", new Error(why));
       endClient(why);
       backend.destroy();

@@ -2,7 +2,7 @@ import { exitCode, exitStatus, internalError, type Status } from "@hawser/api";
 import { type ByteSink, type ByteSource, copy } from "../bytes.ts";
 import { StreamError, UpgradeError } from "../errors.ts";
 import { watchPeer } from "../peer-watch.ts";
-import { brokenOffStatus } from "../remotecommand/broken-off.ts";
+import { brokenOffStatus, namingPeer } from "../remotecommand/broken-off.ts";
 import { speakSpdy } from "../remotecommand/client-spdy.ts";
 import { Protocol, spdyClientProtocols } from "../remotecommand/protocols.ts";
 import { acceptRemoteCommand } from "../remotecommand/server.ts";
@@ -10,6 +10,7 @@ import type { ClientSession, ServerSession } from "../remotecommand/types.ts";
 import { dialSpdy } from "../spdy/handshake.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
 import { addresses, dialFailure } from "./backend.ts";
+import { nextHopName } from "./splice.ts";
 import type { ProxyOptions } from "./types.ts";
 
 /**
@@ -19,7 +20,7 @@ import type { ProxyOptions } from "./types.ts";
  */
 export async function translate(
   upgrade: UpgradeRequest,
-  { target, streams, onBackend, peerTimeoutMs, idleTimeoutMs, log }: ProxyOptions,
+  { target, streams, onBackend, backendName = nextHopName, peerTimeoutMs, idleTimeoutMs, log }: ProxyOptions,
 ): Promise<void> {
   if (!streams) throw new TypeError("a translation needs to know its streams");
   await using session = await acceptRemoteCommand(upgrade, {
@@ -39,7 +40,7 @@ export async function translate(
   } catch (error) {
     if (error instanceof UpgradeError) onBackend?.({ way: "translate", statusCode: error.statusCode });
     log.at(2, "translated session failed", { backend: target.url.origin, error });
-    await session.finish(failureOf(error));
+    await session.finish(failureOf(error, backendName));
   }
 }
 
@@ -80,8 +81,8 @@ function remade(status: Status): Status {
   return { ...exitStatus(code), message };
 }
 
-function failureOf(error: unknown): Status {
-  if (error instanceof StreamError) return brokenOffStatus(error.message);
+function failureOf(error: unknown, backendName: string): Status {
+  if (error instanceof StreamError) return brokenOffStatus(namingPeer(error.message, backendName));
   return error instanceof UpgradeError && error.status ? error.status : internalError(error).status;
 }
 

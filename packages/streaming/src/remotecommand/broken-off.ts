@@ -9,6 +9,11 @@ export function brokenOffStatus(why: string): Status {
   return { ...status, details: { causes: [{ reason: cause, message: why }] } };
 }
 
+/** An error's words of a connection's peer, for those to whom it is another hop. */
+export function namingPeer(words: string, name: string): string {
+  return words.replace("the peer", name);
+}
+
 /** Why, where a Status is one of those. */
 export function brokenOffReason({ details }: Status): string | undefined {
   const found = details?.causes?.find(({ reason }) => reason === cause);
