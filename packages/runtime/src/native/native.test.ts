@@ -72,6 +72,31 @@ describe("spawn and reap", () => {
     }
   });
 
+  it("reaps more than end before it can look", async () => {
+    const children = Array.from({ length: 400 }, (_, n) =>
+      spawn({ reaper }, { path: "/bin/sh", args: ["-c", `exit ${n % 256}`], stdio: [-1, -1, -1] }),
+    );
+    const state = async (pid: number) =>
+      /\) (\S)/.exec(await readFile(`/proc/${pid}/stat`, "latin1").catch(() => ""))?.[1];
+    // All have ended before any is looked at again, as on a machine that is busy.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+    assert.deepEqual(
+      await Promise.all(children.map(({ exited }) => exited)),
+      children.map((_, n) => n % 256),
+    );
+    const signal = AbortSignal.timeout(10_000);
+    for (const { pid } of children) while ((await state(pid)) === "Z") await delay(5, undefined, { signal });
+  });
+
+  it("lets many orphans go at once", async () => {
+    becomeSubreaper();
+    const { stdout } = await shell("for n in $(seq 40); do (sleep 0 >/dev/null 2>&1 & echo $!); done");
+    const pids = stdout.trim().split("\n");
+    assert.equal(pids.length, 40);
+    const signal = AbortSignal.timeout(20_000); // one after the other they would take 40 s
+    for (const pid of pids) while (existsSync(`/proc/${pid}`)) await delay(5, undefined, { signal });
+  });
+
   it("leaves a thread's child to the thread, however long that is kept from looking", async () => {
     // It ends at once, and its thread looks when a zombie of nobody's would have been reaped long ago.
     const program = `

@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import { turn } from "../turns.ts";
 import { lastError, libc } from "./libc.ts";
 
 const WNOHANG = 1;
@@ -11,8 +13,12 @@ const __WNOTHREAD = 0x20000000;
 const CLD_EXITED = 1;
 /** Bytes of a siginfo_t, and where in it si_code, si_pid and si_status are. */
 const info = { bytes: 128, code: 8, pid: 16, status: 24 } as const;
-/** A lost SIGCHLD delays an exit by this much at most, and an orphan stays a zombie for twice this; milliseconds. */
+/** A lost SIGCHLD delays an exit by this much at most, and orphans stay zombies for twice this; milliseconds. */
 const sweepInterval = 500;
+/** Children looked at without a pause, in a search for orphans. */
+const lookedAtOnce = 16;
+/** Children on their way to the other thread; koffi throws for its 257th call. The others wait for these. */
+const maxReleasing = 16;
 
 /**
  * Waits for children this program has spawned by posix_spawn; node:child_process reaps its own by their ids too.
@@ -25,9 +31,13 @@ const sweepInterval = 500;
 export class Reaper implements Disposable {
   readonly #waiting = new Map<number, (code: number) => void>();
   readonly #onSignal = () => this.#look();
+  /** Those that have ended and are not reaped yet; of them those whose turn has not come. */
   readonly #released = new Set<number>();
+  readonly #toRelease: number[] = [];
+  #releasing = 0;
   readonly #info = Buffer.alloc(info.bytes);
-  #zombie: number | undefined;
+  #zombies = new Set<number>();
+  #disposed = false;
   #timer: NodeJS.Timeout | undefined;
   #orphanTimer: NodeJS.Timeout | undefined;
 
@@ -52,6 +62,7 @@ export class Reaper implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#disposed = true;
     process.off("SIGCHLD", this.#onSignal);
     clearInterval(this.#timer);
     clearTimeout(this.#orphanTimer);
@@ -93,21 +104,51 @@ export class Reaper implements Disposable {
   /** Reaps a child that has ended, on another thread. */
   #release(pid: number) {
     this.#released.add(pid);
-    libc.waitpid.async(pid, null, WNOHANG, () => this.#released.delete(pid)); // if it is no child any more, so much the better
+    this.#toRelease.push(pid);
+    this.#releaseMore();
+  }
+
+  #releaseMore() {
+    if (this.#releasing >= maxReleasing) return;
+    const pid = this.#toRelease.shift();
+    if (pid === undefined) return;
+    this.#releasing++;
+    // If it is no child any more, so much the better.
+    libc.waitpid.async(pid, null, WNOHANG, () => {
+      this.#released.delete(pid);
+      this.#releasing--;
+      this.#releaseMore();
+    });
   }
 
   #lookForOrphans() {
-    this.#orphanTimer ??= setTimeout(() => this.#reapOrphan(), sweepInterval).unref();
+    this.#orphanTimer ??= setTimeout(() => void this.#reapOrphans(), sweepInterval).unref();
   }
 
-  /** A zombie seen twice, half a second apart, is nobody's: whoever waits for a child does so at once. */
-  #reapOrphan() {
-    this.#orphanTimer = undefined;
+  /**
+   * Zombies seen twice, half a second apart, are nobody's: whoever waits for a child does so at once. All of them go: a command
+   * that shares the node's processes can make them by the thousand.
+   */
+  async #reapOrphans(): Promise<void> {
+    this.#orphanTimer = undefined; // for those who end from now on
+    const seen = new Set<number>();
+    for (const [index, pid] of (await this.#children()).entries()) {
+      if (index % lookedAtOnce === 0) await turn();
+      if (this.#disposed) return;
+      if (this.#waiting.has(pid) || this.#released.has(pid) || typeof this.#ended(P_PID, pid) === "string") continue;
+      if (this.#zombies.has(pid)) this.#release(pid);
+      else seen.add(pid);
+    }
+    this.#zombies = seen;
+    if (seen.size > 0) this.#lookForOrphans();
+  }
+
+  /** Our children, those of other threads apart; without CONFIG_PROC_CHILDREN one zombie of them. */
+  async #children(): Promise<number[]> {
+    const children = await readFile(`/proc/self/task/${process.pid}/children`, "latin1").catch(() => undefined);
+    if (children !== undefined) return children.split(" ").filter(Boolean).map(Number);
     const ended = this.#ended(P_ALL, 0);
-    const zombie = typeof ended === "string" || this.#released.has(ended.pid) ? undefined : ended.pid;
-    if (zombie !== undefined && zombie === this.#zombie) this.#release(zombie);
-    this.#zombie = zombie;
-    if (typeof ended !== "string") this.#lookForOrphans();
+    return typeof ended === "string" ? [] : [ended.pid];
   }
 }
 
