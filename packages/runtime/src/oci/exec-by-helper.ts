@@ -10,7 +10,6 @@ import type { ExecHelper } from "./exec-helper.ts";
 import type { Porter } from "./exec-porter.ts";
 import type { ExecProcess, ExecProcessOptions } from "./exec-process.ts";
 import { encodeRequest, type Place } from "./exec-request.ts";
-import type { Process } from "./types.ts";
 
 /** Our ends of what joins us to a command, and its ends. */
 interface Ends {
@@ -32,13 +31,8 @@ export async function startByHelper(
   options: ExecProcessOptions,
   place: Place,
 ): Promise<ExecProcess | undefined> {
-  let finished: Promise<Process> | undefined;
-  const finish = () => {
-    finished ??= options.finishProcess ? options.finishProcess(options.process) : Promise.resolve(options.process);
-    return finished;
-  };
   for (let attempt = 0; attempt < 2; attempt++) {
-    const started = await begin(helper, { ...options, finishProcess: finish }, place);
+    const started = await begin(helper, options, place);
     if (started !== "not begun") return started;
   }
   return undefined;
@@ -46,7 +40,7 @@ export async function startByHelper(
 
 async function begin(
   helper: ExecHelper,
-  options: ExecProcessOptions & { finishProcess: () => Promise<Process> },
+  options: ExecProcessOptions,
   place: Place,
 ): Promise<ExecProcess | "not begun" | undefined> {
   const { container, signal } = options;
@@ -70,7 +64,9 @@ async function begin(
   const control = new ExecControl(ours);
   let begun: boolean | undefined;
   try {
-    const process = await orAborted(options.finishProcess(), signal);
+    const process = options.finishProcess
+      ? await orAborted(options.finishProcess(options.process), signal)
+      : options.process;
     await orAborted(turn(), signal); // files that were read for many execs are there at once
     const { oomScoreAdj } = container.process;
     const request = encodeRequest({

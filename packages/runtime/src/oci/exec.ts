@@ -150,13 +150,28 @@ async function execOnTerminal(dependencies: ExecDependencies, options: ExecOptio
 async function start(
   dependencies: ExecDependencies,
   { container, signal }: ExecOptions,
-  how: ExecProcessOptions,
+  given: ExecProcessOptions,
 ): Promise<ExecProcess> {
+  const how = finishedOnce(given);
   const place = await orAborted(dependencies.helper.placeOf(container), signal);
   const started = place && (await startByHelper(dependencies, how, place));
   if (started) return started;
   signal.throwIfAborted(); // what nobody waits for any more is not begun by another way
   return await startByRuntime(dependencies, how);
+}
+
+/** A client tells its terminal's size once, whichever way, and attempt, it is that begins the command. */
+function finishedOnce(how: ExecProcessOptions): ExecProcessOptions {
+  const { finishProcess } = how;
+  if (!finishProcess) return how;
+  let finished: Promise<Process> | undefined;
+  return {
+    ...how,
+    finishProcess(process) {
+      finished ??= finishProcess(process);
+      return finished;
+    },
+  };
 }
 
 /** What the container's own process has, with another command. */
