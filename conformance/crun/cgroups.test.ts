@@ -142,7 +142,12 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       await rpc().removePodSandbox({ podSandboxId: old });
       assert.equal((await sh(runtime.cri, containerId, "echo on")).stdout, "on\n");
       await rpc().removePodSandbox({ podSandboxId });
-      assert.deepEqual(await Array.fromAsync(glob(`/sys/fs/cgroup/{*,}${linux.cgroupParent}`)), []);
+      const left = () => Array.fromAsync(glob(`/sys/fs/cgroup/{*,}${linux.cgroupParent}`));
+      assert.deepEqual(await left(), []);
+      const both: string[] = [];
+      for (const config of [first, second]) both.push((await rpc().runPodSandbox({ config })).podSandboxId);
+      await Promise.all(both.map((podSandboxId) => rpc().removePodSandbox({ podSandboxId })));
+      assert.deepEqual(await left(), [], "removed at once");
       const slice = sandboxConfig({ linux: { cgroupParent: "kubepods-pod1.slice" } });
       await assert.rejects(
         rpc().runPodSandbox({ config: slice }),
