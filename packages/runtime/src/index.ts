@@ -178,7 +178,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
       ipamDir: paths.ipam,
       netnsDir: paths.netns,
       ready() {
-        networkReady ??= addRules(reaper, rules);
+        networkReady ??= addRules({ reaper, timeoutMs: config.cniTimeoutSeconds * 1000 }, rules);
         networkReady.catch(() => {
           networkReady = undefined; // the next pod tries again
         });

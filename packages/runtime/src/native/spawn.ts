@@ -111,10 +111,30 @@ export async function runOrThrow(
   dependencies: { reaper: Reaper },
   command: Parameters<typeof run>[1],
 ): Promise<string> {
-  const { code, stdout, stderr } = await run(dependencies, command);
+  return outputOf(command, await run(dependencies, command));
+}
+
+/** What it has written; an exit other than 0 is an Error with the program's own words. */
+export function outputOf({ path, args }: Pick<Command, "path" | "args">, { code, stdout, stderr }: Result): string {
   if (code === 0) return stdout;
   const words = stderr.trim() || stdout.trim() || `exit status ${code}`;
-  throw new Error(`${command.path} ${command.args.join(" ")}: ${words}`);
+  throw new Error(`${path} ${args.join(" ")}: ${words}`);
+}
+
+/** run() for a program that might never end: after `timeoutMs` it is killed, and an Error says so. */
+export async function runWithin(
+  dependencies: { reaper: Reaper },
+  timeoutMs: number,
+  command: Omit<Parameters<typeof run>[1], "signal">,
+): Promise<Result> {
+  const late = AbortSignal.timeout(timeoutMs);
+  try {
+    return await run(dependencies, { ...command, signal: late });
+  } catch (cause) {
+    if (!late.aborted) throw cause;
+    const words = [command.path, ...command.args].join(" ");
+    throw new Error(`${words}: no answer within ${timeoutMs / 1000} s`, { cause });
+  }
 }
 
 /** Calls `listener` once on abort; disposing removes it. */

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import type { Reaper } from "../native/reaper.ts";
-import { run, runOrThrow } from "../native/spawn.ts";
+import { outputOf, run, runWithin } from "../native/spawn.ts";
 import { findProgram, needProgram } from "../oci/probe.ts";
 
 export interface Rules {
@@ -44,8 +44,14 @@ function chains({ hash, bridge, podCIDR }: Rules): Chain[] {
   ];
 }
 
-/** Puts the node's own rules for the pods' network in place. Idempotent: chains are filled anew. */
-export async function addRules(reaper: Reaper, rules: Rules): Promise<void> {
+/**
+ * Puts the node's own rules for the pods' network in place. Idempotent: chains are filled anew.
+ * Throws, in its words, when iptables fails, or does not answer within `timeoutMs`: another program may hold its lock.
+ */
+export async function addRules(
+  { reaper, timeoutMs }: { reaper: Reaper; timeoutMs: number },
+  rules: Rules,
+): Promise<void> {
   const [restore, iptables] = await Promise.all([
     needProgram("iptables-restore", "iptables"),
     needProgram("iptables", "iptables"),
@@ -55,11 +61,12 @@ export async function addRules(reaper: Reaper, rules: Rules): Promise<void> {
       [`*${table}`, `:${name} - [0:0]`, ...lines.map((line) => `-A ${name} ${line}`), "COMMIT", ""].join("\n"),
     )
     .join("");
-  await runOrThrow({ reaper }, { path: restore, args: ["--wait", "--noflush"], input });
+  const filling = { path: restore, args: ["--wait", "--noflush"], input };
+  outputOf(filling, await runWithin({ reaper }, timeoutMs, filling));
   for (const { table, from, name } of chains(rules)) {
-    const jump = [from, "-j", name];
-    const known = await run({ reaper }, { path: iptables, args: ["-w", "-t", table, "-C", ...jump] });
-    if (known.code !== 0) await runOrThrow({ reaper }, { path: iptables, args: ["-w", "-t", table, "-I", ...jump] });
+    const jumping = (what: string) => ({ path: iptables, args: ["-w", "-t", table, what, from, "-j", name] });
+    const known = await runWithin({ reaper }, timeoutMs, jumping("-C"));
+    if (known.code !== 0) outputOf(jumping("-I"), await runWithin({ reaper }, timeoutMs, jumping("-I")));
   }
   await writeFile("/proc/sys/net/ipv4/ip_forward", "1");
 }

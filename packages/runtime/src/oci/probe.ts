@@ -3,7 +3,7 @@ import path from "node:path";
 import type { CgroupDriver } from "../cgroup/parent.ts";
 import { fsType, typeOf } from "../native/mount.ts";
 import type { Reaper } from "../native/reaper.ts";
-import { runOrThrow } from "../native/spawn.ts";
+import { outputOf, runWithin } from "../native/spawn.ts";
 import type { OCIRuntime, OCIRuntimeName } from "./runtime.ts";
 import { openHybridView, plainView, unifiedMount, type View } from "./view.ts";
 
@@ -56,7 +56,7 @@ export async function chooseRuntime(options: {
 }): Promise<OCIRuntime> {
   const { reaper, wanted, root, mode, cgroupDriver, timeoutMs, hidden } = options;
   const candidates: OCIRuntimeName[] = wanted ? [wanted] : ["crun", "runc"];
-  const found = (name: OCIRuntimeName) => installed({ reaper, root: path.join(root, name), name });
+  const found = (name: OCIRuntimeName) => installed({ reaper, timeoutMs, root: path.join(root, name), name });
   for (const name of candidates) {
     const runtime = await found(name);
     if (!runtime) continue;
@@ -70,13 +70,16 @@ export async function chooseRuntime(options: {
   throw new Error(`no OCI runtime: on Debian: apt-get install ${candidates.join(" or ")}`);
 }
 
-async function installed({ reaper, root, name }: { reaper: Reaper; root: string; name: OCIRuntimeName }) {
+type Call = { reaper: Reaper; timeoutMs: number };
+
+async function installed({ root, name, ...call }: Call & { root: string; name: OCIRuntimeName }) {
   const program = await findProgram(name);
-  return program ? { name, path: program, version: await versionOf(reaper, program), root } : undefined;
+  return program ? { name, path: program, version: await versionOf(call, program), root } : undefined;
 }
 
-async function versionOf(reaper: Reaper, program: string): Promise<string> {
-  const text = await runOrThrow({ reaper }, { path: program, args: ["--version"] });
+async function versionOf({ reaper, timeoutMs }: Call, program: string): Promise<string> {
+  const asking = { path: program, args: ["--version"] };
+  const text = outputOf(asking, await runWithin({ reaper }, timeoutMs, asking));
   return /version (\S+)/.exec(text)?.[1] ?? "unknown";
 }
 
