@@ -12,7 +12,8 @@ export interface NextHopWatchOptions {
   /** Milliseconds without use of the session until onIdle; 0 for never. */
   idleMs: number;
   onIdle(): void;
-  ping(): void;
+  /** False where it cannot be said now: within a frame of the client's. */
+  ping(): boolean;
   /** Whether the next hop is read at present: its client may take nothing. */
   isRead(): boolean;
   /** As for Silence. */
@@ -26,9 +27,12 @@ export class NextHopWatch implements Disposable {
   readonly #heartbeat: Heartbeat;
   readonly #silence: Silence;
   #silentMs = 0;
+  /** It was pinged since it was last heard. */
+  #asked = false;
 
   constructor({ lostMs, idleMs, onIdle, ping, isRead, sent, onLost }: NextHopWatchOptions) {
-    this.#silence = new Silence({ lostMs, sent });
+    // One that could not be asked has left nothing unanswered.
+    this.#silence = new Silence({ lostMs, sent: () => (this.#asked ? sent() : Number.POSITIVE_INFINITY) });
     const lookMs = lostMs / looks;
     let isLost = false;
     this.#heartbeat = new Heartbeat({
@@ -44,7 +48,7 @@ export class NextHopWatch implements Disposable {
         if (why !== undefined) {
           isLost = true;
           onLost(why);
-        } else if (this.#silentMs >= firstPing * lookMs) ping();
+        } else if (this.#silentMs >= firstPing * lookMs && ping()) this.#asked = true;
       },
     });
   }
@@ -52,6 +56,7 @@ export class NextHopWatch implements Disposable {
   /** Something came from the next hop. */
   heard(): void {
     this.#silentMs = 0;
+    this.#asked = false;
     this.#silence.broken();
   }
 

@@ -51,7 +51,7 @@ export async function splice(client: Transport, backend: Transport, options: Spl
       endClient(`nothing was sent or received for ${idleTimeoutMs / 1000} s`, goneMs);
       backend.destroy();
     },
-    ping: () => void there.flow.insert([follower.ping()]), // not within a frame: then the next time
+    ping: () => there.flow.insert([follower.ping()]),
     isRead: () => !back.isWaiting(),
     sent: follower.sent,
     onLost(words) {
