@@ -66,7 +66,12 @@ export async function setAside(
 export async function temporaryDirectory(parent: string): Promise<AsyncDisposable & { path: string }> {
   const path = join(parent, randomBytes(8).toString("hex"));
   await mkdir(path, { recursive: true, mode: 0o700 });
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries }) };
+  return { path, [Symbol.asyncDispose]: () => removeDirectory(path) };
+}
+
+/** Removes a directory, if it is there, with all that is in it; also one that a tar(1) without its feeder has not let go of yet. */
+export async function removeDirectory(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true, maxRetries });
 }
 
 /**

@@ -1,10 +1,18 @@
 import { constants } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@hawser/trace";
 import { orAborted } from "../or-aborted.ts";
 import { Arrival } from "./arrival.ts";
-import { fileSystemSync, gathered, readJSON, setAside, syncDirectory, temporaryDirectory } from "./disk.ts";
+import {
+  fileSystemSync,
+  gathered,
+  readJSON,
+  removeDirectory,
+  setAside,
+  syncDirectory,
+  temporaryDirectory,
+} from "./disk.ts";
 import { LayerError } from "./layer-paths.ts";
 import type { Unpacked, Unpackers } from "./unpackers.ts";
 
@@ -187,7 +195,7 @@ export class LayerStore {
   async #unpack({ diffID, blob, signal }: WantedLayer, root: string): Promise<Unpacked> {
     signal.throwIfAborted();
     const attempt = async (arrival: Arrival): Promise<Unpacked> => {
-      await rm(root, { recursive: true, force: true });
+      await removeDirectory(root);
       await mkdir(root, { recursive: true, mode: 0o755 });
       const unpacked = await this.#options.unpackers
         .unpack({ blob: arrival, directory: root, signal })

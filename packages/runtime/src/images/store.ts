@@ -1,10 +1,11 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, CRIError } from "@hawser/cri";
 import type { ByteSource } from "@hawser/streaming";
 import type { Logger } from "@hawser/trace";
 import { trimMemory } from "../native/memory.ts";
 import type { OCIImageConfig } from "./config.ts";
+import { removeDirectory } from "./disk.ts";
 import { Downloads } from "./downloads.ts";
 import type { Installer } from "./install.ts";
 import { LayerStore } from "./layers.ts";
@@ -85,7 +86,7 @@ export async function openImageStore({
   let config = checkStoreConfig(given);
   const home = join(root, "images");
   const [temporary, aside, empty] = [join(home, "tmp"), join(home, "corrupt"), join(home, "empty")];
-  await rm(temporary, { recursive: true, force: true });
+  await removeDirectory(temporary);
   for (const path of [temporary, empty]) await mkdir(path, { recursive: true, mode: 0o700 });
 
   const unpackers = new Unpackers();

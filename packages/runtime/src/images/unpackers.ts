@@ -40,7 +40,8 @@ export class Unpackers implements AsyncDisposable {
 
   /**
    * Extracts a layer (see streamLayer) from a blob, as it arrives, into an existing empty directory.
-   * Throws LayerError in the words of whatever went wrong, or the signal's reason; nobody writes into the directory then any more.
+   * Throws LayerError in the words of whatever went wrong, or the signal's reason. Nobody writes into the directory then any more, unless
+   * the thread itself was lost: its tar ends by itself, in a moment (see removeDirectory).
    */
   async unpack(options: { blob: Arrival; directory: string; signal: AbortSignal }): Promise<Unpacked> {
     options.signal.throwIfAborted();
