@@ -2,8 +2,8 @@ import { constants } from "node:fs";
 import { open, readdir, readFile, rmdir } from "node:fs/promises";
 import path from "node:path";
 
-/** What rmdir and reads say of a cgroup that is gone, going, or not empty. */
-const expected = new Set(["ENOENT", "EBUSY", "ENODEV", "ENOTEMPTY"]);
+/** What rmdir and reads say of a cgroup that is gone, going, or not empty; and of one that can never be, below a file or with too long a name. */
+const expected = new Set(["ENOENT", "EBUSY", "ENODEV", "ENOTEMPTY", "ENOTDIR", "ENAMETOOLONG"]);
 
 /** The processes of one cgroup, by its directory, zombies not counted; none when it is gone. */
 export async function pidsIn(directory: string): Promise<number[]> {
