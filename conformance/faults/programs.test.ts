@@ -23,6 +23,8 @@ import { type FaultyRuntime, startFaulty } from "./support/runtime-process.ts";
 
 /** Seconds: far more than any of these commands takes. */
 const patience = 3;
+/** For one case, milliseconds: one that hangs is named, and the others are tried. */
+const timeout = 240_000;
 
 interface Case {
   call: string;
@@ -133,7 +135,7 @@ describe("a program that a runtime stands on", { timeout: 600_000 }, () => {
   };
 
   for (const one of cases.filter((candidate) => thorough || short.has(nameOf(candidate)))) {
-    it(nameOf(one), async () => {
+    it(nameOf(one), { timeout }, async () => {
       const { cri } = runtime;
       const { prepare, call } = calls[one.call] ?? {};
       assert.ok(prepare && call);
@@ -157,7 +159,9 @@ describe("a program that a runtime stands on", { timeout: 600_000 }, () => {
     ["CreateContainer", "crun", "create"],
   ] as const;
   for (const [name, program, command] of thorough ? atWork : atWork.slice(1)) {
-    it(`${name}: the runtime is killed while ${program} is at it: the next one ends that first`, async () => {
+    it(`${name}: the runtime is killed while ${program} is at it: the next one ends that first`, {
+      timeout,
+    }, async () => {
       const { prepare, call } = calls[name] ?? {};
       assert.ok(prepare && call);
       const empty = await settledInventory(runtime.root);

@@ -7,21 +7,30 @@ import { eventually } from "../../crun/support/session.ts";
 
 const execute = promisify(execFile);
 const cgroups = "/sys/fs/cgroup";
+/** How long each part of an inventory may take, milliseconds, on whatever machine: one that hangs is named. */
+const patience = 60_000;
 
 /** Everything a runtime of this root has on the node, a line each, sorted: files, mounts, cgroups with how many processes, interfaces, rules. */
 export async function inventory(root: string): Promise<string[]> {
   const hash = createHash("sha256").update(root).digest("hex").slice(0, 8);
   const state = `/run/hawser/${hash}`;
-  const found = await Promise.all([
-    mounts([root, state]),
-    files(root),
-    files(state),
-    groups(hash),
-    links(hash),
-    rules(hash),
-    monitors(root),
-  ]);
+  const parts = {
+    mounts: mounts([root, state]),
+    files: files(root),
+    state: files(state),
+    cgroups: groups(hash),
+    interfaces: links(hash),
+    rules: rules(hash),
+    processes: monitors(root),
+  };
+  const found = await Promise.all(Object.entries(parts).map(([name, part]) => inTime(name, part)));
   return found.flat().sort();
+}
+
+async function inTime<T>(name: string, part: Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`no inventory of ${name} within ${patience / 1000} s`)), patience);
+  return await Promise.race([part, late]).finally(() => clearTimeout(timer));
 }
 
 /**
@@ -90,13 +99,13 @@ async function groups(hash: string): Promise<string[]> {
 }
 
 async function links(hash: string): Promise<string[]> {
-  const { stdout } = await execute("ip", ["-o", "link"]);
+  const { stdout } = await execute("ip", ["-o", "link"], { timeout: patience });
   const ours = stdout.split("\n").filter((line) => line.includes(`master hawser${hash}`));
   return ours.map(() => `interface at hawser${hash}`);
 }
 
 async function rules(hash: string): Promise<string[]> {
-  const { stdout } = await execute("iptables-save");
+  const { stdout } = await execute("iptables-save", { timeout: patience });
   const ours = stdout.split("\n").filter((line) => line.includes(hash));
   return ours.map((line) => `rule ${line.replace(/\[\d+:\d+\]/, "")}`);
 }
