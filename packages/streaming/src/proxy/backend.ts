@@ -12,9 +12,12 @@ import type { BackendInfo, ProxyOptions } from "./types.ts";
 /** Milliseconds that handing a refusal on may take. */
 const relayMs = 10_000;
 
-/** Headers that are for this hop alone: connection management, and who the caller said or proved to be. */
+/**
+ * Headers that are for this hop alone: connection management, and who the caller said or proved to be. Nor does a next hop compress a
+ * WebSocket: no Kubernetes server does, and what passes is looked into for its end.
+ */
 const dropped =
-  /^(host|authorization|proxy-.*|cookie|content-length|transfer-encoding|keep-alive|te|trailer|x-remote-.*|impersonate-.*)$/;
+  /^(host|authorization|proxy-.*|cookie|content-length|transfer-encoding|keep-alive|te|trailer|sec-websocket-extensions|x-remote-.*|impersonate-.*)$/;
 
 type Headers = Record<string, string | string[]>;
 

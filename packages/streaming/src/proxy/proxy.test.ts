@@ -317,6 +317,7 @@ it("keeps who the caller is to itself", async () => {
     "X-Remote-User": "root",
     "Impersonate-User": "root",
     "X-Forwarded-For": "10.0.0.1",
+    "Sec-WebSocket-Extensions": "permessage-deflate",
     traceparent: "00-1-2-01",
   };
   await using session = await openRemoteCommand(
@@ -332,6 +333,7 @@ it("keeps who the caller is to itself", async () => {
   assert.equal(JSON.stringify(got).includes("secret"), false);
   assert.equal(got?.["x-remote-user"], undefined);
   assert.equal(got?.["impersonate-user"], undefined);
+  assert.equal(got?.["sec-websocket-extensions"], undefined);
   assert.equal(got?.["sec-websocket-protocol"], "v5.channel.k8s.io");
   assert.equal(got?.["x-forwarded-for"], "10.0.0.1, 127.0.0.1");
   assert.equal(got?.traceparent, "00-1-2-01");
