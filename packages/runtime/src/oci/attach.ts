@@ -12,6 +12,9 @@ export const maxAttachBacklog = 16 * 1024 * 1024;
 /** What goes to conmon at once, bytes. */
 const inputBytes = 8192;
 
+/** Milliseconds that a container may take for what its client had sent when it went. */
+const goneMs = 1000;
+
 const FIONREAD = 0x541b;
 /** Milliseconds conmon may take to read a line of its fifo. */
 const controlPatience = 1000;
@@ -31,7 +34,7 @@ export interface AttachOptions {
 
 /**
  * Joins streams to a container's main process, by its conmon, until the container ends or the client goes.
- * The client's end of input is the container's too where it was made with stdinOnce.
+ * The client's end of input is the container's too where it was made with stdinOnce. What it had sent when it went gets 1 s to be taken.
  *
  * Throws when there is no conmon, or the output's reader falls 16 MiB behind.
  *
@@ -62,16 +65,19 @@ export async function attachToConmon(options: AttachOptions): Promise<void> {
   socket.on("end", () => over.resolve());
   socket.on("close", () => over.resolve());
   socket.on("error", (error: Error) => over.reject(error));
+  let fed: Promise<void> | undefined;
   const gone = () => over.reject(signal.reason);
   signal.addEventListener("abort", gone, { once: true });
   try {
     await connect(socket, options.socketPath);
-    if (options.stdin) feed(options.stdin, socket).catch(over.reject);
+    fed = options.stdin && feed(options.stdin, socket);
+    fed?.catch(over.reject);
     if (options.resize) follow(options.resize, options.controlPath).catch(() => undefined); // ends with the session
     await over.promise;
     await writing;
   } finally {
     signal.removeEventListener("abort", gone);
+    if (signal.aborted && fed) await settled(fed, goneMs);
     socket.destroy();
   }
 }
@@ -91,6 +97,18 @@ async function feed(source: ByteSource, socket: SeqpacketSocket): Promise<void> 
     }
   }
   socket.end();
+}
+
+/** Waits until a promise is settled, for so many milliseconds at most. */
+async function settled(promise: Promise<unknown>, milliseconds: number): Promise<void> {
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, milliseconds);
+  promise.then(
+    () => resolve(),
+    () => resolve(),
+  );
+  await over;
+  clearTimeout(timer);
 }
 
 async function follow(sizes: AsyncIterable<TerminalSize>, controlPath: string): Promise<void> {
