@@ -21,7 +21,14 @@ export interface SmallDisk extends AsyncDisposable {
 
 export async function smallDisk({ megabytes, inodes }: { megabytes: number; inodes: number }): Promise<SmallDisk> {
   const directory = await mkdtemp(path.join(tmpdir(), "hawser-disk-"));
-  await execute("mount", ["-t", "tmpfs", "-o", `size=${megabytes}m,nr_inodes=${inodes}`, "hawser-disk", directory]);
+  await execute("mount", [
+    "-t",
+    "tmpfs",
+    "-o",
+    `size=${megabytes}m,nr_inodes=${inodes},mode=700`,
+    "hawser-disk",
+    directory,
+  ]);
   const ballast = path.join(directory, "ballast");
   const clear = async () => {
     await rm(ballast, { recursive: true, force: true });

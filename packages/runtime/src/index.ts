@@ -1,4 +1,4 @@
-import { chmod, mkdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { type ContainerEventType, createStreamingServer, serveCRI } from "@hawser/cri";
 import { createLogger, type Logger, Metrics } from "@hawser/trace";
 import { openExecGroups } from "./cgroup/open-exec-groups.ts";
@@ -31,7 +31,7 @@ import { describeContainerStatus, describeSandboxStatus } from "./server/describ
 import { type ContainerEvent, Events } from "./server/events.ts";
 import { sandboxName } from "./server/sandbox-name.ts";
 import { runtimeService } from "./service.ts";
-import { makeStateDir, removeEmptyState } from "./state-dir.ts";
+import { letThrough, makeStateDir, removeEmptyState } from "./state-dir.ts";
 import { Exits } from "./store/exits.ts";
 import { keepJSON, readJSON } from "./store/json-file.ts";
 import { Monitors } from "./store/monitors.ts";
@@ -249,8 +249,7 @@ async function makeDirectories(paths: Paths): Promise<string | undefined> {
   const { root, stateDir, sandboxes, containers, ociRoot, exits, sockets, netns, ipam } = paths;
   await mkdir(root, { recursive: true, mode: 0o711 });
   const made = await makeStateDir(paths);
-  // Not for others to list, but a container's user passes through to its root.
-  for (const directory of [root, stateDir]) await chmod(directory, 0o711);
+  for (const directory of [root, stateDir]) await letThrough(directory);
   for (const directory of [sandboxes, containers]) await mkdir(directory, { recursive: true, mode: 0o711 });
   for (const directory of [ociRoot, exits, sockets, netns, ipam])
     await mkdir(directory, { recursive: true, mode: 0o700 });

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { pathsOf } from "./paths.ts";
-import { makeStateDir, removeEmptyState, removeState } from "./state-dir.ts";
+import { letThrough, makeStateDir, removeEmptyState, removeState } from "./state-dir.ts";
 
 async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(path.join(tmpdir(), "hawser-state-"));
@@ -65,4 +65,20 @@ test("removeEmptyState: what is in use stays", () =>
     await writeFile(path.join(paths.exits, "x"), "0");
     await removeEmptyState(paths, made);
     assert.deepEqual((await readdir(folder, { recursive: true })).sort(), ["state", "state/exits", "state/exits/x"]);
+  }));
+
+test("letThrough: others pass, and nothing else changes; what anybody may write is refused and stays as it is", () =>
+  inFolder(async (folder) => {
+    for (const [before, after] of [
+      [0o700, 0o711],
+      [0o755, 0o755],
+      [0o2750, 0o2751],
+    ] as const) {
+      await chmod(folder, before);
+      await letThrough(folder);
+      assert.equal((await stat(folder)).mode & 0o7777, after);
+    }
+    await chmod(folder, 0o1777); // as /tmp
+    await assert.rejects(letThrough(folder), { message: /can be written by anybody/ });
+    assert.equal((await stat(folder)).mode & 0o7777, 0o1777);
   }));

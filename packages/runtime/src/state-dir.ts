@@ -1,4 +1,4 @@
-import { mkdir, rm, rmdir } from "node:fs/promises";
+import { chmod, mkdir, rm, rmdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { mountsBelow, unmount } from "./native/mount.ts";
 import { claimFile } from "./network/other-claims.ts";
@@ -12,6 +12,18 @@ function ownDirectories({ ociRoot, exits, sockets, netns, ipam, cgroup2 }: Paths
 /** Makes the state directory where it is not there. Resolves with the topmost directory that had to be made for it, if any. */
 export async function makeStateDir({ stateDir }: Pick<Paths, "stateDir">): Promise<string | undefined> {
   return await mkdir(stateDir, { recursive: true, mode: 0o711 });
+}
+
+/**
+ * Has a container's user pass through a directory of the runtime's to its root file system; one that was there keeps its mode else.
+ * Throws for one like /tmp: anybody could put something in the runtime's place there, and it has to stay as it is for the others.
+ */
+export async function letThrough(directory: string): Promise<void> {
+  const { mode } = await stat(directory);
+  if ((mode & 0o002) !== 0) {
+    throw new Error(`${directory} can be written by anybody: choose a directory that is the runtime's alone`);
+  }
+  if ((mode & 0o111) !== 0o111) await chmod(directory, (mode & 0o7777) | 0o111);
 }
 
 /** Unmounts and removes what is a runtime's own in its state directory, and then what it has made of the way there (see makeStateDir). */
