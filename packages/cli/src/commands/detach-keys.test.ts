@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe, it } from "node:test";
+import { describe, it, mock } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { DetachFilter, parseDetachKeys } from "./detach-keys.ts";
 
@@ -39,6 +39,14 @@ describe("detach keys", () => {
       assert.equal(told, detached);
     });
   }
+
+  it("are found where their beginning comes twice", async () => {
+    const told = mock.fn();
+    const filter = new DetachFilter(parseDetachKeys("a,a,b"), told);
+    filter.write("xaaab");
+    assert.equal(Buffer.concat(await Array.fromAsync(filter.typed())).toString(), "xa");
+    assert.equal(told.mock.callCount(), 1);
+  });
 
   it("are told also where nobody takes what was typed before", async (t) => {
     t.mock.timers.enable({ apis: ["setTimeout"] });

@@ -55,12 +55,13 @@ export class DetachFilter extends Transform {
     const passed: number[] = [];
     for (const byte of chunk) {
       if (this.#detached) break;
-      if (byte !== this.#keys[this.#matched]) {
-        passed.push(...this.#keys.subarray(0, this.#matched));
-        this.#matched = 0;
+      if (this.#matched === 0 && byte !== this.#keys[0]) {
+        passed.push(byte);
+        continue;
       }
-      if (byte === this.#keys[this.#matched]) this.#matched++;
-      else passed.push(byte);
+      const row = [...this.#keys.subarray(0, this.#matched), byte];
+      while (row.some((key, at) => key !== this.#keys[at])) passed.push(...row.splice(0, 1));
+      this.#matched = row.length;
       if (this.#matched === this.#keys.length) this.#detach();
     }
     done(null, Buffer.from(passed));
