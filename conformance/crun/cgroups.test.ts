@@ -148,6 +148,18 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       for (const config of [first, second]) both.push((await rpc().runPodSandbox({ config })).podSandboxId);
       await Promise.all(both.map((podSandboxId) => rpc().removePodSandbox({ podSandboxId })));
       assert.deepEqual(await left(), [], "removed at once");
+      let { podSandboxId: there } = await rpc().runPodSandbox({ config: first });
+      for (const config of [second, first]) {
+        const [made] = await Promise.all([
+          rpc().runPodSandbox({ config }),
+          rpc().removePodSandbox({ podSandboxId: there }),
+        ]);
+        there = made.podSandboxId;
+        const own = await Array.fromAsync(glob(`/sys/fs/cgroup/{*,}${linux.cgroupParent}/${there}`));
+        assert.ok(own.length > 0, "made while the old one is removed");
+      }
+      await rpc().removePodSandbox({ podSandboxId: there });
+      assert.deepEqual(await left(), [], "one after the other");
       const slice = sandboxConfig({ linux: { cgroupParent: "kubepods-pod1.slice" } });
       await assert.rejects(
         rpc().runPodSandbox({ config: slice }),

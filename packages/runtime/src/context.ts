@@ -13,6 +13,7 @@ import type { CgroupMode } from "./oci/probe.ts";
 import type { OCIRuntime } from "./oci/runtime.ts";
 import type { Paths } from "./paths.ts";
 import type { Events } from "./server/events.ts";
+import type { PodCgroups } from "./server/pod-cgroups.ts";
 import type { Pauses } from "./store/pauses.ts";
 import type { ContainerRecord, SandboxRecord } from "./store/records.ts";
 import type { Store } from "./store/store.ts";
@@ -38,6 +39,7 @@ export interface Context {
   containers: Store<ContainerRecord>;
   streaming: StreamingServer;
   pauses: Pauses;
+  podCgroups: PodCgroups;
   events: Events;
   /** Nanoseconds since 1970. */
   now: () => bigint;

@@ -29,6 +29,7 @@ import { recordExit } from "./server/container-end.ts";
 import { containerName } from "./server/container-name.ts";
 import { describeContainerStatus, describeSandboxStatus } from "./server/describe.ts";
 import { type ContainerEvent, Events } from "./server/events.ts";
+import { PodCgroups } from "./server/pod-cgroups.ts";
 import { sandboxName } from "./server/sandbox-name.ts";
 import { runtimeService } from "./service.ts";
 import { letThrough, makeStateDir, removeEmptyState } from "./state-dir.ts";
@@ -192,6 +193,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     containers,
     events,
     pauses: started.use(new Pauses({ sandboxes, reaper, events, log })),
+    podCgroups: new PodCgroups(sandboxes),
     now,
   };
   const exits: Exits = started.use(

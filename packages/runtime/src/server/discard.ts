@@ -31,18 +31,18 @@ export async function writeDraft(directory: string, draft: SandboxDraft): Promis
  * True when nothing is left. Never throws, so that it hides no other error; what cannot be done is logged.
  */
 export async function discardSandbox(
-  dependencies: Pick<Context, "reaper" | "oci" | "network" | "cgroupMode" | "sandboxes" | "log">,
+  dependencies: Pick<Context, "reaper" | "oci" | "network" | "cgroupMode" | "podCgroups" | "log">,
   { id, directory }: { id: string; directory: string },
 ): Promise<boolean> {
-  const { network, cgroupMode, sandboxes, log } = dependencies;
+  const { network, cgroupMode, podCgroups, log } = dependencies;
   const draft = await readJSON<SandboxDraft>(path.join(directory, "draft.json")).catch(() => undefined);
   const steps = [
     () => endWorkers(id),
     () => deleteIfAny(dependencies, id),
     draft && (() => endCgroup(cgroupMode, cgroupBelow(draft.cgroupParent, id))),
-    draft?.ownsCgroup &&
-      !sharesCgroup(sandboxes, { id, ...draft }) &&
-      (() => endPodCgroup(dependencies, draft.cgroupParent)),
+    draft &&
+      (() =>
+        podCgroups.leave({ id, ...draft }, async (last) => last && endPodCgroup(dependencies, draft.cgroupParent))),
     draft?.connection && connectionEnds(network, id, draft.connection),
     () => unmountShm(directory),
   ];
@@ -87,14 +87,6 @@ export async function deleteIfAny(dependencies: Pick<Context, "reaper" | "oci">,
   const owner = await ownerOf(dependencies.oci, id);
   const state = await stat(path.join(owner.root, id)).catch(() => undefined);
   if (state) await call(dependencies, "delete", ["--force", id]);
-}
-
-/** Has another sandbox the same cgroup? One of the same pod, made again before this one is removed. */
-export function sharesCgroup(
-  sandboxes: Context["sandboxes"],
-  { id, cgroupParent }: { id: string; cgroupParent: string },
-): boolean {
-  return sandboxes.list().some((other) => other.id !== id && other.cgroupParent === cgroupParent);
 }
 
 /** Where the OCI runtime was told to put a container; undefined before it was told anything. */

@@ -7,10 +7,9 @@ import {
 import type { Context } from "../context.ts";
 import { endPodCgroup } from "../half-made.ts";
 import { type RemoveDependencies, removeContainer } from "./container-remove.ts";
-import { sharesCgroup } from "./discard.ts";
 import { type StopDependencies, stopPodSandbox } from "./sandbox-stop.ts";
 
-type Dependencies = StopDependencies & RemoveDependencies & Pick<Context, "cgroupMode" | "reaper">;
+type Dependencies = StopDependencies & RemoveDependencies & Pick<Context, "cgroupMode" | "reaper" | "podCgroups">;
 
 /** How long a conmon may take to end after its container, milliseconds: it is in the pod's cgroup. */
 const conmonPatience = 2000;
@@ -20,7 +19,7 @@ export async function removePodSandbox(
   dependencies: Dependencies,
   { podSandboxId }: Pick<RemovePodSandboxRequest, "podSandboxId">,
 ): Promise<MessageInitShape<typeof RemovePodSandboxResponseSchema>> {
-  const { sandboxes, containers, events } = dependencies;
+  const { sandboxes, containers, events, podCgroups } = dependencies;
   const sandbox = sandboxes.find(podSandboxId);
   if (!sandbox) return {};
   const { id } = sandbox;
@@ -29,11 +28,11 @@ export async function removePodSandbox(
   await Promise.all(inside.map((container) => removeContainer(dependencies, { containerId: container.id })));
   await sandboxes.lock.run(id, async () => {
     if (!sandboxes.find(id)) return; // another call was first
-    if (sandbox.ownsCgroup && !sharesCgroup(sandboxes, sandbox)) {
-      await endPodCgroup(dependencies, sandbox.cgroupParent, conmonPatience);
-    }
-    events.emit(id, ContainerEventType.CONTAINER_DELETED_EVENT);
-    await sandboxes.remove(id);
+    await podCgroups.leave(sandbox, async (last) => {
+      if (last) await endPodCgroup(dependencies, sandbox.cgroupParent, conmonPatience);
+      events.emit(id, ContainerEventType.CONTAINER_DELETED_EVENT);
+      await sandboxes.remove(id);
+    });
   });
   return {};
 }

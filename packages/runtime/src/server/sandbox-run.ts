@@ -40,6 +40,7 @@ type Dependencies = Pick<
   | "log"
   | "cgroupMode"
   | "pauses"
+  | "podCgroups"
 >;
 
 /** Longest hostname made of a pod's name; the kernel takes one byte more. */
@@ -81,7 +82,7 @@ interface Order {
 }
 
 async function make(dependencies: Dependencies, { id, config, runtimeHandler, signal }: Order): Promise<SandboxRecord> {
-  const { sandboxes, network, host, paths } = dependencies;
+  const { sandboxes, network, host, paths, podCgroups } = dependencies;
   const modes = config.linux?.securityContext?.namespaceOptions;
   refuse(config, host);
   const users = sandboxUsers(config);
@@ -90,9 +91,9 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
   const ownIPC = modes?.ipc !== NamespaceMode.NODE;
   const hostname = (ownNetwork && (config.hostname || hostnameOf(config.metadata?.name ?? ""))) || host.hostname;
   const cgroupParent = parentOf(dependencies, { id, asked: config.linux?.cgroupParent ?? "" });
-  const mates = sandboxes.list().filter((other) => other.cgroupParent === cgroupParent);
-  const there = await exists(controllerPath(dependencies.cgroupMode, cgroupParent));
-  const ownsCgroup = !there || mates.some((other) => other.ownsCgroup);
+  const there = () => exists(controllerPath(dependencies.cgroupMode, cgroupParent));
+  const ownsCgroup = await podCgroups.enter({ id, cgroupParent }, { there, signal });
+  using _made = { [Symbol.dispose]: () => podCgroups.made(id) };
 
   const directory = await sandboxes.prepare(id);
   try {
