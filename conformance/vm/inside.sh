@@ -60,7 +60,7 @@ left=$(
   if [ $$ != 1 ]; then systemctl list-units --all --plain --no-legend 'hawser[_-]*' 'kubepods*' 'test*' | grep -v '^hawser-tests.service '; fi
   ls -d /run/netns/* /run/hawser/* 2>/dev/null
   ls /sys/class/net | grep -vx lo
-  ps -eo comm,args | grep -E '^(conmon|crun|runc|catatonit|pause|hawser-exec) '
+  ps -eo comm,args | grep -E '^(conmon|crun|runc|catatonit|pause|hawser-[a-z]+|docker-registry) '
 )
 if [ -n "$left" ]; then
   echo "hawser-vm: left behind by the tests:"

@@ -1,5 +1,6 @@
 // Runs test files in a virtual machine whose kernel has cgroup v2 alone, and AppArmor: `make test-cgroup-v2`.
 // The machine is qemu's, emulated: it sees this host's root read-only, and what it writes is gone with it. Needs root.
+// Emulated even where there is a /dev/kvm: one of a cloud's guest (kvm_pvm) opens, and runs no kernel but those made for it.
 //
 //   node conformance/vm/main.ts [WORD...]     the test files whose path has one of the words
 import { execFile, spawn } from "node:child_process";
@@ -36,7 +37,7 @@ const init = process.env.HAWSER_VM_INIT ?? "shell";
 
 const words = process.argv.slice(2);
 const wanted = words.length > 0 ? words : usual;
-const tests = (await Array.fromAsync(glob("{packages,conformance}/**/*.test.ts", { cwd: checkout })))
+const tests = (await Array.fromAsync(glob("{packages,conformance,e2e}/**/*.test.ts", { cwd: checkout })))
   .filter((file) => wanted.some((word) => file.includes(word)))
   .sort((one, other) => place(one) - place(other));
 if (tests.length === 0) throw new Error(`no test file has ${wanted.join(" or ")} in its path`);
