@@ -13,8 +13,9 @@ import {
   syncDirectory,
   temporaryDirectory,
 } from "./disk.ts";
+import type { DiskUsage } from "./disk-usage.ts";
 import { LayerError } from "./layer-paths.ts";
-import type { Unpacked, Unpackers } from "./unpackers.ts";
+import { ThreadLostError, type Unpacked, type Unpackers } from "./unpackers.ts";
 
 /** An extracted layer. Its directory's name is a short number: overlayfs takes 4 KiB of names at most. */
 export interface Layer {
@@ -173,9 +174,11 @@ export class LayerStore {
     await using work = await temporaryDirectory(this.#options.temporary);
     const fresh = join(work.path, "layer");
     const root = join(fresh, "fs");
-    await using unpacked = await wanted.turn(() => this.#unpack(wanted, root));
-    const { bytes, inodes } = await unpacked.finish(await wanted.lowers()).catch((cause: unknown) => {
-      throw extractionError(diffID, signal, cause);
+    const { bytes, inodes } = await this.#extract(wanted, root).catch(async (error: unknown) => {
+      signal.throwIfAborted();
+      if (!isThreadLost(error)) throw error;
+      this.#options.log.warn("a layer is unpacked once more, in a thread of its own", { diffID, error });
+      return await this.#extractAlone(wanted, root);
     });
     const description = { chainID, diffID, bytes, inodes };
     await writeFile(join(fresh, "layer.json"), JSON.stringify(description), { mode: 0o600 });
@@ -187,28 +190,34 @@ export class LayerStore {
     const layer = { ...description, directory };
     this.#layers.set(chainID, layer);
     const milliseconds = Math.round(performance.now() - started);
-    this.#options.log.at(2, "layer extracted", { diffID, bytes, inodes, milliseconds });
+    this.#options.log.at(2, "layer fetched, extracted, and in its place", { diffID, bytes, inodes, milliseconds });
     return layer;
   }
 
+  async #extract(wanted: WantedLayer, root: string): Promise<DiskUsage> {
+    await using unpacked = await wanted.turn(() => this.#unpack(wanted, root));
+    return await finish(unpacked, wanted, await wanted.lowers());
+  }
+
+  /** The same when all that it takes is there, so that whoever is alone with a thread waits for nobody. */
+  async #extractAlone(wanted: WantedLayer, root: string): Promise<DiskUsage> {
+    const lowers = await wanted.lowers();
+    const { whole } = await wanted.blob(wanted.signal);
+    const path = await whole;
+    const arrival = Arrival.whole(path, (await stat(path)).size);
+    await using thread = await this.#options.unpackers.alone(wanted.signal);
+    await using unpacked = await attempt(thread, wanted, { arrival, root });
+    return await finish(unpacked, wanted, lowers);
+  }
+
   /** Unpacks the blob while it arrives. If that comes to nothing since the transfer had to begin anew, once more when it is there. */
-  async #unpack({ diffID, blob, signal }: WantedLayer, root: string): Promise<Unpacked> {
+  async #unpack(wanted: WantedLayer, root: string): Promise<Unpacked> {
+    const { unpackers } = this.#options;
+    const { blob, signal } = wanted;
     signal.throwIfAborted();
-    const attempt = async (arrival: Arrival): Promise<Unpacked> => {
-      await removeDirectory(root);
-      await mkdir(root, { recursive: true, mode: 0o755 });
-      const unpacked = await this.#options.unpackers
-        .unpack({ blob: arrival, directory: root, signal })
-        .catch((cause: unknown) => {
-          throw extractionError(diffID, signal, cause);
-        });
-      if (unpacked.diffID === diffID) return unpacked;
-      await unpacked[Symbol.asyncDispose]();
-      throw new LayerError(`wrong diff id calculated on extraction "${unpacked.diffID}", expected "${diffID}"`);
-    };
     const { arrival, whole } = await blob(signal);
     try {
-      const unpacked = await attempt(arrival);
+      const unpacked = await attempt(unpackers, wanted, { arrival, root });
       await whole.catch(async (error: unknown) => {
         await unpacked[Symbol.asyncDispose]();
         throw error;
@@ -218,9 +227,35 @@ export class LayerStore {
       signal.throwIfAborted();
       const path = await whole; // if the blob is not what it should be, that is what went wrong
       if (!arrival.broken) throw error;
-      return await attempt(Arrival.whole(path, (await stat(path)).size));
+      return await attempt(unpackers, wanted, { arrival: Arrival.whole(path, (await stat(path)).size), root });
     }
   }
+}
+
+async function attempt(
+  unpacker: Pick<Unpackers, "unpack">,
+  { diffID, signal }: WantedLayer,
+  { arrival, root }: { arrival: Arrival; root: string },
+): Promise<Unpacked> {
+  await removeDirectory(root);
+  await mkdir(root, { recursive: true, mode: 0o755 });
+  const unpacked = await unpacker.unpack({ blob: arrival, directory: root, signal }).catch((cause: unknown) => {
+    throw extractionError(diffID, signal, cause);
+  });
+  if (unpacked.diffID === diffID) return unpacked;
+  await unpacked[Symbol.asyncDispose]();
+  throw new LayerError(`wrong diff id calculated on extraction "${unpacked.diffID}", expected "${diffID}"`);
+}
+
+async function finish(unpacked: Unpacked, { diffID, signal }: WantedLayer, lowers: readonly string[]) {
+  return await unpacked.finish(lowers).catch((cause: unknown) => {
+    throw extractionError(diffID, signal, cause);
+  });
+}
+
+function isThreadLost(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) if (at instanceof ThreadLostError) return true;
+  return false;
 }
 
 async function openRoot(root: string): Promise<LayerRoot> {

@@ -1,7 +1,9 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
+import { limiter } from "../limiter.ts";
 import { trimMemory } from "../native/memory.ts";
+import { orAborted } from "../or-aborted.ts";
 import type { Arrival } from "./arrival.ts";
 import type { DiskUsage } from "./disk-usage.ts";
 import { LayerError } from "./layer-paths.ts";
@@ -10,7 +12,7 @@ import type { Order, Report } from "./unpack-thread.ts";
 /** Most threads, where there are as many processors. Layers that come while all are busy share one. */
 const maxThreads = 4;
 /** What the names and links of the layers of one thread may take, MB: its heap. */
-const maxHeap = 1024;
+const defaultHeap = 1024;
 /** How long a thread without work is kept for more, milliseconds. */
 const idleFor = 5000;
 /** How much more of a blob is worth a message, bytes. */
@@ -28,6 +30,21 @@ export interface Unpacked extends AsyncDisposable {
   finish(lowers: readonly string[]): Promise<DiskUsage>;
 }
 
+/** The thread has ended before the layer was finished, which may be another's fault that was in it too. */
+export class ThreadLostError extends LayerError {}
+
+interface UnpackOptions {
+  blob: Arrival;
+  /** Existing and empty. */
+  directory: string;
+  signal: AbortSignal;
+}
+
+/** A thread that nobody else has, until disposed. */
+export interface OwnThread extends AsyncDisposable {
+  unpack(options: UnpackOptions): Promise<Unpacked>;
+}
+
 interface Job {
   streamed: PromiseWithResolvers<string>;
   finished: PromiseWithResolvers<DiskUsage>;
@@ -37,26 +54,60 @@ interface Job {
 export class Unpackers implements AsyncDisposable {
   readonly #threads = new Set<Thread>();
   readonly #most = Math.min(maxThreads, availableParallelism());
+  readonly #heap: number;
+  readonly #aloneTurn = limiter(1);
+  #alone: Thread | undefined;
+
+  /** `maxHeap` is that of one thread, MB. */
+  constructor({ maxHeap = defaultHeap } = {}) {
+    this.#heap = maxHeap;
+  }
 
   /**
    * Extracts a layer (see streamLayer) from a blob, as it arrives, into an existing empty directory.
    * Throws LayerError in the words of whatever went wrong, or the signal's reason. Nobody writes into the directory then any more, unless
-   * the thread itself was lost: its tar ends by itself, in a moment (see removeDirectory).
+   * the thread itself was lost (ThreadLostError): its tar ends by itself, in a moment (see removeDirectory).
    */
-  async unpack(options: { blob: Arrival; directory: string; signal: AbortSignal }): Promise<Unpacked> {
+  async unpack(options: UnpackOptions): Promise<Unpacked> {
     options.signal.throwIfAborted();
     return await this.#thread().unpack(options);
   }
 
+  /** A thread for one layer, for what may not have been its own fault. One at a time: let it wait for nobody. Throws the signal's reason. */
+  async alone(signal: AbortSignal): Promise<OwnThread> {
+    const given = Promise.withResolvers<void>();
+    const over = Promise.withResolvers<void>();
+    const turn = this.#aloneTurn(() => {
+      given.resolve();
+      return over.promise;
+    });
+    try {
+      await orAborted(given.promise, signal);
+    } catch (error) {
+      over.resolve();
+      throw error;
+    }
+    const thread = new Thread(this.#heap, () => undefined);
+    this.#alone = thread;
+    return {
+      unpack: (options) => thread.unpack(options),
+      [Symbol.asyncDispose]: async () => {
+        await thread.end();
+        over.resolve();
+        await turn;
+      },
+    };
+  }
+
   /** Ends the threads. What they were doing fails. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#threads].map((thread) => thread.end()));
+    await Promise.all([...this.#threads, this.#alone].map((thread) => thread?.end()));
   }
 
   #thread(): Thread {
     const [idlest] = [...this.#threads].sort((a, b) => a.busy - b.busy);
     if (idlest && (idlest.busy === 0 || this.#threads.size >= this.#most)) return idlest;
-    const thread = new Thread(() => this.#threads.delete(thread));
+    const thread = new Thread(this.#heap, () => this.#threads.delete(thread));
     this.#threads.add(thread);
     return thread;
   }
@@ -69,7 +120,7 @@ class Thread {
   #nextJob = 1;
   #idle: NodeJS.Timeout | undefined;
 
-  constructor(onEnd: () => void) {
+  constructor(maxHeap: number, onEnd: () => void) {
     this.#onEnd = onEnd;
     this.#worker = new Worker(program, { execArgv: [], resourceLimits: { maxOldGenerationSizeMb: maxHeap } });
     this.#worker.unref();
@@ -85,7 +136,7 @@ class Thread {
     return this.#jobs.size;
   }
 
-  async unpack({ blob, directory, signal }: Parameters<Unpackers["unpack"]>[0]): Promise<Unpacked> {
+  async unpack({ blob, directory, signal }: UnpackOptions): Promise<Unpacked> {
     const id = this.#nextJob++;
     const job: Job = { streamed: Promise.withResolvers(), finished: Promise.withResolvers() };
     job.finished.promise.catch(() => undefined); // an earlier failure tells as much
@@ -166,7 +217,7 @@ class Thread {
   #lost(message: string, cause?: Error): void {
     clearTimeout(this.#idle);
     this.#onEnd();
-    for (const job of this.#jobs.values()) fail(job, new LayerError(message, { cause }));
+    for (const job of this.#jobs.values()) fail(job, new ThreadLostError(message, { cause }));
     this.#jobs.clear();
   }
 }
