@@ -1,13 +1,15 @@
 import { access } from "node:fs/promises";
 import path from "node:path";
 import type { Reaper } from "../native/reaper.ts";
-import { run, runOrThrow } from "../native/spawn.ts";
+import { outputOf, run, runWithin } from "../native/spawn.ts";
 import { findProgram, needProgram } from "../oci/probe.ts";
 
 /** Is there while systemd is the host's first process. Source: sd_booted(3) */
 const bootedMark = "/run/systemd/system";
 /** How long systemd may take to answer, or to stop a slice whose processes are gone, milliseconds. */
 const patience = 30_000;
+/** How much longer busctl may take to reach the bus, milliseconds. */
+const connectPatience = 5000;
 /** What systemctl exits with when it knows no such unit. Source: systemctl(1) */
 const notLoaded = 5;
 
@@ -75,5 +77,7 @@ export async function stopSlice({ reaper }: { reaper: Reaper }, cgroup: string):
 
 async function callBus({ reaper }: { reaper: Reaper }, args: string[]): Promise<string> {
   const program = await needProgram("busctl", "systemd");
-  return await runOrThrow({ reaper }, { path: program, args: ["--system", `--timeout=${patience / 1000}`, ...args] });
+  const command = { path: program, args: ["--system", `--timeout=${patience / 1000}`, ...args] };
+  // Its own time is for the answer, not for the way to the bus.
+  return outputOf(command, await runWithin({ reaper }, patience + connectPatience, command));
 }
