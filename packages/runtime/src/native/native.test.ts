@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
@@ -6,6 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
 import { makeDirectoryInRoot, readInRoot } from "./in-root.ts";
 import { closeQuietly } from "./libc.ts";
@@ -61,6 +63,23 @@ describe("spawn and reap", () => {
       Array.from({ length: 20 }, (_, n) => n),
     );
     assert.equal(await reaper.wait(2 ** 22 - 1), 255, "no child of ours");
+  });
+
+  it("keeps the process going for a child that is waited for, and not for one that is only watched", async () => {
+    // Of its own it has no other hold: SIGCHLD's is none, and what else would be is not imported.
+    const program = `
+      import { spawn } from "${import.meta.dirname}/spawn.ts";
+      import { Reaper } from "${import.meta.dirname}/reaper.ts";
+      const reaper = new Reaper();
+      const start = (time) => spawn({ reaper: { wait: () => undefined } }, { path: "/bin/sleep", args: [time], stdio: [-1, -1, -1] }).pid;
+      const long = start("100");
+      process.once("exit", () => process.kill(long));
+      reaper.watch(long).then(() => console.log("never"));
+      reaper.wait(start("0.2")).then(() => console.log("waited"));`;
+    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", program], {
+      timeout: 20_000,
+    });
+    assert.equal(stdout, "waited\n");
   });
 
   it("lets those go whom it has waited for, and orphans nobody waits for", async () => {

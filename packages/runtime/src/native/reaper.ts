@@ -30,6 +30,8 @@ const maxReleasing = 16;
  */
 export class Reaper implements Disposable {
   readonly #waiting = new Map<number, (code: number) => void>();
+  /** Those of them that need not keep this process going. */
+  readonly #watched = new Set<number>();
   readonly #onSignal = () => this.#look();
   /** Those that have ended and are not reaped yet; of them those whose turn has not come. */
   readonly #released = new Set<number>();
@@ -50,15 +52,21 @@ export class Reaper implements Disposable {
     return new Promise((resolve) => {
       this.#waiting.set(pid, resolve);
       this.#timer ??= setInterval(() => this.#sweep(), sweepInterval);
+      this.#holdOn();
       this.#sweepOne(pid, resolve); // it may have ended before we listened
     });
   }
 
   /** wait() for a child that need not keep this process going. */
   watch(pid: number): Promise<number> {
-    const exited = this.wait(pid);
-    if (this.#waiting.size === 1) this.#timer?.unref();
-    return exited;
+    this.#watched.add(pid);
+    return this.wait(pid);
+  }
+
+  /** The timer keeps this process going while somebody waits whose child is to. */
+  #holdOn() {
+    if (this.#waiting.size > this.#watched.size) this.#timer?.ref();
+    else this.#timer?.unref();
   }
 
   [Symbol.dispose](): void {
@@ -67,6 +75,7 @@ export class Reaper implements Disposable {
     clearInterval(this.#timer);
     clearTimeout(this.#orphanTimer);
     this.#waiting.clear();
+    this.#watched.clear();
   }
 
   /** There is a SIGCHLD for each end, and one look for several may have been enough. */
@@ -83,6 +92,8 @@ export class Reaper implements Disposable {
     const ended = this.#ended(P_PID, pid);
     if (ended === "running") return;
     this.#waiting.delete(pid);
+    this.#watched.delete(pid);
+    this.#holdOn();
     if (this.#waiting.size === 0) {
       clearInterval(this.#timer);
       this.#timer = undefined;
