@@ -36,16 +36,19 @@ export async function removeKubepods({
   settings,
   cgroupDriver,
 }: Pick<KubeletContext, "settings" | "cgroupDriver">): Promise<void> {
-  for (const root of await hierarchies()) {
-    for (const below of [["besteffort"], ["burstable"], []]) {
-      const place = groupPath(cgroupDriver, [...settings.cgroupRoot.split("/").filter(Boolean), "kubepods", ...below]);
+  const roots = await hierarchies();
+  for (const below of [["besteffort"], ["burstable"], []]) {
+    const place = groupPath(cgroupDriver, [...settings.cgroupRoot.split("/").filter(Boolean), "kubepods", ...below]);
+    let removed = false;
+    for (const root of roots) {
       // A folder that has processes or children refuses; that is all the checking there is to do.
       const gone = await rmdir(path.join(root, place)).then(
         () => true,
         () => false,
       );
-      if (gone && cgroupDriver === "systemd") await stopSlice(place).catch(() => undefined); // an empty one more or less
+      removed ||= gone;
     }
+    if (removed && cgroupDriver === "systemd") await stopSlice(place).catch(() => undefined); // an empty one more or less
   }
 }
 
