@@ -110,6 +110,8 @@ interface SystemError extends Error {
   address?: string;
   port?: number;
   cert?: { subjectaltname?: string };
+  /** Whom the certificate was to be for. */
+  host?: string;
 }
 
 /** Happy eyeballs collects one error per address; the first one speaks for all. */
@@ -123,7 +125,7 @@ function wrongName(error: SystemError, server: URL): string {
     .split(", ")
     .map((name) => name.replace(/^(DNS|IP Address):/, ""))
     .filter(Boolean);
-  const host = server.hostname.replace(/^\[|\]$/g, "");
+  const host = error.host ?? server.hostname.replace(/^\[|\]$/g, "");
   const valid =
     names.length > 0
       ? `certificate is valid for ${names.join(", ")}, not ${host}`

@@ -3,7 +3,9 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { describe, it } from "node:test";
+import { createClient } from "../client.ts";
 import { authority } from "../testing/certificates.ts";
+import { answerJSON, fakeServer } from "../testing/fake-server.ts";
 import { inClusterConfig } from "./in-cluster.ts";
 import { type LoadOptions, loadKubeconfig } from "./kubeconfig.ts";
 
@@ -49,6 +51,18 @@ describe("loadKubeconfig", () => {
     assert.deepEqual(config.tls, { ca: authority, cert: "data", key: "the key" });
     assert.deepEqual(await config.headers(), {});
     assert.deepEqual([config.user, config.context, config.cluster], ["u", "main", "c"]);
+  });
+
+  it("takes a certificate's address for tls-server-name, too", async () => {
+    await using server = await fakeServer((_, response) => answerJSON(response, { items: [] }));
+    const cluster = `{server: '${server.config.server}', certificate-authority-data: ${Buffer.from(authority).toString("base64")}}`;
+    await using dir = await folder({ config: one(cluster, "{}") });
+    const listAs = async (tlsServerName: string) => {
+      await using client = createClient(await load(dir.path("config"), { tlsServerName }));
+      await client.list({ resource: "pods" });
+    };
+    await listAs("127.0.0.1");
+    await assert.rejects(listAs("192.0.2.7"), { message: /x509: certificate is valid for .*, not 192\.0\.2\.7/ });
   });
 
   it("merges KUBECONFIG's list: what the first file sets stays, and a missing file is none", async () => {

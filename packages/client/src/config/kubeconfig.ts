@@ -1,4 +1,5 @@
-import type { ConnectionOptions } from "node:tls";
+import { isIP } from "node:net";
+import { type ConnectionOptions, checkServerIdentity } from "node:tls";
 import { proxyOfCluster, proxyOfEnvironment } from "../proxy/choose.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
 import { credentials } from "./credentials.ts";
@@ -195,8 +196,14 @@ async function tlsOptions(
     ...(trusted && { ca: trusted }),
     ...(insecure && { rejectUnauthorized: false }),
     ...(cert && key && { cert, key }),
-    ...(servername && { servername }),
+    ...(servername && certifiedName(servername)),
   };
+}
+
+/** The name, or address, that the server's certificate has to be for. An address is not sent to the server. Source: RFC 6066, section 3 */
+function certifiedName(name: string): ConnectionOptions {
+  if (!isIP(name)) return { servername: name };
+  return { servername: "", checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate) };
 }
 
 async function dataOrFile(
