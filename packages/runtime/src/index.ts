@@ -79,6 +79,10 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
 
   await using started = new AsyncDisposableStack();
   started.use(await lockFile(paths.lock, `runtime root ${paths.root}`));
+  let known = false;
+  started.defer(async () => {
+    if (!known) await removeEmptyState(paths, stateMade);
+  });
   becomeSubreaper();
   const reaper = started.use(new Reaper());
   const [cgroupMode, conmonPath, pauseProgram] = await Promise.all([
@@ -92,12 +96,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const bridge = `hawser${paths.hash}`;
   const rules = { hash: paths.hash, bridge, podCIDR: config.podCIDR };
   const claim = { root: paths.root, stateDir: paths.stateDir, bridge, podCIDR: config.podCIDR };
-  started.use(
-    await claimPodCIDR(claim).catch(async (error) => {
-      await removeEmptyState(paths, stateMade);
-      throw error;
-    }),
-  );
+  started.use(await claimPodCIDR(claim));
   const before = await readJSON<Places>(paths.places);
   await keepJSON(paths.places, {
     stateDir: paths.stateDir,
@@ -107,6 +106,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     cniBinDir: config.cniBinDir,
     cgroupMode,
   } satisfies Places);
+  known = true; // removeEverything finds it
   const [oci, host, groups, images] = await Promise.all([
     chooseRuntime({
       reaper,

@@ -3,6 +3,8 @@ import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import { silentLogger } from "@hawser/trace";
+import { startRuntime } from "./index.ts";
 import { pathsOf } from "./paths.ts";
 import { letThrough, makeStateDir, removeEmptyState, removeState } from "./state-dir.ts";
 
@@ -81,4 +83,16 @@ test("letThrough: others pass, and nothing else changes; what anybody may write 
     await chmod(folder, 0o1777); // as /tmp
     await assert.rejects(letThrough(folder), { message: /can be written by anybody/ });
     assert.equal((await stat(folder)).mode & 0o7777, 0o1777);
+  }));
+
+test("startRuntime: a start that fails at what the host lacks leaves no state directory, nor what is above it", () =>
+  inFolder(async (folder) => {
+    const start = startRuntime({
+      root: path.join(folder, "root"),
+      socketPath: path.join(folder, "cri.sock"),
+      config: { stateDir: path.join(folder, "above/state"), conmonProgram: "/no/such/conmon" },
+      log: silentLogger,
+    });
+    await assert.rejects(start, { message: /conmon/ });
+    assert.deepEqual(await readdir(folder), ["root"]);
   }));
