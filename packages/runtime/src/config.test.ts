@@ -18,6 +18,7 @@ for (const [name, given] of [
   ["an unknown setting inside", { exec: { nonsense: 1 } }],
   ["an unknown setting of images", { images: { nonsense: 1 } }],
   ["a value of another type", { podCIDR: 5 }],
+  ["a slice that is too long for its pods'", { cgroupDriver: "systemd", cgroupParent: `${"a".repeat(182)}.slice` }],
   ["a value in place of settings", { exec: "x" }],
   ["a list in place of settings", { exec: [] }],
   ["a time before now", { exec: { graceSeconds: -1 } }],

@@ -1,7 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { isIPv4 } from "node:net";
 import { parse } from "yaml";
-import { type CgroupDriver, cgroupParentPath } from "./cgroup/parent.ts";
+import { type CgroupDriver, cgroupParentPath, checkPodSlices, isSlice } from "./cgroup/parent.ts";
 import { defaultTimeouts } from "./images/registry/timeouts.ts";
 import { checkStoreConfig, type ImageStoreConfig } from "./images/store-config.ts";
 import { parseMetricsAddress } from "./metrics/address.ts";
@@ -146,7 +146,8 @@ function checkCgroups({ cgroupDriver, cgroupParent }: RuntimeConfig): void {
   }
   if (!cgroupParent) return;
   try {
-    cgroupParentPath(cgroupParent, cgroupDriver);
+    const parent = cgroupParentPath(cgroupParent, cgroupDriver);
+    if (isSlice(parent)) checkPodSlices(parent);
   } catch (cause) {
     throw new Error(`setting "cgroupParent": ${cause instanceof Error ? cause.message : cause}`, { cause });
   }

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { newId } from "../server/sandbox-name.ts";
 import {
   cgroupBelow,
   cgroupParentPath,
+  checkPodSlices,
   containerCgroup,
   fromOCICgroupsPath,
   ociCgroupsPath,
   podCgroupOf,
+  podSlice,
   sliceBelow,
 } from "./parent.ts";
 
@@ -69,5 +72,14 @@ for (const [parent, cgroup, told] of [
     assert.deepEqual(fromOCICgroupsPath(told), { parent, cgroup }, "and back");
   });
 }
+
+test("podSlice: its name is one that a unit may have, as long as checkPodSlices takes its parent", () => {
+  const [longest, tooLong] = [181, 182].map((bytes) => `/${"a".repeat(bytes)}.slice`);
+  assert.ok(longest && tooLong);
+  checkPodSlices(longest);
+  const [, name] = podSlice(longest, newId()).split("/").slice(1);
+  assert.equal(name?.length, 255);
+  assert.throws(() => checkPodSlices(tooLong), { code: 3, message: /is too long: .* more than 255 bytes/ });
+});
 
 test("sliceBelow", () => assert.equal(sliceBelow("/a.slice/a-b.slice", "c"), "/a.slice/a-b.slice/a-b-c.slice"));

@@ -8,6 +8,8 @@ export type CgroupDriver = "cgroupfs" | "systemd";
 const scopePrefix = "hawser";
 /** Longest name of a unit, bytes. Source: systemd.unit(5) */
 const maxUnitBytes = 255;
+/** Characters of a sandbox' id. */
+const idLength = 64;
 
 /**
  * The cgroup that a pod's parent names, as a path from the root of the hierarchies.
@@ -48,6 +50,17 @@ export function isSlice(cgroup: string): boolean {
 /** The cgroup above those of pods for which no parent is given, for the runtime whose root has this hash. */
 export function defaultCgroupRoot(hash: string, driver: CgroupDriver): string {
   return driver === "systemd" ? `/hawser_${hash}.slice` : `/hawser-${hash}`; // with a dash it would be below another's
+}
+
+/** The slice of a sandbox for which no parent is given, below the one at `parent`. */
+export function podSlice(parent: string, sandboxId: string): string {
+  return sliceBelow(parent, `pod${sandboxId}`);
+}
+
+/** Throws InvalidArgument for a slice whose name is too long for its pods to have theirs below it. */
+export function checkPodSlices(parent: string): void {
+  if (path.posix.basename(podSlice(parent, "0".repeat(idLength))).length <= maxUnitBytes) return;
+  throw invalid(parent, `is too long: names of its pods' slices would have more than ${maxUnitBytes} bytes`);
 }
 
 /** The slice of this name below the one at `parent`, which is a path. */

@@ -10,7 +10,7 @@ import {
   Protocol,
   type RunPodSandboxResponseSchema,
 } from "@hawser/cri";
-import { cgroupParentPath, defaultCgroupRoot, isSlice, ociCgroupsPath, sliceBelow } from "../cgroup/parent.ts";
+import { cgroupParentPath, defaultCgroupRoot, isSlice, ociCgroupsPath, podSlice } from "../cgroup/parent.ts";
 import { controllerPath } from "../cgroup/paths.ts";
 import type { Context } from "../context.ts";
 import { identify, type ProcessId } from "../native/process-id.ts";
@@ -179,7 +179,7 @@ function parentOf({ config, paths }: Dependencies, { id, asked }: { id: string; 
   const root = config.cgroupParent
     ? cgroupParentPath(config.cgroupParent, cgroupDriver)
     : defaultCgroupRoot(paths.hash, cgroupDriver);
-  return isSlice(root) ? sliceBelow(root, `pod${id}`) : path.posix.join(root, `pod-${id}`);
+  return isSlice(root) ? podSlice(root, id) : path.posix.join(root, `pod-${id}`);
 }
 
 function connectionOf(id: string, config: PodSandboxConfig): Connection {
