@@ -40,7 +40,7 @@ export async function syncDirectory(path: string): Promise<void> {
 }
 
 /** The parsed content; undefined when there is no such file. Throws SyntaxError when it is no JSON. */
-export async function readJSON(path: string): Promise<unknown> {
+export async function readWholeJSON(path: string): Promise<unknown> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
     throw error;

@@ -7,7 +7,7 @@ import { Arrival } from "./arrival.ts";
 import {
   fileSystemSync,
   gathered,
-  readJSON,
+  readWholeJSON,
   removeDirectory,
   setAside,
   syncDirectory,
@@ -94,7 +94,7 @@ export class LayerStore {
       const directory = join(options.directory, name);
       if (/^[0-9]{1,15}$/.test(name)) store.#nextNumber = Math.max(store.#nextNumber, Number(name) + 1);
       try {
-        const layer = parseLayer(directory, await readJSON(join(directory, "layer.json")));
+        const layer = parseLayer(directory, await readWholeJSON(join(directory, "layer.json")));
         if (store.#layers.has(layer.chainID)) throw new Error(`layer ${layer.chainID} is there twice`);
         store.#layers.set(layer.chainID, layer);
       } catch (error) {

@@ -4,7 +4,7 @@ import type { Logger } from "@hawser/trace";
 import { KeyedLock } from "../store/lock.ts";
 import { type OCIImageConfig, parseConfig } from "./config.ts";
 import { digestOf, hexOf } from "./digest.ts";
-import { readJSON, setAside, syncDirectory, writeFileDurably } from "./disk.ts";
+import { readWholeJSON, setAside, syncDirectory, writeFileDurably } from "./disk.ts";
 import { formatReference, isSHA256, parseReference } from "./reference.ts";
 
 /** An image as we have it. */
@@ -55,7 +55,7 @@ export class ImageRecords {
       if (name.endsWith(".tmp")) await rm(path);
       if (!name.endsWith(".json")) continue;
       try {
-        const image = parseImage(await readJSON(path));
+        const image = parseImage(await readWholeJSON(path));
         if (!isWhole(image)) throw new Error("a layer of the image is missing");
         await this.config(image.id);
         this.#images.set(image.id, image);

@@ -5,7 +5,7 @@ import { type IDMappings, onNode } from "../native/idmap.ts";
 import { unmountAll } from "../native/mount.ts";
 import { turn } from "../turns.ts";
 import type { OCIImageConfig } from "./config.ts";
-import { readJSON, writeFileDurably } from "./disk.ts";
+import { readWholeJSON, writeFileDurably } from "./disk.ts";
 import { mountMappedOverlay, releaseMapped } from "./mapped-mounts.ts";
 import { isMounted, mountOverlay } from "./overlay.ts";
 
@@ -49,7 +49,7 @@ export class Rootfs {
     for (const id of await readdir(this.#options.directory)) {
       const path = this.#path(id, "rootfs.json");
       try {
-        const value = await readJSON(path);
+        const value = await readWholeJSON(path);
         if (value !== undefined) this.#records.set(id, parseRecord(value));
       } catch (error) {
         this.#unreadable.add(id);
