@@ -150,11 +150,15 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       assert.deepEqual(await left(), [], "removed at once");
       let { podSandboxId: there } = await rpc().runPodSandbox({ config: first });
       for (const config of [second, first]) {
-        const [made] = await Promise.all([
-          rpc().runPodSandbox({ config }),
-          rpc().removePodSandbox({ podSandboxId: there }),
-        ]);
-        there = made.podSandboxId;
+        await rpc().stopPodSandbox({ podSandboxId: there });
+        const made = rpc().runPodSandbox({ config });
+        made.catch(() => undefined); // it is waited for below
+        // In the midst of it: its pause process is there, and its network hardly yet.
+        await eventually(
+          async () => (await Array.fromAsync(glob(`/sys/fs/cgroup/{*,}${linux.cgroupParent}/*/`))).length > 0,
+        );
+        await rpc().removePodSandbox({ podSandboxId: there });
+        there = (await made).podSandboxId;
         const own = await Array.fromAsync(glob(`/sys/fs/cgroup/{*,}${linux.cgroupParent}/${there}`));
         assert.ok(own.length > 0, "made while the old one is removed");
       }
