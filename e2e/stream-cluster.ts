@@ -1,5 +1,6 @@
 // What the tests of streams share: a cluster with a pod to work in, and the clients that come through its whole path.
-import { createHash, type Hash } from "node:crypto";
+import { createHash, type Hash, randomBytes } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { podExecOptionsQuery } from "@hawser/api";
 import { loadKubeconfig } from "@hawser/client";
@@ -117,4 +118,12 @@ export async function digestOf(source: AsyncIterable<Uint8Array>): Promise<{ sha
     bytes += chunk.byteLength;
   }
   return { sha256: hash.digest("hex"), bytes };
+}
+
+/** The cluster's kubeconfig with another address in it. */
+export async function kubeconfigFor(cluster: StreamCluster, server: string): Promise<string> {
+  const text = await readFile(cluster.kubeconfig, "utf8");
+  const path = join(cluster.dataDir, `kubeconfig-${randomBytes(4).toString("hex")}`);
+  await writeFile(path, text.replace(/server: \S+/, `server: ${server}`));
+  return path;
 }

@@ -1,19 +1,21 @@
 // Sessions that break: by a relay that cuts, by kill -9 of each hop, by clients that vanish. Nothing of it is a success, and
 // nothing of it stays.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { dialUpgrade } from "@hawser/streaming";
 import { startRelay } from "@hawser/streaming/testing";
-import { type Background, background, eventually, processes, run } from "@hawser/testing";
+import { background, eventually, run } from "@hawser/testing";
 import { type Hop, type Launcher, up } from "hawser";
 import { makeNetwork } from "./cut-network.ts";
+import { genuineSessions, opened } from "./genuine-sessions.ts";
+import { groupOf, zombiesOf } from "./remains.ts";
 import {
   type Client,
   createPod,
+  kubeconfigFor,
   long,
   mark,
   type StreamCluster,
@@ -42,14 +44,6 @@ describe("streams that break", () => {
   const gone = (word: string, timeoutMs = 10_000) =>
     eventually(`${word} goes`, async () => (await sleepers(word)).length === 0, { timeoutMs });
 
-  /** The cluster's kubeconfig with another address in it. */
-  async function kubeconfigFor(server: string): Promise<string> {
-    const text = await readFile(cluster.kubeconfig, "utf8");
-    const path = join(cluster.dataDir, `kubeconfig-${randomBytes(4).toString("hex")}`);
-    await writeFile(path, text.replace(/server: \S+/, `server: ${server}`));
-    return path;
-  }
-
   describe("a relay before the API server cuts", () => {
     const moments = {
       "when the session is open": { script: "echo ready; sleep 1000", after: 0 },
@@ -67,7 +61,7 @@ describe("streams that break", () => {
           const genuine = long || how === "FIN" ? cluster.kubectls : [];
           const breakOff = async (client: Client) => {
             await using relay = await startRelay(cluster.apiPort);
-            const kubeconfig = await kubeconfigFor(`https://127.0.0.1:${relay.port}`);
+            const kubeconfig = await kubeconfigFor(cluster, `https://127.0.0.1:${relay.port}`);
             const word = mark();
             const line = client.command(["exec", "box", "--", "sh", "-c", script.replace("1000", word)], kubeconfig);
             await using session = background(line, { env: client.env });
@@ -89,43 +83,9 @@ describe("streams that break", () => {
     }
   });
 
-  /** Many clients start at once. */
-  const opened = (session: Background) => session.saw(/ready|Forwarding from/, { timeoutMs: 30_000 });
-
-  /**
-   * An exec and a port-forward of each genuine kubectl, which learns of a hop that stands still from the one before. The stack has them from their start; what is returned waits for
-   * the ends that they are to come to.
-   */
-  async function genuineSessions(
-    stack: AsyncDisposableStack,
-    word: string,
-    named: RegExp,
-  ): Promise<() => Promise<void>> {
-    const started = cluster.kubectls.flatMap(({ name, command, env }) => {
-      const exec = command(["exec", "-i", "box", "--", "sh", "-c", `echo ready; sleep ${word}`]);
-      const forward = command(["port-forward", "box", ":80"]);
-      return [
-        { what: `${name} exec`, session: stack.use(background(exec, { env })), words: named },
-        {
-          what: `${name} port-forward`,
-          session: stack.use(background(forward, { env })),
-          words: /lost connection to pod/,
-        },
-      ];
-    });
-    await Promise.all(started.map(({ session }) => opened(session)));
-    return async () => {
-      for (const { what, session, words } of started) {
-        const { code } = await session.exit;
-        assert.match(session.stderr(), words, what);
-        if (words === named) assert.equal(code, 1, what);
-      }
-    };
-  }
-
   it("a relay that passes nothing more, and a kubelet that stands still: ours ends in the time that is set, and names the hop; a genuine kubectl is told", async () => {
     await using relay = await startRelay(cluster.apiPort);
-    const throughRelay = await kubeconfigFor(`https://127.0.0.1:${relay.port}`);
+    const throughRelay = await kubeconfigFor(cluster, `https://127.0.0.1:${relay.port}`);
     const kubelet = await pidOf("kubelet");
     const word = mark();
     const exec = ["exec", "-i", "box", "--", "sh", "-c", `echo ready; sleep ${word}`];
@@ -164,7 +124,7 @@ describe("streams that break", () => {
       }),
     );
     const words = /the kubelet of node "node-1" has sent nothing, and answered no ping, for \d/;
-    const genuineEnd = await genuineSessions(stack, word, words);
+    const genuineEnd = await genuineSessions(cluster, stack, word, words);
     try {
       process.kill(kubelet, "SIGSTOP");
       relay.freeze();
@@ -190,6 +150,7 @@ describe("streams that break", () => {
     const runtime = await pidOf("runtime");
     await using stack = new AsyncDisposableStack();
     const genuineEnd = await genuineSessions(
+      cluster,
       stack,
       word,
       /the container runtime has sent nothing, and answered no ping, for \d/,
@@ -345,7 +306,7 @@ describe("streams that break", () => {
 
   it("the network goes without a FIN: the process gets a hang-up and is gone within the time that is set", async () => {
     await using network = await makeNetwork();
-    const kubeconfig = await kubeconfigFor(`https://${network.here}:${cluster.apiPort}`);
+    const kubeconfig = await kubeconfigFor(cluster, `https://${network.here}:${cluster.apiPort}`);
     // The API server's certificate names 127.0.0.1.
     const text = await readFile(kubeconfig, "utf8");
     await writeFile(kubeconfig, text.replace(/^( *)(server: \S+)/m, "$1$2\n$1tls-server-name: 127.0.0.1"));
@@ -436,28 +397,3 @@ describe("streams that break", () => {
     assert.ok(milliseconds > 900 && milliseconds < 5000, `${milliseconds} ms`);
   });
 });
-
-async function zombiesOf(parents: number[]): Promise<string[]> {
-  const found: string[] = [];
-  for (const { pid, ppid } of await processes()) {
-    if (!parents.includes(ppid)) continue;
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-    if (stat.slice(stat.lastIndexOf(")") + 2).startsWith("Z")) found.push(stat);
-  }
-  return found;
-}
-
-/** The directory of the cgroup that a process of an exec is in, as the runtime sees it. */
-async function groupOf(pid: number, runtime: number): Promise<string[]> {
-  const [groups, mounts] = await Promise.all([
-    readFile(`/proc/${pid}/cgroup`, "utf8"),
-    readFile(`/proc/${runtime}/mountinfo`, "utf8"),
-  ]);
-  const [, controller = "", path = ""] = /^\d+:([^:]*):(.*\/exec-.*)$/m.exec(groups) ?? [];
-  const mount = mounts.split("\n").find((line) => {
-    const [, type = ""] = line.split(" - ");
-    return controller === "" ? type.startsWith("cgroup2 ") : type.startsWith("cgroup ") && type.includes(controller);
-  });
-  const directory = `/proc/${runtime}/root${mount?.split(" ")[4]}${path}`;
-  return path && existsSync(directory) ? [directory] : [];
-}

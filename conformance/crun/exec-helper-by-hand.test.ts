@@ -1,0 +1,101 @@
+// hawser-exec, asked by hand: what it refuses, and when it begins nothing.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { type FileHandle, mkdtemp, open, rm, stat, writeFile } from "node:fs/promises";
+import { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { promisify } from "node:util";
+import { closeQuietly } from "../../packages/runtime/src/native/libc.ts";
+import { openPipe, readable } from "../../packages/runtime/src/native/pipe.ts";
+import { identify } from "../../packages/runtime/src/native/process-id.ts";
+import { Reaper } from "../../packages/runtime/src/native/reaper.ts";
+import { type SealedProgram, sealProgram } from "../../packages/runtime/src/native/sealed.ts";
+import { openSocketPair } from "../../packages/runtime/src/native/socket.ts";
+import { openToken } from "../../packages/runtime/src/native/token.ts";
+import { type Porter, startPorter } from "../../packages/runtime/src/oci/exec-porter.ts";
+import { ask, fields, framed, never, program } from "./support/exec-helper.ts";
+import { textOf } from "./support/session.ts";
+
+describe("hawser-exec, asked by hand", { timeout: 60_000 }, () => {
+  let folder: string;
+  let reaper: Reaper;
+  let sealed: SealedProgram;
+  let porter: Porter;
+  let nothing: FileHandle;
+  let us: string[];
+  before(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), "hawser-helper-"));
+    nothing = await open("/dev/null");
+    reaper = new Reaper();
+    sealed = await sealProgram(program, "hawser-exec");
+    porter = await startPorter({ reaper }, sealed.path);
+    us = ["id=it", `init=${process.pid}`, `start=${(await identify(process.pid))?.startTime}`, "arg=true"];
+  });
+  after(async () => {
+    await porter[Symbol.asyncDispose]();
+    sealed[Symbol.dispose]();
+    reaper[Symbol.dispose]();
+    await nothing.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  const words = async (request: Buffer) => (await ask(porter, request, nothing.fd)).said;
+
+  it("refuses a request it does not understand to the last letter", async () => {
+    assert.equal(await words(framed("")), "Frequest of 0 bytes: Argument list too long\0");
+    assert.match(await words(framed("", 9 * 1024 * 1024)), /^Frequest of 9437184 bytes/);
+    assert.equal(await words(framed("arg=true")), "Frequest: Invalid argument\0");
+    assert.equal(await words(framed("arg=true\0", 100)), "", "one that breaks off");
+    assert.match(await words(fields(...us, "uidd=0")), /^Ffield `uidd=0`/);
+    assert.match(await words(fields(...us, "uid=0x")), /^Fnumber `0x`/);
+    assert.match(await words(fields(...us, "uid=")), /^Fnumber ``/);
+    assert.match(await words(fields("id=it", "arg=true")), /^Frequest: Invalid/);
+  });
+
+  it("begins nothing without the token, which the runtime may have taken back", async () => {
+    const request = fields(...us, `group=${folder}/made`);
+    assert.deepEqual(await ask(porter, request, nothing.fd, true), { said: "", stdout: "" });
+    await assert.rejects(stat(path.join(folder, "made")), { code: "ENOENT" });
+  });
+
+  it("begins nothing for a runtime that was killed before the exec's group was there to be found", async () => {
+    const [made, fifo] = ["group", "fifo"].map((name) => path.join(folder, name)) as [string, string];
+    await promisify(execFile)("mkfifo", [fifo]);
+    const { ours, theirs } = openSocketPair("stream");
+    const { read, write } = openPipe();
+    using token = openToken();
+    assert.ok(await porter.enter([nothing.fd, write, write, theirs, token.fd], never));
+    closeQuietly(theirs, write);
+    const control = new Socket({ fd: ours });
+    control.write(fields(...us, `group=${made}`, `freezer=${fifo}`));
+    const [said] = (await once(control, "data")) as [Buffer];
+    assert.equal(said.toString(), "B");
+    const opening = open(fifo, "w"); // it comes open when the waiter looks whether the container is paused, and then waits for us
+    const paused = await opening;
+    control.destroy();
+    await once(control, "close");
+    await paused.close();
+    assert.equal(await textOf(readable(read)), "", "the waiter has ended");
+    await assert.rejects(stat(made), { code: "ENOENT" });
+  });
+
+  it("enters no process but the recorded one", async () => {
+    const [id = "", init = "", , arg = ""] = us;
+    const gone = "BFthe container `it` is not running\0";
+    assert.equal(await words(fields(id, init, "start=1", arg)), gone, "its number is another's by now");
+    assert.equal(await words(fields(id, "init=4194303", "start=1", arg)), gone, "nobody has its number");
+  });
+
+  it("takes no filter that is cut short, and no place that is none", async () => {
+    const filter = path.join(folder, "filter");
+    await writeFile(filter, Buffer.alloc(15));
+    assert.equal(await words(fields(...us, `seccomp=${filter}`)), "BFseccomp filter: Invalid argument\0");
+    await writeFile(filter, "");
+    assert.equal(await words(fields(...us, `seccomp=${filter}`)), "BFseccomp filter: Invalid argument\0");
+    assert.match(await words(fields(...us, `seccomp=${filter}.none`)), /No such file/);
+    assert.equal(await words(fields(...us, "cgroup=/no/such")), "BFcould not join cgroup\0X\xff");
+    assert.match(await words(fields(...us, `group=${folder}/none`)), /No such file/);
+  });
+});
