@@ -41,6 +41,7 @@ const before = new Set(await nameless());
 let failed = false;
 for (const { files, concurrency } of runs) {
   const options = ["--test", `--test-concurrency=${concurrency}`, `--test-timeout=${timeout}`];
+  options.push("--import=./scripts/overdue.ts");
   for (const reporter of ["spec", "./scripts/slowest.ts"])
     options.push(`--test-reporter=${reporter}`, "--test-reporter-destination=stdout");
   const runner = spawn(process.execPath, [...options, ...files], {

@@ -24,8 +24,11 @@ function suite(kubectl: Kubectl): void {
     });
     after(async () => {
       stop.abort();
-      await kubelet;
-      await session[Symbol.asyncDispose]();
+      try {
+        await kubelet;
+      } finally {
+        await session[Symbol.asyncDispose]();
+      }
     });
 
     it("P1: run makes a pod, get shows it on its way to Running", async () => {

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Node, Pod } from "@hawser/api";
+import { type Node, type Pod, StatusError } from "@hawser/api";
 import { type Apiserver, startApiserver } from "@hawser/apiserver";
 import { createClient, type KubeClient, loadKubeconfig } from "@hawser/client";
 import { type Background, background, type CommandResult, type Kubectl, kubectlCommand, run } from "@hawser/testing";
@@ -142,6 +142,8 @@ async function endPods(client: KubeClient, signal: AbortSignal): Promise<void> {
     const { metadata } = event.object;
     if (!metadata?.deletionTimestamp) continue;
     const ref = { resource: "pods", namespace: metadata.namespace ?? "", name: metadata.name ?? "" };
-    await client.delete(ref, { gracePeriodSeconds: 0 });
+    await client.delete(ref, { gracePeriodSeconds: 0 }).catch((error: unknown) => {
+      if (!(error instanceof StatusError) || error.code !== 404) throw error; // forced, while we were on our way
+    });
   }
 }

@@ -121,6 +121,21 @@ describe("createClient: requests", () => {
     assert.deepEqual(await client.request({ method: "GET", path: "/" }), { served: 3 });
   });
 
+  it("closes an idle connection before its server does, so that no write meets the closing", async () => {
+    const closed = Promise.withResolvers<void>();
+    await using server = await fakeServer((request, response) => {
+      request.socket.once("close", () => closed.resolve());
+      response.setHeader("Keep-Alive", "timeout=2");
+      answerJSON(response, {});
+    });
+    await using client = createClient(server.config);
+    const begin = performance.now();
+    await client.request({ method: "GET", path: "/" });
+    await closed.promise;
+    const after = performance.now() - begin;
+    assert.ok(after > 900 && after < 2000, `closed after ${after} ms`);
+  });
+
   it("never deletes a collection for want of a name", async () => {
     await using server = await fakeServer((_, response) => answerJSON(response, {}));
     await using client = createClient(server.config);

@@ -9,6 +9,11 @@ const connectTimeoutMs = 30_000;
 const recentMs = 1_000;
 /** Idle connections kept for the next request; more are closed when their answer has been read. */
 const maxIdleConnections = 16;
+/**
+ * Milliseconds for which an idle connection is kept; where its server's `Keep-Alive: timeout` says less, until a second before that. A request that is on its
+ * way while the server closes is lost, and only one that changes nothing may be sent again.
+ */
+const idleMs = 60_000;
 
 export interface SendOptions {
   method: string;
@@ -50,6 +55,7 @@ export function createTransport(config: ClusterConfig): Transport {
         ...(secure && { ...config.tls, ALPNProtocols: ["http/1.1"] }),
         keepAlive: true,
         maxFreeSockets: maxIdleConnections,
+        timeout: idleMs,
         scheduling: "lifo" as const,
       };
       if (config.proxy) {

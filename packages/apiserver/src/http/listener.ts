@@ -8,6 +8,8 @@ import type { Handler } from "../handler.ts";
 const maxConnections = 10_000;
 /** For node:http, which node:http2 hands them on to. Bytes of a request's line and headers, as in Go: an exec's command comes in its URL. */
 const http1 = { maxHeaderSize: 1024 * 1024 };
+/** Milliseconds for which an idle HTTP/1.1 connection is kept, as the real server's IdleTimeout: clients close theirs before, or lose the request they send meanwhile. */
+const idleTime = 90_000;
 /** The kernel asks after idle clients, so that those that vanished without a word hold nothing. Milliseconds. */
 const keepAlive = { keepAlive: true, keepAliveInitialDelay: 15_000 };
 /** Sessions that are resumed without a full handshake last this long, seconds. */
@@ -51,6 +53,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     settings: { maxConcurrentStreams: 250 },
   });
   server.maxConnections = maxConnections;
+  Object.assign(server, { keepAliveTimeout: idleTime }); // node:http's, which the types do not know here
   server.on("request", (request, response) => handler.request(request, response));
   server.on("upgrade", (request, socket, head) => handler.upgrade(request, socket, head));
   server.on("sessionError", () => {}); // one client's broken connection; its streams are told

@@ -18,6 +18,8 @@ import { run } from "./run.ts";
 
 /** Connections at once; more wait unaccepted. */
 const maxConnections = 2000;
+/** Milliseconds for which an idle connection is kept, as the real kubelet's IdleTimeout. */
+const idleMs = 90_000;
 /** Of a request's line and headers, bytes, as in Go: an exec's command comes in its URL. */
 const maxHeaderSize = 1024 * 1024;
 
@@ -100,6 +102,7 @@ export async function startServer(
     // The kernel asks after idle callers, so that those that vanished without a word hold nothing.
     keepAlive: true,
     keepAliveInitialDelay: 15_000,
+    keepAliveTimeout: idleMs,
   });
   server.maxConnections = maxConnections;
   server.on("request", (request, response) => {
