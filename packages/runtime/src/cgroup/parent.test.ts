@@ -16,6 +16,9 @@ import {
 for (const [driver, parent, want] of [
   ["cgroupfs", "/kubepods/burstable/pod1", "/kubepods/burstable/pod1"],
   ["cgroupfs", "kubepods/pod1", "/kubepods/pod1"],
+  ["cgroupfs", "/kubepods/pod1/", "/kubepods/pod1"],
+  ["cgroupfs", "//kubepods/./pod1/.//", "/kubepods/pod1"],
+  ["cgroupfs", "/", "/"],
   ["cgroupfs", "/system.slice/hawser.service/pod1", "/system.slice/hawser.service/pod1"],
   ["systemd", "system.slice", "/system.slice"],
   [
@@ -24,6 +27,7 @@ for (const [driver, parent, want] of [
     "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1_2.slice",
   ],
   ["systemd", "/kubepods.slice/kubepods-pod1.slice", "/kubepods.slice/kubepods-pod1.slice"],
+  ["systemd", "/kubepods.slice//kubepods-pod1.slice/", "/kubepods.slice/kubepods-pod1.slice"],
   ["systemd", "/elsewhere/kubepods-pod1.slice", "/kubepods.slice/kubepods-pod1.slice"],
 ] as const) {
   test(`cgroupParentPath: ${driver}, ${parent}`, () => assert.equal(cgroupParentPath(parent, driver), want));
@@ -35,6 +39,7 @@ for (const [driver, parent, message] of [
   ["cgroupfs", "/a\n/b", /is none/],
   ["cgroupfs", "kubepods-pod1.slice", /configured with cgroupfs cgroup driver, but received systemd slice as parent/],
   ["cgroupfs", "/kubepods.slice/kubepods-pod1.slice", /received systemd slice as parent/],
+  ["cgroupfs", "/kubepods.slice/./", /received systemd slice as parent/],
   ["systemd", "/kubepods/pod1", /configured with systemd cgroup driver, but did not receive slice as parent/],
   ["systemd", "/a.slice/pod1", /did not receive slice as parent/],
   ["systemd", "/../a.slice", /is none/],

@@ -14,24 +14,25 @@ const idLength = 64;
 /**
  * The cgroup that a pod's parent names, as a path from the root of the hierarchies.
  *
- * With cgroupfs it is a path; one without its first slash gets it. With systemd it is a slice, by its name or by a path that
+ * With cgroupfs it is a path; one without its first slash gets it, and slashes and dots that lead nowhere go. With systemd it is a slice, by its name or by a path that
  * ends in it, and it lies where its name says: `kubepods-burstable-pod1.slice` in
  * `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice`.
  *
  * Throws InvalidArgument for a parent in the other driver's style, for what leads out, and for what is no slice's name.
  *
- * Source: systemd.slice(5); cri-o internal/config/cgmgr (its words for the other style)
+ * Source: systemd.slice(5); cri-o internal/config/cgmgr (its words for the other style); containerd getCgroupsPath (a clean path)
  */
 export function cgroupParentPath(parent: string, driver: CgroupDriver): string {
   if (parent.split("/").includes("..") || /[\n\0]/.test(parent)) throw invalid(parent, "is none");
-  if (isSlice(parent)) {
+  const plain = path.posix.resolve("/", parent); // without a last slash too: however it is spelt, it is one cgroup
+  if (isSlice(plain)) {
     if (driver === "cgroupfs") {
       throw invalid(
         parent,
         "is systemd's: hawser is configured with cgroupfs cgroup driver, but received systemd slice as parent",
       );
     }
-    return expandSlice(path.posix.basename(parent));
+    return expandSlice(path.posix.basename(plain));
   }
   if (driver === "systemd") {
     throw invalid(
@@ -39,7 +40,7 @@ export function cgroupParentPath(parent: string, driver: CgroupDriver): string {
       "is no slice: hawser is configured with systemd cgroup driver, but did not receive slice as parent",
     );
   }
-  return path.posix.join("/", parent);
+  return plain;
 }
 
 /** Is this a slice, by its name or its path? Below it cgroups are systemd's, whatever the driver is by now. */

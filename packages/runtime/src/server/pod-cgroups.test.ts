@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
+import path from "node:path";
 import { test } from "node:test";
+import { silentLogger } from "@hawser/trace";
+import { Store } from "../store/store.ts";
 import { PodCgroups } from "./pod-cgroups.ts";
+
+interface Member {
+  id: string;
+  cgroupParent: string;
+  ownsCgroup: boolean;
+}
 
 const cgroupParent = "/pods/pod1";
 const { signal } = new AbortController();
@@ -36,6 +45,21 @@ test("PodCgroups: of two that are made and fail at once, the last ends their cgr
   assert.deepEqual([a, b], [true, true]);
   const ends = ids.map((id) => cgroups.leave({ id, cgroupParent, ownsCgroup: true }, async (last) => last));
   assert.deepEqual(await Promise.all(ends), [false, true]);
+});
+
+test("PodCgroups: of two whose records cannot be written at once, the last ends their cgroup", async () => {
+  const directory = path.join(import.meta.dirname, "no-such-directory");
+  const isWhole = (value: unknown): value is Member => typeof value === "object";
+  const store = new Store<Member>({ directory, kind: "sandbox", nameOf: ({ id }) => id, isWhole, log: silentLogger });
+  const cgroups = new PodCgroups(store);
+  const ended: boolean[] = [];
+  const make = async (id: string, there: () => Promise<boolean>) => {
+    const record = { id, cgroupParent, ownsCgroup: await cgroups.enter({ id, cgroupParent }, { there, signal }) };
+    await assert.rejects(store.save(record), { code: "ENOENT" });
+    await cgroups.leave(record, async (last) => ended.push(last));
+  };
+  await Promise.all([make("a", notThere), make("b", there)]);
+  assert.deepEqual(ended, [false, true]);
 });
 
 test("PodCgroups: nobody enters a cgroup while it is ended; who does not want to any more is not counted", async () => {

@@ -84,6 +84,24 @@ describe("Store", () => {
     store.reserve("a", "3");
   });
 
+  it("does not list a new one that cannot be written; its name is taken until it is released", async () => {
+    const store = open();
+    store.reserve("a", "1");
+    await assert.rejects(store.save({ id: "1", name: "a", count: 0 }), { code: "ENOENT" }, "it was not prepared");
+    assert.deepEqual(store.list(), []);
+    assert.throws(() => store.reserve("a", "2"), { code: 6 });
+    store.release("a", "1");
+    store.reserve("a", "2");
+    await store.prepare("2");
+    await store.save({ id: "2", name: "a", count: 0 });
+    await rm(store.directoryOf("2"), { recursive: true });
+    await assert.rejects(
+      store.update("2", (thing) => ({ ...thing, count: 1 })),
+      { code: "ENOENT" },
+    );
+    assert.equal(store.get("2").count, 1, "one that was there stays");
+  });
+
   it("finds by a beginning that fits one only", async () => {
     const store = open();
     for (const id of ["abc1", "abd2"]) {

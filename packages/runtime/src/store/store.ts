@@ -108,10 +108,19 @@ export class Store<T extends Record> {
     return directory;
   }
 
-  /** Keeps a record: in memory at once, on disk when the promise resolves. */
+  /**
+   * Keeps a record: in memory at once, on disk when the promise resolves. A new one that cannot be written is none: it is off
+   * the list when this throws, and its name is taken until it is released.
+   */
   async save(record: T): Promise<T> {
+    const isNew = !this.#byId.has(record.id);
     this.#keep(record);
-    await this.#write(record.id);
+    try {
+      await this.#write(record.id);
+    } catch (error) {
+      if (isNew) this.#byId.delete(record.id);
+      throw error;
+    }
     return record;
   }
 
