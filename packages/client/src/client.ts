@@ -2,12 +2,13 @@
 import type { Agent, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { KubernetesObject, List, WatchEvent } from "@hawser/api";
 import { StatusError } from "@hawser/api";
+import { defaultPeerTimeoutMs } from "@hawser/streaming/presence";
 import { answerError, isStatus } from "./answer.ts";
 import { now } from "./clock.ts";
 import type { ClusterConfig, HeaderLines } from "./config/cluster-config.ts";
 import { ConnectionError, connectionError } from "./connection-error.ts";
 import { lines } from "./lines.ts";
-import { askedWhenQuiet, defaultPeerTimeoutMs } from "./quiet.ts";
+import { askedWhenQuiet } from "./quiet.ts";
 import { named, pathOf, type ResourceRef } from "./ref.ts";
 import { createTransport } from "./transport.ts";
 
@@ -229,10 +230,7 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
       return (await request({ method: "DELETE", path: pathOf(named(ref)), body, signal })) as T;
     },
     watch: <T extends KubernetesObject>(ref: ResourceRef, { signal, ...query }: WatchOptions = {}) =>
-      watch<T>(
-        { stream, request },
-        { path: pathOf(collectionOf(ref)), query: watchQuery(ref, query), signal, peerTimeoutMs },
-      ),
+      watch<T>(client, { path: pathOf(collectionOf(ref)), query: watchQuery(ref, query), signal, peerTimeoutMs }),
     [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
   };
   recentAgents.set(client, transport.recentAgent);
@@ -240,7 +238,7 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
 }
 
 async function* watch<T extends KubernetesObject>(
-  { stream, request }: Pick<KubeClient, "stream" | "request">,
+  client: Pick<KubeClient, "stream" | "request">,
   {
     path,
     query,
@@ -251,10 +249,10 @@ async function* watch<T extends KubernetesObject>(
   if (signal?.aborted) return;
   try {
     const open = async (signal: AbortSignal | undefined) =>
-      (await stream({ method: "GET", path, query, accept: "application/json", signal })).body;
+      (await client.stream({ method: "GET", path, query, accept: "application/json", signal })).body;
     const ask = (signal: AbortSignal, timeoutMs: number) =>
-      request({ method: "GET", path: "/version", accept: "*/*", signal, timeoutMs });
-    const body = askedWhenQuiet(open, { peerTimeoutMs, ask, signal });
+      client.request({ method: "GET", path: "/version", accept: "*/*", signal, timeoutMs });
+    const body = askedWhenQuiet(open, { client, peer: "server", peerTimeoutMs, ask, signal });
     for await (const line of lines(body, maxEventBytes)) {
       if (line.trim() === "") continue;
       const event = parse(line) as WatchEvent<T>;

@@ -1,11 +1,14 @@
 import { type PodLogOptions, podLogOptionsQuery } from "@hawser/api";
+import { defaultPeerTimeoutMs } from "@hawser/streaming/presence";
 import type { KubeClient } from "./client.ts";
-import { askedWhenQuiet, defaultPeerTimeoutMs } from "./quiet.ts";
+import { askedWhenQuiet } from "./quiet.ts";
 import { pathOf } from "./ref.ts";
 
 export interface LogsOptions extends Partial<PodLogOptions> {
   namespace: string;
   pod: string;
+  /** The pod's node, where it is known: of the logs that are quiet on one node, one is asked about for all. Where absent, of the logs of one pod. */
+  node?: string | undefined;
   /** Called when the server has begun its answer: what fails from then on has broken off. */
   onAnswer?: (() => void) | undefined;
   signal?: AbortSignal | undefined;
@@ -24,7 +27,7 @@ export async function* logs(
   client: Pick<KubeClient, "stream" | "request">,
   options: LogsOptions,
 ): AsyncGenerator<Uint8Array> {
-  const { namespace, pod, onAnswer, signal, peerTimeoutMs = defaultPeerTimeoutMs, ...query } = options;
+  const { namespace, pod, node, onAnswer, signal, peerTimeoutMs = defaultPeerTimeoutMs, ...query } = options;
   const path = pathOf({ resource: "pods", namespace, name: pod, subresource: "log" });
   try {
     const open = async (signal: AbortSignal | undefined) => {
@@ -37,7 +40,8 @@ export async function* logs(
     const nothing = { ...same, follow: false, tailLines: 0, limitBytes: 1 };
     const ask = (signal: AbortSignal, timeoutMs: number) =>
       client.request({ method: "GET", path, query: podLogOptionsQuery(nothing), accept: "*/*", signal, timeoutMs });
-    yield* askedWhenQuiet(open, { peerTimeoutMs: query.follow ? peerTimeoutMs : 0, ask, signal });
+    const peer = node === undefined ? `pod ${namespace}/${pod}` : `node ${node}`;
+    yield* askedWhenQuiet(open, { client, peer, peerTimeoutMs: query.follow ? peerTimeoutMs : 0, ask, signal });
   } catch (error) {
     throw signal?.aborted ? signal.reason : error;
   }

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { describe, it } from "node:test";
 import { createClient } from "./client.ts";
@@ -55,30 +54,53 @@ describe("a log that is followed, and quiet", () => {
     }
   });
 
-  it("is not asked about while nobody reads it, nor at 0; a time below 0 is refused", async () => {
-    await using server = (await quietServer(() => assert.fail("asked"))).server;
+  it("is not asked about while nobody reads it, nor at 0; a time below 0 is refused", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    await using server = (await quietServer((response) => void response.end())).server;
     await using client = createClient(server.config);
     for (const peerTimeoutMs of [20, 0]) {
       const stop = new AbortController();
       const chunks = logs(client, { ...of, peerTimeoutMs, signal: stop.signal });
       await chunks.next();
       const rest = peerTimeoutMs === 0 ? chunks.next() : undefined;
-      await once(AbortSignal.timeout(100), "abort");
+      t.mock.timers.tick(60_000);
+      await client.request({ method: "GET", path: "/behind" }); // what was asked before has come before
       stop.abort(new Error("enough"));
       await assert.rejects(rest ?? chunks.next(), { message: "enough" });
     }
+    const log = "GET /api/v1/namespaces/n/pods/p/log?container=c&follow=true";
+    assert.deepEqual(server.requests, [log, "GET /behind", log, "GET /behind"]);
     await assert.rejects(all(logs(client, { ...of, peerTimeoutMs: -1 })), RangeError);
+  });
+
+  it("is asked about together with the others of its node; where that is not known, with those of its pod", async () => {
+    await using server = (await quietServer(() => {})).server;
+    await using client = createClient(server.config);
+    const follow = async (pod: string, more: { node?: string; container?: string } = {}) =>
+      await assert.rejects(all(logs(client, { ...of, peerTimeoutMs: 250, pod, ...more })), { kind: "timeout" });
+    const here = { node: "here" };
+    await Promise.all([follow("a", here), follow("b", here), follow("c", { node: "there" })]);
+    await Promise.all([follow("d"), follow("d", { container: "e" }), follow("f")]);
+    const questions = server.requests.filter((line) => line.includes("tailLines=0"));
+    assert.ok(questions.length < 6, questions.join()); // 4, where none is late
   });
 });
 
-it("a watch that is quiet is given up when its server does not answer", async () => {
+it("watches that are quiet are given up when their server does not answer, by one question for all of them", async () => {
   await using server = (await quietServer(() => {})).server;
-  await using client = createClient(server.config, { peerTimeoutMs: 50 });
-  const types: string[] = [];
-  const watching = async () => {
-    for await (const { type } of client.watch({ resource: "pods" })) types.push(type);
+  await using client = createClient(server.config, { peerTimeoutMs: 250 });
+  const watching = async (resource: string) => {
+    const types: string[] = [];
+    try {
+      for await (const { type } of client.watch({ resource })) types.push(type);
+    } catch (error) {
+      return { types, error };
+    }
   };
-  await assert.rejects(watching(), lost);
-  assert.deepEqual(types, ["BOOKMARK"]);
-  assert.equal(server.requests.at(-1), "GET /version");
+  for (const watched of await Promise.all(["pods", "nodes", "leases"].map(watching))) {
+    assert.deepEqual(watched?.types, ["BOOKMARK"]);
+    assert.match(String(watched?.error), /^ConnectionError: nothing came for 0\.25 s, and for as long again no answer/);
+  }
+  const questions = server.requests.filter((line) => line === "GET /version").length;
+  assert.ok(questions >= 1 && questions < 3, `${questions} questions`);
 });

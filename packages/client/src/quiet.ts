@@ -1,20 +1,20 @@
 // Answers that go on and may be quiet for long: a log that is followed, a watch. Whether their server is still there is asked on another connection.
-import { setTimeout as delay } from "node:timers/promises";
 import { StatusError } from "@hawser/api";
+import { Questions } from "@hawser/streaming/presence";
 import { ConnectionError } from "./connection-error.ts";
 
-/** Milliseconds that an answer which goes on may be quiet until its server is asked whether it is there, and that this may take. */
-export const defaultPeerTimeoutMs = 30_000;
-/** Milliseconds between two questions of which the first came to nothing. */
-const againMs = 1_000;
-
 export interface QuietOptions {
-  /** Milliseconds, as above; 0 for never. */
+  /** Whose servers are asked. Of the answers of one client that are quiet at the same time, those with the same `peer` are asked about once. */
+  client: object;
+  peer: string;
+  /** Milliseconds that the answer may be quiet until its server is asked whether it is there, and that this may take; 0 for never. */
   peerTimeoutMs: number;
   /** Something cheap that goes through the same hops. Any answer below 500 will do. */
   ask(signal: AbortSignal, timeoutMs: number): Promise<unknown>;
   signal?: AbortSignal | undefined;
 }
+
+const asked = new WeakMap<object, Questions>();
 
 /**
  * The chunks of `open`'s body, as they come. Where none has come for the time, its server is asked; where that is not answered within as long again, the body
@@ -22,10 +22,19 @@ export interface QuietOptions {
  */
 export async function* askedWhenQuiet(
   open: (signal: AbortSignal | undefined) => Promise<AsyncIterable<Uint8Array>>,
-  { peerTimeoutMs, ask, signal }: QuietOptions,
+  { client, peer, peerTimeoutMs, ask, signal }: QuietOptions,
 ): AsyncGenerator<Uint8Array> {
   if (!(peerTimeoutMs >= 0)) throw new RangeError(`peerTimeoutMs is ${peerTimeoutMs}: at least 0 is needed`);
   if (peerTimeoutMs === 0) return yield* await open(signal);
+  const questions = asked.get(client) ?? new Questions();
+  asked.set(client, questions);
+  const answered = async (signal: AbortSignal) => {
+    try {
+      await ask(signal, peerTimeoutMs);
+    } catch (error) {
+      if (!(error instanceof StatusError) || (error.code ?? 0) >= 500) throw error;
+    }
+  };
   const over = new AbortController();
   const ending = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
   /** Chunks so far; undefined while nobody waits for one. */
@@ -33,7 +42,10 @@ export async function* askedWhenQuiet(
   let chunks = 0;
   const look = async () => {
     const quietSince = waitingFor;
-    const why = quietSince === undefined ? undefined : await unanswered({ peerTimeoutMs, ask, signal: ending });
+    const why =
+      quietSince === undefined
+        ? undefined
+        : await questions.unanswered(peer, { ask: answered, timeoutMs: peerTimeoutMs, signal: ending });
     if (ending.aborted) return;
     if (why === undefined || waitingFor !== quietSince) return void timer.refresh();
     const seconds = peerTimeoutMs / 1000;
@@ -60,21 +72,5 @@ export async function* askedWhenQuiet(
     clearTimeout(timer);
     over.abort(new DOMException("nobody waits any more", "AbortError")); // of a question under way
     await source?.return?.();
-  }
-}
-
-/** Why nobody has answered within the time; undefined where somebody has. */
-async function unanswered({ peerTimeoutMs, ask, signal }: QuietOptions): Promise<Error | undefined> {
-  const late = AbortSignal.timeout(peerTimeoutMs);
-  const ending = signal ? AbortSignal.any([signal, late]) : late;
-  for (;;) {
-    try {
-      await ask(ending, peerTimeoutMs);
-      return undefined;
-    } catch (error) {
-      if (error instanceof StatusError && (error.code ?? 0) < 500) return undefined;
-      await delay(Math.min(againMs, peerTimeoutMs / 4), undefined, { signal: ending }).catch(() => {}); // late: told below
-      if (ending.aborted) return error instanceof Error ? error : new Error(String(error));
-    }
   }
 }

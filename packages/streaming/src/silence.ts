@@ -1,5 +1,4 @@
-/** Milliseconds that a peer may leave what we sent unacknowledged, where nothing else is said; pings it may leave unanswered twice as long. */
-export const defaultPeerTimeoutMs = 30_000;
+import { defaultPeerTimeoutMs } from "./presence.ts";
 
 /**
  * Bytes of input that are surely taken off a connection's reading, though the process reads none of it: a pipe's. Genuine servers
@@ -52,7 +51,7 @@ export interface Liveness {
 }
 
 /**
- * From what a caller may set: `pingIntervalMs` and `peerTimeoutMs`, either of them 0 for never. At least two pings are sent before a peer is given up.
+ * From what a caller may set: `pingIntervalMs` and `peerTimeoutMs`, either of them 0 for never; pings may be left unanswered for twice the latter. At least two pings are sent before a peer is given up.
  * Throws RangeError for a time below 0, or one that is no number.
  */
 export function livenessOf(

@@ -249,7 +249,8 @@ async function consume({ context, client, options, given }: LogRequest, source: 
     const onAnswer = () => {
       answered = true;
     };
-    const bytes = open(client, { ...options, namespace, pod: name, container: source.container, onAnswer, signal });
+    const of = { namespace, pod: name, node: source.pod.spec?.nodeName, container: source.container };
+    const bytes = open(client, { ...options, ...of, onAnswer, signal });
     try {
       for await (const chunk of apart ? wholeLines(bytes, prefix) : bytes) await write(io.stdout, chunk);
     } catch (error) {

@@ -324,3 +324,23 @@ test("a log that goes on while its kubelet is asked is not given up, though that
   await using server = await logServer(cluster, silentLogger, 250);
   assert.equal((await server.get("?follow=true")).text, "one\ntwo\nthree\n");
 });
+
+test("a log whose kubelet starts again within the time, and refuses meanwhile, goes on", async () => {
+  const log = Promise.withResolvers<ServerResponse>();
+  let questions = 0;
+  await using cluster = await fakeCluster({
+    async onRequest(request, response) {
+      if (request.url !== "/healthz") {
+        response.write("one\n");
+        return log.resolve(response);
+      }
+      if (++questions < 3) return void request.socket.destroy();
+      response.end();
+      (await log.promise).end("two\n");
+    },
+  });
+  cluster.addPod("web", ["nginx"]);
+  await using server = await logServer(cluster, silentLogger, 500);
+  assert.equal((await server.get("?follow=true")).text, "one\ntwo\n");
+  assert.equal(questions, 3);
+});
