@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import { type ContainerEventType, createStreamingServer, serveCRI } from "@hawser/cri";
 import { createLogger, type Logger, Metrics } from "@hawser/trace";
 import { openExecGroups } from "./cgroup/open-exec-groups.ts";
@@ -6,11 +5,11 @@ import { needBooted, reachSystemd } from "./cgroup/systemd.ts";
 import { Usage } from "./cgroup/usage.ts";
 import { completeConfig, type PartialConfig } from "./config.ts";
 import type { Context } from "./context.ts";
+import { takeDirectories } from "./directories.ts";
 import { imageService, imagesAdminService, openImageStore } from "./images/index.ts";
 import { CallCounts } from "./metrics/calls.ts";
 import { runtimeGauges } from "./metrics/gauges.ts";
 import { serveMetrics } from "./metrics/serve.ts";
-import { lockFile } from "./native/lock.ts";
 import { becomeSubreaper, Reaper } from "./native/reaper.ts";
 import { claimPodCIDR } from "./network/claim.ts";
 import { addRules } from "./network/rules.ts";
@@ -21,7 +20,7 @@ import { readHost } from "./oci/host.ts";
 import { makePauseRoot } from "./oci/pause-spec.ts";
 import { chooseRuntime, needProgram, cgroupMode as readCgroupMode } from "./oci/probe.ts";
 import type { OCIRuntimeName } from "./oci/runtime.ts";
-import { type Paths, pathsOf } from "./paths.ts";
+import { pathsOf } from "./paths.ts";
 import { recover } from "./recover.ts";
 import { createReloader, type Reloader } from "./reload.ts";
 import type { Places } from "./remove-everything.ts";
@@ -32,7 +31,6 @@ import { type ContainerEvent, Events } from "./server/events.ts";
 import { PodCgroups } from "./server/pod-cgroups.ts";
 import { sandboxName } from "./server/sandbox-name.ts";
 import { runtimeService } from "./service.ts";
-import { letThrough, makeStateDir, removeEmptyState } from "./state-dir.ts";
 import { Exits } from "./store/exits.ts";
 import { keepJSON, readJSON } from "./store/json-file.ts";
 import { Monitors } from "./store/monitors.ts";
@@ -68,21 +66,15 @@ export interface Runtime extends AsyncDisposable, Pick<Reloader, "reload"> {
 
 /**
  * Starts the CRI runtime: finds what an earlier one has left, and serves. Resolves when it is ready.
- * Throws when the root is in use, a program is missing, the socket is taken, or the pods' addresses are.
+ * Throws when the root or the state directory is in use, a program is missing, the socket is taken, or the pods' addresses are.
  */
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const config = completeConfig(options.config ?? {});
   const log = options.log ?? createLogger({ name: "runtime" });
   if (config.cgroupDriver === "systemd") await needBooted();
   const paths = pathsOf(options.root, config.stateDir);
-  const stateMade = await makeDirectories(paths);
-
   await using started = new AsyncDisposableStack();
-  started.use(await lockFile(paths.lock, `runtime root ${paths.root}`));
-  let known = false;
-  started.defer(async () => {
-    if (!known) await removeEmptyState(paths, stateMade);
-  });
+  const { stateMade, keep } = started.use(await takeDirectories(paths));
   becomeSubreaper();
   const reaper = started.use(new Reaper());
   const [cgroupMode, conmonPath, pauseProgram] = await Promise.all([
@@ -106,7 +98,7 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     cniBinDir: config.cniBinDir,
     cgroupMode,
   } satisfies Places);
-  known = true; // removeEverything finds it
+  keep();
   const [oci, host, groups, images] = await Promise.all([
     chooseRuntime({
       reaper,
@@ -244,18 +236,6 @@ export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
     reload: reloader.reload,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
-}
-
-/** Resolves with the topmost directory that had to be made for the state directory, if any. */
-async function makeDirectories(paths: Paths): Promise<string | undefined> {
-  const { root, stateDir, sandboxes, containers, ociRoot, exits, sockets, netns, ipam } = paths;
-  await mkdir(root, { recursive: true, mode: 0o711 });
-  const made = await makeStateDir(paths);
-  for (const directory of [root, stateDir]) await letThrough(directory);
-  for (const directory of [sandboxes, containers]) await mkdir(directory, { recursive: true, mode: 0o711 });
-  for (const directory of [ociRoot, exits, sockets, netns, ipam])
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-  return made;
 }
 
 function describeEvent(

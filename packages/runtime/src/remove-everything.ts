@@ -16,7 +16,7 @@ import { podOfNamespace } from "./network/userns.ts";
 import { type CgroupMode, cgroupMode } from "./oci/probe.ts";
 import { unifiedMount } from "./oci/view.ts";
 import { type Paths, pathsOf } from "./paths.ts";
-import { removeState } from "./state-dir.ts";
+import { lockState, removeState } from "./state-dir.ts";
 import { readJSON } from "./store/json-file.ts";
 import type { SandboxRecord } from "./store/records.ts";
 
@@ -37,13 +37,17 @@ export interface Places {
 /**
  * Removes all that a runtime of this root has made on the node, also after a crash: processes, the OCI runtime's state,
  * network, bridge, rules, mounts and cgroups. Sandboxes and containers are forgotten; images stay. Idempotent.
- * Throws when a live runtime has the root.
+ * Throws when a live runtime has the root, or the state directory.
  */
 export async function removeEverything(root: string): Promise<void> {
   const places = await readJSON<Places>(pathsOf(root, "").places);
   if (!places) return; // no runtime was ever started here, or all is removed
   const paths = pathsOf(root, places.stateDir);
   await using _lock = await lockFile(paths.lock, `runtime root ${paths.root}`);
+  await using _state = await lockState(paths).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error; // a reboot has emptied /run
+    return undefined;
+  });
   using reaper = new Reaper();
   const mode = await cgroupMode();
   const records = await sandboxRecords(paths);

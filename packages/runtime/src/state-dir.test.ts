@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { silentLogger } from "@hawser/trace";
-import { startRuntime } from "./index.ts";
+import { takeDirectories } from "./directories.ts";
+import { removeEverything, startRuntime } from "./index.ts";
 import { pathsOf } from "./paths.ts";
 import { letThrough, makeStateDir, removeEmptyState, removeState } from "./state-dir.ts";
 
@@ -95,4 +96,50 @@ test("startRuntime: a start that fails at what the host lacks leaves no state di
     });
     await assert.rejects(start, { message: /conmon/ });
     assert.deepEqual(await readdir(folder), ["root"]);
+  }));
+
+for (const [name, kept] of [
+  ["is removed", false],
+  ["stays when it is to be kept", true],
+] as const) {
+  test(`takeDirectories: what was made of the state directory ${name}`, () =>
+    inFolder(async (folder) => {
+      const paths = pathsOf(path.join(folder, "root"), path.join(folder, "above/state"));
+      {
+        await using taken = await takeDirectories(paths);
+        assert.equal(taken.stateMade, path.join(folder, "above"));
+        if (kept) taken.keep();
+      }
+      assert.deepEqual(await readdir(folder), kept ? ["above", "root"] : ["root"]);
+    }));
+}
+
+test("startRuntime: one whose root is another's makes no directory", () =>
+  inFolder(async (folder) => {
+    const root = path.join(folder, "root");
+    await using _other = await takeDirectories(pathsOf(root, path.join(folder, "state")));
+    const before = (await readdir(folder, { recursive: true })).sort();
+    const config = { stateDir: path.join(folder, "above/another") };
+    const start = startRuntime({ root, socketPath: path.join(folder, "cri.sock"), config, log: silentLogger });
+    await assert.rejects(start, { message: /runtime root .* is in use by process \d+/ });
+    assert.deepEqual((await readdir(folder, { recursive: true })).sort(), before);
+  }));
+
+test("startRuntime, removeEverything: another's state directory is refused, and stays as it is", () =>
+  inFolder(async (folder) => {
+    const [root, stateDir] = [path.join(folder, "root"), path.join(folder, "state")];
+    const all = async () => (await readdir(stateDir, { recursive: true })).sort();
+    await using _other = await takeDirectories(pathsOf(path.join(folder, "other"), stateDir));
+    const before = await all();
+    const start = startRuntime({
+      root,
+      socketPath: path.join(folder, "cri.sock"),
+      config: { stateDir },
+      log: silentLogger,
+    });
+    const message = /state directory .* is in use by another runtime/;
+    await assert.rejects(start, { message });
+    await writeFile(path.join(root, "runtime.json"), JSON.stringify({ stateDir }));
+    await assert.rejects(removeEverything(root), { message });
+    assert.deepEqual(await all(), before);
   }));

@@ -1,7 +1,8 @@
 import { chmod, mkdir, rm, rmdir, stat } from "node:fs/promises";
 import path from "node:path";
+import { lockDirectory } from "./native/lock.ts";
 import { mountsBelow, unmount } from "./native/mount.ts";
-import { claimFile } from "./network/other-claims.ts";
+import { claimFile, readClaim } from "./network/other-claims.ts";
 import { defaultState, type Paths } from "./paths.ts";
 
 /** What is a runtime's own in its state directory: somebody may have chosen one that has other things in it. */
@@ -12,6 +13,15 @@ function ownDirectories({ ociRoot, exits, sockets, netns, ipam, cgroup2 }: Paths
 /** Makes the state directory where it is not there. Resolves with the topmost directory that had to be made for it, if any. */
 export async function makeStateDir({ stateDir }: Pick<Paths, "stateDir">): Promise<string | undefined> {
   return await mkdir(stateDir, { recursive: true, mode: 0o711 });
+}
+
+/** Holds a state directory until disposed. Throws when another live runtime has it, whatever its root: its exits and addresses are there. */
+export async function lockState({ stateDir }: Pick<Paths, "stateDir">): Promise<AsyncDisposable> {
+  const held = await lockDirectory(stateDir);
+  if (held) return held;
+  const holder = await readClaim(stateDir);
+  const whose = holder ? `the runtime in ${holder.root} (process ${holder.process.pid})` : "another runtime";
+  throw new Error(`state directory ${stateDir} is in use by ${whose}`);
 }
 
 /**

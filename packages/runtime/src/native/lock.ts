@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { errno, lastError, libc } from "./libc.ts";
 
@@ -22,6 +23,19 @@ export async function lockFile(path: string, what: string): Promise<AsyncDisposa
     if (error.code !== "ENOSPC" && error.code !== "EDQUOT") throw error; // the lock holds; it is nameless
   });
   return file;
+}
+
+/**
+ * Holds a directory for this process, until disposed or dead, and leaves no file in it. Undefined when another live process
+ * has it.
+ */
+export async function lockDirectory(path: string): Promise<AsyncDisposable | undefined> {
+  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  if (libc.flock(directory.fd, LOCK_EX | LOCK_NB) === 0) return directory;
+  const error = errno() === EWOULDBLOCK ? undefined : lastError("flock", path);
+  await directory.close();
+  if (error) throw error;
+  return undefined;
 }
 
 /** The process that has written its id into a lock, in words. */

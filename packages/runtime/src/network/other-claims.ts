@@ -29,7 +29,7 @@ export async function readClaims(states: string): Promise<Claim[]> {
   const found: Claim[] = [];
   for (const directory of new Set([states, defaultState])) {
     for (const name of await namesOf(directory)) {
-      const claim = await readClaim(path.join(directory, name)).catch(() => undefined);
+      const claim = await readClaim(path.join(directory, name));
       if (claim) found.push(claim);
     }
   }
@@ -49,7 +49,12 @@ async function namesOf(directory: string): Promise<string[]> {
   return names;
 }
 
-async function readClaim(stateDir: string): Promise<Claim | undefined> {
+/** That of the runtime whose state directory this is; undefined where there is none that counts. */
+export async function readClaim(stateDir: string): Promise<Claim | undefined> {
+  return await read(stateDir).catch(() => undefined);
+}
+
+async function read(stateDir: string): Promise<Claim | undefined> {
   const directory = await lstat(stateDir);
   if (!directory.isDirectory() || !isTrusted(directory)) return undefined;
   // Of a pipe or a link nobody waits, or is led away.
