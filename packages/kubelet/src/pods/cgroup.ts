@@ -56,7 +56,12 @@ function groupPath(driver: KubeletContext["cgroupDriver"], names: string[]): str
   return driver === "systemd" ? slicePath(names) : path.join("/", ...names);
 }
 
-/** Has systemd forget a slice that is empty. Throws with its words when it does not. */
+/**
+ * Has systemd forget a slice that is empty. Throws with its words when it does not.
+ *
+ * A runtime has a stopSlice() of its own, for its way to start programs; hops import nothing of each other, and this is no wire
+ * that two of them speak.
+ */
 async function stopSlice(place: string): Promise<void> {
   const args = ["stop", "--quiet", "--", path.basename(place)];
   await promisify(execFile)("systemctl", args, { timeout: patience }).catch((error: { code?: unknown }) => {
