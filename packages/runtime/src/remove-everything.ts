@@ -20,7 +20,7 @@ import { lockState, removeState } from "./state-dir.ts";
 import { readJSON } from "./store/json-file.ts";
 import type { SandboxRecord } from "./store/records.ts";
 
-/** How long a CNI plugin may take, milliseconds. */
+/** How long a CNI plugin, and a command for the node's rules, may take, milliseconds. */
 const pluginTimeout = 60_000;
 
 /** What startRuntime has noted of a root. */
@@ -73,8 +73,9 @@ export async function removeEverything(root: string): Promise<void> {
       portMappings: record?.network?.portMappings ?? [],
     });
   }
-  await removeRules(reaper, { hash: paths.hash, bridge: places.bridge, podCIDR: places.podCIDR });
-  await removeBridge(reaper, places.bridge);
+  const commands = { reaper, timeoutMs: pluginTimeout };
+  await removeRules(commands, { hash: paths.hash, bridge: places.bridge, podCIDR: places.podCIDR });
+  await removeBridge(commands, places.bridge);
   for (const directory of execGroups(paths)) await removeTree(directory);
   for (const directory of [paths.containers, paths.sandboxes]) {
     for (const target of await mountsBelow(directory)) unmount(target);

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import type { Reaper } from "../native/reaper.ts";
-import { outputOf, run, runWithin } from "../native/spawn.ts";
+import { outputOf, runWithin } from "../native/spawn.ts";
 import { findProgram, needProgram } from "../oci/probe.ts";
 
 export interface Rules {
@@ -71,12 +71,18 @@ export async function addRules(
   await writeFile("/proc/sys/net/ipv4/ip_forward", "1");
 }
 
-/** Takes the rules away, and portmap's own chains when nobody has a port in them any more. Idempotent. */
-export async function removeRules(reaper: Reaper, rules: Rules): Promise<void> {
+/**
+ * Takes the rules away, and portmap's own chains when nobody has a port in them any more. Idempotent. Throws when iptables does
+ * not answer within `timeoutMs`.
+ */
+export async function removeRules(
+  { reaper, timeoutMs }: { reaper: Reaper; timeoutMs: number },
+  rules: Rules,
+): Promise<void> {
   const iptables = await findProgram("iptables");
   if (!iptables) return; // then none were made
   const tables = async (table: string, ...args: string[]) =>
-    await run({ reaper }, { path: iptables, args: ["-w", "-t", table, ...args] });
+    await runWithin({ reaper }, timeoutMs, { path: iptables, args: ["-w", "-t", table, ...args] });
   for (const { table, from, name } of chains(rules)) {
     while ((await tables(table, "-D", from, "-j", name)).code === 0);
     await tables(table, "-F", name);
@@ -84,8 +90,11 @@ export async function removeRules(reaper: Reaper, rules: Rules): Promise<void> {
   }
 }
 
-/** Removes a bridge. Idempotent. */
-export async function removeBridge(reaper: Reaper, bridge: string): Promise<void> {
+/** Removes a bridge. Idempotent. Throws when ip(8) does not answer within `timeoutMs`. */
+export async function removeBridge(
+  { reaper, timeoutMs }: { reaper: Reaper; timeoutMs: number },
+  bridge: string,
+): Promise<void> {
   const ip = await findProgram("ip");
-  if (ip) await run({ reaper }, { path: ip, args: ["link", "delete", bridge] });
+  if (ip) await runWithin({ reaper }, timeoutMs, { path: ip, args: ["link", "delete", bridge] });
 }
