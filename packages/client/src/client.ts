@@ -33,6 +33,11 @@ export interface RequestOptions {
   signal?: AbortSignal | undefined;
   /** Milliseconds for the whole exchange; 0 for none. Default: the client's. */
   timeoutMs?: number | undefined;
+  /**
+   * Whether it may reach the server twice, so that it is sent again where an idle connection breaks off under it. Where absent: a GET or HEAD. A question
+   * that is a POST (a review) may, too.
+   */
+  repeatable?: boolean | undefined;
 }
 
 export interface StreamOptions {
@@ -40,6 +45,8 @@ export interface StreamOptions {
   path: string;
   query?: Query | undefined;
   accept?: string | undefined;
+  /** As for RequestOptions. */
+  repeatable?: boolean | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -145,7 +152,7 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
 
   /** The answer's head, its code being 2xx; after a 401, once more with fresh credentials. */
   async function answer(
-    { method, path, query, accept = "application/json", signal }: StreamOptions,
+    { method, path, query, accept = "application/json", repeatable, signal }: StreamOptions,
     body?: { content: string | Uint8Array; type: string },
   ): Promise<IncomingMessage> {
     const search = queryString(query);
@@ -162,6 +169,7 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
           ...identity,
         },
         body: body?.content,
+        repeatable,
         signal,
       });
       const statusCode = message.statusCode ?? 0;

@@ -10,6 +10,9 @@ const maxWaiting = 500;
 const maxRemembered = 1000;
 /** Milliseconds between an event and its sending: a pod's status goes first. */
 const sendDelay = 50;
+/** How often an event is tried whose API server cannot be reached, and milliseconds between two tries; after the first it is at once. Upstream's. */
+const maxTries = 12;
+const pause = 10_000;
 
 export interface Involved {
   kind: "Pod" | "Node";
@@ -25,6 +28,11 @@ export interface EventRecorder extends AsyncDisposable {
   record(involved: Involved, type: "Normal" | "Warning", reason: string, message: string): void;
 }
 
+interface Remembered {
+  name: string;
+  count: number;
+}
+
 interface Waiting {
   involved: Involved;
   type: string;
@@ -35,7 +43,7 @@ interface Waiting {
 
 /**
  * Sends events in the background, one after the other. An event that repeats an earlier one (same object, reason and
- * text) counts that one up. Failures are logged and not retried: an event is news, not state.
+ * text) counts that one up. What the API server refuses is logged, and not tried again; what it cannot be reached for is, for two minutes. Meanwhile the others wait.
  *
  * Source: kubernetes/client-go tools/record
  */
@@ -47,7 +55,7 @@ export function createEventRecorder(options: {
 }): EventRecorder {
   const { client, nodeName, log, now = Date.now } = options;
   const waiting: Waiting[] = [];
-  const remembered = new Map<string, { namespace: string; name: string; count: number }>();
+  const remembered = new Map<string, Remembered>();
   const stop = new AbortController();
   let dropped = 0;
   let running: Promise<void> | undefined;
@@ -56,7 +64,7 @@ export function createEventRecorder(options: {
     await delay(sendDelay, undefined, { signal: stop.signal }).catch(() => undefined);
     for (let event = waiting.shift(); event && !stop.signal.aborted; event = waiting.shift()) {
       try {
-        await send(event);
+        await sendSurely(event);
       } catch (error) {
         if (!stop.signal.aborted)
           log.warn("event not sent", { reason: event.reason, object: event.involved.name, error });
@@ -67,13 +75,32 @@ export function createEventRecorder(options: {
     running = undefined;
   }
 
-  async function send({ involved, type, reason, message, at }: Waiting): Promise<void> {
+  /** Throws what the API server refuses, and at last what it cannot be reached for. */
+  async function sendSurely(event: Waiting): Promise<void> {
+    const key = JSON.stringify([event.involved, event.type, event.reason, event.message]);
+    const known = remembered.get(key);
+    if (known) known.count++;
+    const { name } = event.involved;
+    // One name for all tries: of one whose answer was lost, the next says that it has arrived.
+    const fresh = `${name}.${BigInt(now()).toString(16)}${randomBytes(4).toString("hex")}`;
+    for (let tries = 1; ; tries++) {
+      try {
+        return await send(event, { key, known, fresh });
+      } catch (error) {
+        if (stop.signal.aborted || error instanceof StatusError || tries === maxTries) throw error;
+        if (tries === 2) log.warn("events wait: the API server cannot be reached", { error });
+        if (tries > 1) await delay(pause, undefined, { signal: stop.signal });
+      }
+    }
+  }
+
+  async function send(
+    { involved, type, reason, message, at }: Waiting,
+    { key, known, fresh }: { key: string; known: Remembered | undefined; fresh: string },
+  ): Promise<void> {
     const { signal } = stop;
     const namespace = involved.namespace ?? "default";
-    const key = JSON.stringify([involved, type, reason, message]);
-    const known = remembered.get(key);
     if (known) {
-      known.count++;
       const ref = { resource: "events", namespace, name: known.name };
       try {
         await client.patch(ref, { count: known.count, lastTimestamp: at }, { type: "strategic", signal });
@@ -82,27 +109,25 @@ export function createEventRecorder(options: {
         if (!(error instanceof StatusError) || error.code !== 404) throw error; // events expire: then it is a new one
       }
     }
-    const name = `${involved.name}.${BigInt(now()).toString(16)}${randomBytes(4).toString("hex")}`;
-    await client.create(
-      { resource: "events", namespace },
-      {
-        apiVersion: "v1",
-        kind: "Event",
-        metadata: { name, namespace },
-        involvedObject: { apiVersion: "v1", ...involved },
-        type,
-        reason,
-        message,
-        source: { component: "kubelet", host: nodeName },
-        reportingComponent: "kubelet",
-        reportingInstance: nodeName,
-        firstTimestamp: at,
-        lastTimestamp: at,
-        count: 1,
-      },
-      { signal },
-    );
-    remembered.set(key, { namespace, name, count: 1 });
+    const event = {
+      apiVersion: "v1",
+      kind: "Event",
+      metadata: { name: fresh, namespace },
+      involvedObject: { apiVersion: "v1", ...involved },
+      type,
+      reason,
+      message,
+      source: { component: "kubelet", host: nodeName },
+      reportingComponent: "kubelet",
+      reportingInstance: nodeName,
+      firstTimestamp: at,
+      lastTimestamp: at,
+      count: 1,
+    };
+    await client.create({ resource: "events", namespace }, event, { signal }).catch((error: unknown) => {
+      if (!(error instanceof StatusError) || error.reason !== "AlreadyExists") throw error;
+    });
+    remembered.set(key, { name: fresh, count: 1 });
     const [oldest] = remembered.keys();
     if (remembered.size > maxRemembered && oldest) remembered.delete(oldest);
   }

@@ -1,7 +1,9 @@
 import { readFile } from "node:fs/promises";
-import { type Pod, rfc3339 } from "@hawser/api";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Pod, rfc3339, StatusError } from "@hawser/api";
 import type { KubeletContext } from "../context.ts";
 import { type BoundPod, podContainers } from "./pod.ts";
+import { firstPause, longestPause } from "./status-pusher.ts";
 import { involved } from "./worker-events.ts";
 
 /** Why a pod is not taken; its status says so, and it has failed. */
@@ -60,11 +62,12 @@ function unsupported(pod: BoundPod): string[] {
   return found;
 }
 
-/** Tells the API server that the pod has failed, and why. */
+/** Tells the API server that the pod has failed, and why: again and again until it takes that, the pod is gone, or `signal` is aborted. */
 export async function tellRejected(
   { client, events, log, now }: Pick<KubeletContext, "client" | "events" | "log" | "now">,
   pod: BoundPod,
   { reason, message }: Rejection,
+  signal: AbortSignal,
 ): Promise<void> {
   const { namespace, name, uid } = pod.metadata;
   const text = `Pod was rejected: ${message}`;
@@ -76,9 +79,17 @@ export async function tellRejected(
     startTime: rfc3339(now()),
   };
   const ref = { resource: "pods", namespace, name, subresource: "status" };
-  await client.patch<Pod>(ref, { metadata: { uid }, status }, { type: "strategic" }).catch((error: unknown) => {
-    log.warn("rejection not told", { pod: name, reason, error });
-  });
+  for (let pause = firstPause; !signal.aborted; pause = Math.min(pause * 2, longestPause)) {
+    try {
+      await client.patch<Pod>(ref, { metadata: { uid }, status }, { type: "strategic", signal });
+      return;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof StatusError && (error.code === 404 || error.code === 409)) return; // gone, or another pod has its name by now
+      log.warn("rejection not told", { pod: name, reason, error });
+      await delay(pause, undefined, { signal }).catch(() => undefined);
+    }
+  }
 }
 
 /** Has this pod ended, by its own account in the API? */

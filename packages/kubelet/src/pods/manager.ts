@@ -60,7 +60,7 @@ export async function startPodManager(context: KubeletContext): Promise<PodManag
       ).length;
       const rejection = reject(pod, { active, maxPods: settings.maxPods, appArmor });
       if (rejection) {
-        tellRejected(context, pod, rejection).catch((error: unknown) => log.error("pod rejection", { error }));
+        tellRejected(context, pod, rejection, signal).catch((error: unknown) => log.error("pod rejection", { error }));
         return;
       }
     }

@@ -5,8 +5,8 @@ import type { Logger } from "@hawser/trace";
 import { type BoundPod, podText } from "./pod.ts";
 
 /** First and longest pause after a failed push, milliseconds. */
-const firstPause = 200;
-const longestPause = 10_000;
+export const firstPause = 200;
+export const longestPause = 10_000;
 
 /**
  * Brings one pod's status to the API server: at once, one request at a time, of several that wait only the newest.

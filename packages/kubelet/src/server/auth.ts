@@ -73,6 +73,7 @@ export function createGate({
   async function review(token: string): Promise<UserInfo | "unknown"> {
     const answer = (await client.request({
       method: "POST",
+      repeatable: true, // a question
       path: "/apis/authentication.k8s.io/v1/tokenreviews",
       body: { apiVersion: "authentication.k8s.io/v1", kind: "TokenReview", spec: { token } },
     })) as {
@@ -99,6 +100,7 @@ export function createGate({
     const resourceAttributes = { verb, version: "v1", resource: "nodes", subresource, name: settings.nodeName };
     const answer = (await client.request({
       method: "POST",
+      repeatable: true, // a question
       path: "/apis/authorization.k8s.io/v1/subjectaccessreviews",
       body: {
         apiVersion: "authorization.k8s.io/v1",

@@ -123,6 +123,7 @@ async function addToken({ client }: VolumeContext, files: Files, pod: BoundPod, 
   const account = pod.spec.serviceAccountName || "default";
   const answer = (await client.request({
     method: "POST",
+    repeatable: true, // a token that nobody gets runs out
     path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/serviceaccounts/${encodeURIComponent(account)}/token`,
     body: {
       apiVersion: "authentication.k8s.io/v1",
