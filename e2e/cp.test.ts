@@ -17,17 +17,16 @@ const large = (long ? 2048 : 192) * MiB;
 describe("cp through the whole path", () => {
   let cluster: StreamCluster;
   let folder: string;
+  const stack = new AsyncDisposableStack();
   before(async () => {
     folder = await fs.mkdtemp(join(tmpdir(), "hawser-cp-"));
-    cluster = await startStreamCluster();
+    stack.defer(() => fs.rm(folder, { recursive: true, force: true }));
+    cluster = stack.use(await startStreamCluster());
     await createPod(cluster, "gnu", { image: "nginx" });
     await createPod(cluster, "bare", { command: ["sleep", "1000000"] });
     await inPod("bare", "for name in tar test; do rm $(which $name); done");
   });
-  after(async () => {
-    await cluster?.[Symbol.asyncDispose]();
-    if (folder) await fs.rm(folder, { recursive: true, force: true });
-  });
+  after(() => stack.disposeAsync());
 
   function cp(args: string[], more: { kubeconfig?: string; words?: string[] } = {}) {
     const command = cluster.hawser.command(["cp", ...args], more.kubeconfig);

@@ -1,5 +1,6 @@
 // What the post's observations have in common: the lab, the clients, and a session as the post opens it.
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { eventually, type Kubectl, kubectls, type ProcessRow, processes } from "@hawser/testing";
 import type { PostLab, Session } from "./post-lab.ts";
 
@@ -23,6 +24,7 @@ export class Scene implements AsyncDisposable {
   readonly variant: PostVariant;
   #post: PostLab | undefined;
   #kubectls: Kubectl[] = [];
+  #container: Promise<string> | undefined;
 
   constructor(variant: PostVariant) {
     this.variant = variant;
@@ -50,13 +52,13 @@ export class Scene implements AsyncDisposable {
 
   /** `kubectl exec -it … -- sh`, and in it `sleep 5000`, as the post does. `sleeper` is its process on the worker. */
   async sleepingSession(kubectl: Kubectl): Promise<Session & { sleeper: ProcessRow }> {
-    const before = new Set((await sleeps()).map(({ pid }) => pid));
+    const before = new Set((await this.#sleeps()).map(({ pid }) => pid));
     await using stack = new AsyncDisposableStack();
     const session = stack.use(await this.post.interactive(["exec", "-it", pod, "--", "sh"], { kubectl }));
     await session.terminal.saw("# ");
     session.terminal.write("sleep 5000\n");
     const sleeper = await eventually("sleep 5000 runs in the foreground", async () =>
-      (await sleeps()).find(({ pid, pgid, tpgid }) => !before.has(pid) && tpgid === pgid),
+      (await this.#sleeps()).find(({ pid, pgid, tpgid }) => !before.has(pid) && tpgid === pgid),
     );
     stack.move(); // the session is its caller's
     return { ...session, sleeper };
@@ -64,12 +66,21 @@ export class Scene implements AsyncDisposable {
 
   /** Waits until a sleeper is gone. */
   async goes({ pid }: ProcessRow): Promise<void> {
-    await eventually("sleep 5000 goes", async () => !(await sleeps()).some((row) => row.pid === pid));
+    await eventually("sleep 5000 goes", async () => !(await this.#sleeps()).some((row) => row.pid === pid));
+  }
+
+  /** The processes `sleep 5000` in the pod's container: other tests have some of their own. */
+  async #sleeps(): Promise<ProcessRow[]> {
+    const path = "jsonpath={.status.containerStatuses[0].containerID}";
+    this.#container ??= this.post.mustKubectl(["get", "pod", pod, "-o", path]);
+    const [, id = ""] = (await this.#container).split("://");
+    assert.match(id, /^[0-9a-f]{64}$/);
+    const all = (await processes()).filter(({ args }) => args === "sleep 5000");
+    const groups = await Promise.all(all.map(({ pid }) => readFile(`/proc/${pid}/cgroup`, "utf8").catch(() => "")));
+    return all.filter((_, index) => groups[index]?.includes(id));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#post?.[Symbol.asyncDispose]();
   }
 }
-
-const sleeps = async () => (await processes()).filter(({ args }) => args === "sleep 5000");

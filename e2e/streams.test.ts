@@ -20,9 +20,11 @@ describe("streams through the whole path", () => {
   let cluster: OwnCluster;
   let folder: string;
   let clients: Client[];
+  const stack = new AsyncDisposableStack();
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "hawser-streams-"));
-    cluster = await startOwnCluster();
+    stack.defer(() => rm(folder, { recursive: true, force: true }));
+    cluster = stack.use(await startOwnCluster());
     await cluster.runPod("web", ["--image=nginx"]);
     const echo = { name: "echo", image: "busybox", stdin: true, command: ["sh", "-c", "echo up; exec cat"] };
     const pod = { apiVersion: "v1", kind: "Pod", metadata: { name: "echo" }, spec: { containers: [echo] } };
@@ -36,10 +38,7 @@ describe("streams through the whole path", () => {
     const own = (args: string[]) => [process.execPath, program, `--kubeconfig=${cluster.kubeconfig}`, ...args];
     clients = [...genuine, { name: "hawser", command: own }];
   });
-  after(async () => {
-    await cluster?.[Symbol.asyncDispose]();
-    if (folder) await rm(folder, { recursive: true, force: true });
-  });
+  after(() => stack.disposeAsync());
   const env = () => ({ HOME: folder, KUBECONFIG: "" });
 
   it("logs, and logs that are followed", async () => {

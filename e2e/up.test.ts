@@ -31,15 +31,14 @@ describe("hawser up, status, down", () => {
   let folder: string;
   let registry: Registry;
   let config: string;
+  const stack = new AsyncDisposableStack();
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "hawser-cli-"));
-    registry = await registryWithImages();
+    stack.defer(() => rm(folder, { recursive: true, force: true }));
+    registry = stack.use(await registryWithImages());
     config = await mirrorConfig(folder, registry);
   });
-  after(async () => {
-    await registry?.[Symbol.asyncDispose]();
-    await rm(folder, { recursive: true, force: true });
-  });
+  after(() => stack.disposeAsync());
 
   /** Runs a test with a data directory and ports of its own; takes its cluster down, and looks that nothing is left. */
   async function withPlace(name: string, test: (c: Awaited<ReturnType<typeof place>>) => Promise<void>): Promise<void> {

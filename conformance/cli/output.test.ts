@@ -122,12 +122,14 @@ const same = [
 let kubectl: Kubectl | undefined;
 let folder = "";
 let server: Apiserver | undefined;
+const stack = new AsyncDisposableStack();
 
 before(async () => {
   kubectl = (await kubectls()).find(({ minor }) => minor === 33);
   if (!kubectl) return;
   folder = await mkdtemp(join(tmpdir(), "hawser-cli-"));
-  server = await startApiserver({ dataDir: join(folder, "data"), port: 0, scheduler: false });
+  stack.defer(() => rm(folder, { recursive: true, force: true }));
+  server = stack.use(await startApiserver({ dataDir: join(folder, "data"), port: 0, scheduler: false }));
   await writeFile(join(folder, "two.yaml"), manifest);
   const made = await run([
     kubectl.path,
@@ -140,10 +142,7 @@ before(async () => {
   assert.equal(made.code, 0, made.stderr);
 });
 
-after(async () => {
-  await server?.[Symbol.asyncDispose]();
-  if (folder) await rm(folder, { recursive: true, force: true });
-});
+after(() => stack.disposeAsync());
 
 async function both(line: string) {
   assert.ok(kubectl && server);

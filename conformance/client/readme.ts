@@ -25,7 +25,9 @@ export function readmeSuite(give: () => Target): void {
       await symlink(join(checkout, "node_modules"), join(folder, "node_modules"));
       await writeFile(join(folder, "package.json"), '{ "type": "module" }');
     });
-    after(() => rm(folder, { recursive: true, force: true }));
+    after(async () => {
+      if (folder) await rm(folder, { recursive: true, force: true });
+    });
 
     it("every example is one that is run", () => {
       assert.equal(examples.length, readme.match(/^```ts$/gm)?.length);

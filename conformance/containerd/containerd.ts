@@ -6,6 +6,7 @@ import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { connectCRI } from "@hawser/cri";
+import { podAddresses } from "../crun/support/addresses.ts";
 import { buildImageArchive, testImage } from "./image.ts";
 
 const run = promisify(execFile);
@@ -39,6 +40,8 @@ export interface Containerd extends AsyncDisposable {
 }
 
 let started = 0;
+/** How long it may take to end, milliseconds. */
+const endTimeout = 20_000;
 
 /** The daemon, ready, with the test image and a bridge network of its own (10.<net>.0.0/24). */
 export async function startContainerd({
@@ -53,10 +56,9 @@ export async function startContainerd({
   mirrors?: Record<string, string>;
 } = {}): Promise<Containerd> {
   const folder = await mkdtemp(path.join(os.tmpdir(), "hawser-containerd-"));
-  const bridge = `hwt${process.pid % 100_000}n${started}`;
-  const subnet = `10.${100 + (process.pid % 100)}.${(Math.floor(process.pid / 100) + started++) % 250}.0/24`;
+  const bridge = `hwt${process.pid % 100_000}n${started++}`;
   const socket = path.join(folder, "c.sock");
-  await writeCNI(folder, bridge, subnet);
+  await writeCNI(folder, bridge, podAddresses());
   await writeMirrors(folder, mirrors);
   await writeFile(path.join(folder, "config.toml"), configuration({ folder, socket, ociRuntime }));
 
@@ -89,9 +91,12 @@ export async function startContainerd({
       [Symbol.asyncDispose]: stop,
     };
   } catch (error) {
-    const log = await readFile(logFile, "utf8");
-    await stop();
-    throw new Error(`containerd did not come up: ${log.slice(-2000)}`, { cause: error });
+    const log = await readFile(logFile, "utf8").catch(String);
+    const cause = await stop().then(
+      () => error,
+      (late: unknown) => new SuppressedError(late, error), // it does not list its sandboxes either
+    );
+    throw new Error(`containerd did not come up: ${log.slice(-2000)}`, { cause });
   }
 }
 
@@ -125,10 +130,11 @@ async function stopContainerd(state: {
       await cri.runtime.removePodSandbox({ podSandboxId: id });
     }
   } finally {
-    const exited = once(state.daemon, "exit");
     if (state.daemon.exitCode === null && state.daemon.signalCode === null) {
+      const exited = once(state.daemon, "exit");
       state.daemon.kill("SIGTERM");
-      await exited;
+      const late = setTimeout(() => state.daemon.kill("SIGKILL"), endTimeout);
+      await exited.finally(() => clearTimeout(late));
     }
     await unmountBelow(state.folder);
     const [program = "", ...args] = state.launcher(["ip", "link", "delete", state.bridge]);

@@ -16,9 +16,11 @@ const skip = (await whyNoContainerd()) ?? false;
 describe("cp over containerd", { skip }, () => {
   let cluster: ContainerdCluster;
   let folder: string;
+  const stack = new AsyncDisposableStack();
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), "hawser-cp-"));
-    cluster = await startContainerdCluster();
+    stack.defer(() => rm(folder, { recursive: true, force: true }));
+    cluster = stack.use(await startContainerdCluster());
     for (const [name, script] of [
       ["with", "sleep 1000"],
       ["without", "rm /bin/tar; sleep 1000"],
@@ -40,10 +42,7 @@ describe("cp over containerd", { skip }, () => {
       });
     }
   });
-  after(async () => {
-    await cluster?.[Symbol.asyncDispose]();
-    if (folder) await rm(folder, { recursive: true, force: true });
-  });
+  after(() => stack.disposeAsync());
   const at = (pod: string) => ({ namespace: "default", pod });
 
   test("a directory goes in and comes back as it was", async () => {

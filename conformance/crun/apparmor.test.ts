@@ -35,7 +35,7 @@ for (const ociRuntime of hasAppArmor ? (["crun", "runc"] as const) : (["crun"] a
     before(async () => {
       runtime = await startTestRuntime({ ociRuntime });
     });
-    after(() => runtime[Symbol.asyncDispose]());
+    after(() => runtime?.[Symbol.asyncDispose]());
 
     /** What a script says in a container of this security context; `then` is done with it while it runs. */
     async function inside(security: Security, script: string, then?: (containerId: string) => Promise<void>) {

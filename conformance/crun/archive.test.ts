@@ -26,15 +26,14 @@ describe("archives by the runtime", { timeout: 90_000 }, () => {
   let runtime: TestRuntime;
   let folder: string;
   let containerId: string;
+  const stack = new AsyncDisposableStack();
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "hawser-archive-"));
-    runtime = await startTestRuntime();
+    stack.defer(() => rm(folder, { recursive: true, force: true }));
+    runtime = stack.use(await startTestRuntime());
     ({ containerId } = await startContainer(runtime.cri));
   });
-  after(async () => {
-    await runtime?.[Symbol.asyncDispose]();
-    if (folder) await rm(folder, { recursive: true, force: true });
-  });
+  after(() => stack.disposeAsync());
 
   async function archive(path: string, { id = containerId, offset = 0 } = {}) {
     const cmd = archiveCommandLine({ verb: "create", path, offset });

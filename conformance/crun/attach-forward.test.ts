@@ -45,7 +45,7 @@ describe("attach, port-forward and network over crun", { timeout: 90_000 }, () =
   before(async () => {
     runtime = await startTestRuntime({ ociRuntime: "crun" });
   });
-  after(() => runtime[Symbol.asyncDispose]());
+  after(() => runtime?.[Symbol.asyncDispose]());
 
   it("attaches to a shell's pipes, both outputs and stdin", async () => {
     const command = ["sh", "-c", "while read line; do echo out $line; echo err $line >&2; done; echo end"];

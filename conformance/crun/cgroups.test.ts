@@ -31,7 +31,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
     before(async () => {
       runtime = await startTestRuntime({ ociRuntime });
     });
-    after(() => runtime[Symbol.asyncDispose]());
+    after(() => runtime?.[Symbol.asyncDispose]());
 
     it("have the limits that were asked for, and those of an update", async () => {
       const { podSandboxId, containerId } = await startContainer(runtime.cri, {

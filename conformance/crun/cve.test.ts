@@ -25,15 +25,14 @@ for (const ociRuntime of ["crun", "runc"] as const) {
   describe(`known holes over ${ociRuntime}`, { timeout: 90_000 }, () => {
     let runtime: TestRuntime;
     let directory: string;
+    const stack = new AsyncDisposableStack();
     before(async () => {
-      runtime = await startTestRuntime({ ociRuntime });
       directory = await mkdtemp(path.join(tmpdir(), "hawser-cve-"));
+      stack.defer(() => rm(directory, { recursive: true }));
+      runtime = stack.use(await startTestRuntime({ ociRuntime }));
       await writeFile(path.join(directory, "marker"), "of the node");
     });
-    after(async () => {
-      await runtime?.[Symbol.asyncDispose]();
-      await rm(directory, { recursive: true });
-    });
+    after(() => stack.disposeAsync());
     const rpc = () => runtime.cri.runtime;
     const infoOf = async (containerId: string) => {
       const { info } = await rpc().containerStatus({ containerId, verbose: true });

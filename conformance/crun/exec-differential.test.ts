@@ -128,14 +128,13 @@ const reasons: Record<string, string> = {
 describe("hawser-exec and crun exec", { timeout: 120_000 }, () => {
   let runtime: TestRuntime;
   let folder: string;
+  const stack = new AsyncDisposableStack();
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), "hawser-differential-"));
-    runtime = await startTestRuntime({ ociRuntime: "crun" });
+    stack.defer(() => rm(folder, { recursive: true, force: true }));
+    runtime = stack.use(await startTestRuntime({ ociRuntime: "crun" }));
   });
-  after(async () => {
-    await runtime?.[Symbol.asyncDispose]();
-    await rm(folder, { recursive: true, force: true });
-  });
+  after(() => stack.disposeAsync());
 
   const run = async (containerId: string, cmd: string[], streams: { tty: boolean; stdin: boolean }) => {
     await using session = await openExec(runtime.cri, { containerId, cmd, ...streams });

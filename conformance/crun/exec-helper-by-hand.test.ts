@@ -26,21 +26,17 @@ describe("hawser-exec, asked by hand", { timeout: 60_000 }, () => {
   let porter: Porter;
   let nothing: FileHandle;
   let us: string[];
+  const stack = new AsyncDisposableStack();
   before(async () => {
     folder = await mkdtemp(path.join(tmpdir(), "hawser-helper-"));
-    nothing = await open("/dev/null");
-    reaper = new Reaper();
-    sealed = await sealProgram(program, "hawser-exec");
-    porter = await startPorter({ reaper }, sealed.path);
+    stack.defer(() => rm(folder, { recursive: true, force: true }));
+    nothing = stack.use(await open("/dev/null"));
+    reaper = stack.use(new Reaper());
+    sealed = stack.use(await sealProgram(program, "hawser-exec"));
+    porter = stack.use(await startPorter({ reaper }, sealed.path));
     us = ["id=it", `init=${process.pid}`, `start=${(await identify(process.pid))?.startTime}`, "arg=true"];
   });
-  after(async () => {
-    await porter[Symbol.asyncDispose]();
-    sealed[Symbol.dispose]();
-    reaper[Symbol.dispose]();
-    await nothing.close();
-    await rm(folder, { recursive: true, force: true });
-  });
+  after(() => stack.disposeAsync());
   const words = async (request: Buffer) => (await ask(porter, request, nothing.fd)).said;
 
   it("refuses a request it does not understand to the last letter", async () => {

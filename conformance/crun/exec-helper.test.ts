@@ -24,7 +24,7 @@ import { startPorter } from "../../packages/runtime/src/oci/exec-porter.ts";
 import { cgroupOf, unified } from "./support/cgroups.ts";
 import { ask, fields, program } from "./support/exec-helper.ts";
 import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually, openExec, readUntil, textOf } from "./support/session.ts";
+import { eventually, mark as newMark, openExec, readUntil, textOf } from "./support/session.ts";
 
 const F_GET_SEALS = 1034;
 
@@ -35,7 +35,7 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
     runtime = await startTestRuntime({ ociRuntime: "crun" });
     ({ containerId } = await startContainer(runtime.cri));
   });
-  after(() => runtime[Symbol.asyncDispose]());
+  after(() => runtime?.[Symbol.asyncDispose]());
 
   const cgroup = async (controller: string, file: string, id = containerId) =>
     path.join(await cgroupOf(id, controller), file);
@@ -238,7 +238,7 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
   });
 
   it("ends a command whose waiter is killed, and says that nobody knows", async () => {
-    const mark = `${7_000_000 + (process.pid % 1000)}`;
+    const mark = newMark();
     const running = runtime.cri.runtime.execSync({ containerId, cmd: ["sleep", mark], timeout: 20n });
     const refused = assert.rejects(running, /hawser-exec was killed before it could tell how the command ended/);
     const [waiter] = await eventually(async () => {

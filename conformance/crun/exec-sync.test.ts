@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually } from "./support/session.ts";
+import { eventually, mark as newMark } from "./support/session.ts";
 
 async function running(mark: string): Promise<number> {
   const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
@@ -18,7 +18,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       runtime = await startTestRuntime({ ociRuntime });
       ({ containerId } = await startContainer(runtime.cri));
     });
-    after(() => runtime[Symbol.asyncDispose]());
+    after(() => runtime?.[Symbol.asyncDispose]());
 
     it("gives both outputs and the exit code", async () => {
       const result = await sh(runtime.cri, containerId, "echo out; echo err >&2; exit 3");
@@ -39,7 +39,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
     }
 
     it("ends with its timeout, and so does all it has started", async () => {
-      const mark = String(6_000_000 + (process.pid % 1000));
+      const mark = newMark();
       const script = `trap '' HUP TERM; setsid sleep ${mark} & sleep ${mark}`;
       const started = performance.now();
       await assert.rejects(sh(runtime.cri, containerId, script, 1n), { code: 4 });
@@ -48,7 +48,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
     });
 
     it("kills the command of a caller who goes away", async () => {
-      const mark = String(7_000_000 + (process.pid % 1000));
+      const mark = newMark();
       const stop = new AbortController();
       const call = runtime.cri.runtime.execSync({ containerId, cmd: ["sleep", mark] }, { signal: stop.signal });
       call.catch(() => undefined);

@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { exitCode } from "@hawser/api";
 import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually, openExec, readUntil, textOf } from "./support/session.ts";
+import { eventually, mark as newMark, openExec, readUntil, textOf } from "./support/session.ts";
 
 /** Host pids of processes with this argument in their command line. */
 async function pidsWith(mark: string): Promise<number[]> {
@@ -148,27 +148,35 @@ for (const { ociRuntime, helper, way } of ways) {
       await outputs;
     });
 
-    for (const tty of [false, true]) {
-      it(`leaves nothing of a command whose client is gone${tty ? ", on a terminal" : ""}`, async () => {
-        const mark = `${4_000_000 + (process.pid % 1000) * 10 + Number(tty)}`;
-        const script = `trap '' HUP; setsid nohup sleep ${mark} >/dev/null 2>&1 & sleep ${mark}`;
-        await using session = await openExec(runtime.cri, { containerId, cmd: ["sh", "-c", script], tty, stdin: true });
-        session.status.catch(() => undefined);
-        await eventually(async () => (await pidsWith(mark)).length === 2);
-        await session[Symbol.asyncDispose]();
+    // Each waits for the grace that a command has.
+    describe("leaves nothing of a command whose client", { concurrency: true }, () => {
+      for (const tty of [false, true]) {
+        it(`is gone${tty ? ", on a terminal" : ""}`, async () => {
+          const mark = newMark();
+          const script = `trap '' HUP; setsid nohup sleep ${mark} >/dev/null 2>&1 & sleep ${mark}`;
+          await using session = await openExec(runtime.cri, {
+            containerId,
+            cmd: ["sh", "-c", script],
+            tty,
+            stdin: true,
+          });
+          session.status.catch(() => undefined);
+          await eventually(async () => (await pidsWith(mark)).length === 2);
+          await session[Symbol.asyncDispose]();
+          await eventually(async () => (await pidsWith(mark)).length === 0);
+        });
+      }
+
+      it("is gone before it has begun", async () => {
+        const mark = newMark();
+        for (let n = 0; n < 10; n++) {
+          await using session = await openExec(runtime.cri, { containerId, cmd: ["sleep", mark], stdin: true });
+          session.status.catch(() => undefined);
+          await new Promise((resolve) => setTimeout(resolve, n / 2));
+          await session[Symbol.asyncDispose]();
+        }
         await eventually(async () => (await pidsWith(mark)).length === 0);
       });
-    }
-
-    it("leaves nothing of a command whose client is gone before it has begun", async () => {
-      const mark = `${6_000_000 + (process.pid % 1000)}`;
-      for (let n = 0; n < 10; n++) {
-        await using session = await openExec(runtime.cri, { containerId, cmd: ["sleep", mark], stdin: true });
-        session.status.catch(() => undefined);
-        await new Promise((resolve) => setTimeout(resolve, n / 2));
-        await session[Symbol.asyncDispose]();
-      }
-      await eventually(async () => (await pidsWith(mark)).length === 0);
     });
 
     it("hangs up first, so that a shell can say good-bye", async () => {
@@ -183,7 +191,7 @@ for (const { ociRuntime, helper, way } of ways) {
     });
 
     it("does not wait for a background child that keeps the output open", async () => {
-      const mark = `${5_000_000 + (process.pid % 1000)}`;
+      const mark = newMark();
       const started = performance.now();
       const cmd = ["sh", "-c", `sleep ${mark} & echo started`];
       await using session = await openExec(runtime.cri, { containerId, cmd });
@@ -196,7 +204,7 @@ for (const { ociRuntime, helper, way } of ways) {
 
     it("ends within a second when the container does", async () => {
       const other = await startContainer(runtime.cri);
-      const mark = `${7_000_000 + (process.pid % 1000)}`;
+      const mark = newMark();
       const cmd = ["sleep", mark];
       await using session = await openExec(runtime.cri, { containerId: other.containerId, cmd });
       const outputs = Promise.all([textOf(session.stdout), textOf(session.stderr)]);

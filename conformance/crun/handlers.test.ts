@@ -10,7 +10,7 @@ describe("runtime handlers", { timeout: 90_000 }, () => {
   before(async () => {
     runtime = await startTestRuntime({ ociRuntime: "crun" });
   });
-  after(() => runtime[Symbol.asyncDispose]());
+  after(() => runtime?.[Symbol.asyncDispose]());
   const rpc = () => runtime.cri.runtime;
 
   async function startUnder(runtimeHandler: string) {

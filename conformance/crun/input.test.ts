@@ -84,7 +84,7 @@ describe("input that cannot be", { timeout: 60_000 }, () => {
     ({ podSandboxId, containerId } = await startContainer(runtime.cri));
     baseline = await inventory(runtime.root);
   });
-  after(() => runtime[Symbol.asyncDispose]());
+  after(() => runtime?.[Symbol.asyncDispose]());
   const refused = async (call: Promise<unknown>, words: RegExp) => {
     await assert.rejects(call, (error: { code?: number; message: string }) => {
       assert.deepEqual([error.code, error.message.length < 300], [3, true], error.message.slice(0, 300));

@@ -23,14 +23,13 @@ for (const ociRuntime of ["crun", "runc"] as const) {
         return status.state === ContainerState.CONTAINER_EXITED && status;
       });
 
+    const stack = new AsyncDisposableStack();
     before(async () => {
       logs = await mkdtemp(path.join(tmpdir(), "hawser-logs-"));
-      runtime = await startTestRuntime({ ociRuntime });
+      stack.defer(() => rm(logs, { recursive: true }));
+      runtime = stack.use(await startTestRuntime({ ociRuntime }));
     });
-    after(async () => {
-      await runtime?.[Symbol.asyncDispose]();
-      await rm(logs, { recursive: true });
-    });
+    after(() => stack.disposeAsync());
 
     it("says who it is, and that it is ready", async () => {
       const version = await rpc().version({ version: "v1" });

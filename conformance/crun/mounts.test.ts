@@ -18,7 +18,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
     before(async () => {
       runtime = await startTestRuntime({ ociRuntime });
     });
-    after(() => runtime[Symbol.asyncDispose]());
+    after(() => runtime?.[Symbol.asyncDispose]());
 
     for (const [name, propagation, hostToContainer, containerToHost] of [
       ["private", MountPropagation.PROPAGATION_PRIVATE, false, false],

@@ -18,7 +18,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
     before(async () => {
       runtime = await startTestRuntime({ ociRuntime });
     });
-    after(() => runtime[Symbol.asyncDispose]());
+    after(() => runtime?.[Symbol.asyncDispose]());
     const rpc = () => runtime.cri.runtime;
     const ofProcess = async (containerId: string, file: string) => {
       const { info } = await rpc().containerStatus({ containerId, verbose: true });

@@ -26,7 +26,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
     before(async () => {
       runtime = await startTestRuntime({ ociRuntime });
     });
-    after(() => runtime[Symbol.asyncDispose]());
+    after(() => runtime?.[Symbol.asyncDispose]());
 
     /** What a script says in a container of this security context, in its own process and in an exec. */
     async function inside(security: Security, script: string, more: Parameters<typeof startContainer>[1] = {}) {

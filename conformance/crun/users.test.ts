@@ -19,7 +19,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
     before(async () => {
       runtime = await startTestRuntime({ ociRuntime });
     });
-    after(() => runtime[Symbol.asyncDispose]());
+    after(() => runtime?.[Symbol.asyncDispose]());
     const podOf = (usernsOptions: object = users, more: object = {}) =>
       sandboxConfig({ linux: { securityContext: { namespaceOptions: { usernsOptions, ...more } } } });
     const start = (container: Parameters<typeof startContainer>[1] = {}) =>

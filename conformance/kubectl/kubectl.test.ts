@@ -27,7 +27,7 @@ function suite(kubectl: Kubectl): void {
       try {
         await kubelet;
       } finally {
-        await session[Symbol.asyncDispose]();
+        await session?.[Symbol.asyncDispose]();
       }
     });
 

@@ -34,9 +34,11 @@ export interface Session extends AsyncDisposable {
 
 /** `args` are split at spaces; what is between single quotes stays together. */
 export async function startSession(kubectl: Kubectl): Promise<Session> {
+  await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "hawser-kubectl-"));
-  const server = await startApiserver({ dataDir: join(folder, "data"), port: 0, log: silentLogger });
-  const client = createClient(await loadKubeconfig({ path: server.kubeconfigPath }));
+  stack.defer(() => rm(folder, { recursive: true }));
+  const server = stack.use(await startApiserver({ dataDir: join(folder, "data"), port: 0, log: silentLogger }));
+  const client = stack.use(createClient(await loadKubeconfig({ path: server.kubeconfigPath })));
   await registerNode(client);
   const home = { HOME: folder, KUBECACHEDIR: join(folder, "cache"), KUBECONFIG: "" };
   const call: Session["kubectl"] = (args, options = {}) => {
@@ -44,6 +46,7 @@ export async function startSession(kubectl: Kubectl): Promise<Session> {
     return run(command, { ...options, env: { ...home, ...options.env }, timeoutMs: 30_000 });
   };
   const said = ({ code, stdout, stderr }: CommandResult) => `exit code ${code}\n${stdout}\n${stderr}`;
+  const held = stack.move();
   return {
     server,
     client,
@@ -63,11 +66,7 @@ export async function startSession(kubectl: Kubectl): Promise<Session> {
     },
     runPod: (name, namespace = "default") => runPod(client, namespace, name),
     endPods: (signal) => endPods(client, signal),
-    async [Symbol.asyncDispose]() {
-      await client[Symbol.asyncDispose]();
-      await server[Symbol.asyncDispose]();
-      await rm(folder, { recursive: true });
-    },
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }
 

@@ -1,5 +1,6 @@
 // The runtime as its operators have it: a configuration file, SIGHUP, a service manager, Prometheus.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
@@ -94,12 +95,12 @@ test("a second runtime with the same pods' addresses says what to set, and leave
   try {
     await using _first = await startRuntimeProcess({ podCIDR });
     const [root, socket] = [path.join(folder, "r"), path.join(folder, "s")];
-    const states = await readdir("/run/hawser");
     const second = hawser("runtime", "--root", root, "--socket", socket, "--pod-cidr", podCIDR);
     const { code, stderr } = await run(second, { env: fromSources });
     assert.notEqual(code, 0);
     assert.match(stderr, /the runtime in \S+ \(process \d+\) has 10\.\S+\/24; set podCIDR \(--pod-cidr\)/);
-    assert.deepEqual(await readdir("/run/hawser"), states);
+    const state = createHash("sha256").update(root).digest("hex").slice(0, 8);
+    assert.equal((await readdir("/run/hawser")).includes(state), false);
     await removeEverything(root);
   } finally {
     await must(["rm", "-r", folder]);

@@ -24,19 +24,20 @@ describe("a registry that asks for a password", () => {
   let folder: string;
   let registry: Registry;
   let reference: string;
+  const stack = new AsyncDisposableStack();
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "hawser-auth-"));
+    stack.defer(() => rm(folder, { recursive: true, force: true }));
     const { stdout: hash } = await run("perl", ["-e", "print crypt('secret', '$2y$05$abcdefghijklmnopqrstuu')"]);
     await writeFile(join(folder, "htpasswd"), `web:${hash}\n`);
-    registry = await startRegistry({ auth: { htpasswd: { realm: "test", path: join(folder, "htpasswd") } } });
+    registry = stack.use(
+      await startRegistry({ auth: { htpasswd: { realm: "test", path: join(folder, "htpasswd") } } }),
+    );
     reference = `${registry.host}/private/app:1`;
     const credentials = { kind: "password", username: "web", password: "secret" } as const;
     await pushArchive({ archive: inPieces(ociArchive(image)), reference, credentials });
   });
-  after(async () => {
-    await registry?.[Symbol.asyncDispose]();
-    await rm(folder, { recursive: true, force: true });
-  });
+  after(() => stack.disposeAsync());
 
   const pulls = async (auth: AuthConfig | undefined, config: Parameters<typeof testStore>[0] = {}) => {
     await using fixture = await testStore(config);
@@ -90,25 +91,25 @@ describe("a registry that asks for a token", () => {
   let tokens: TestServer & { asked: string[]; token(access: string): string };
   let registry: Registry;
   let reference: string;
+  const stack = new AsyncDisposableStack();
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "hawser-auth-"));
-    tokens = await tokenServer();
+    stack.defer(() => rm(folder, { recursive: true, force: true }));
+    tokens = stack.use(await tokenServer());
     const port = await freePort();
-    registry = await startRegistry({
-      port,
-      auth: {
-        token: { realm: `http://${tokens.address}/token`, service, issuer, rootcertbundle: join(folder, "ca.pem") },
-      },
-    });
+    registry = stack.use(
+      await startRegistry({
+        port,
+        auth: {
+          token: { realm: `http://${tokens.address}/token`, service, issuer, rootcertbundle: join(folder, "ca.pem") },
+        },
+      }),
+    );
     reference = `${registry.host}/private/app:1`;
     const credentials = { kind: "password", username: "web", password: "secret" } as const;
     await pushArchive({ archive: inPieces(ociArchive(image)), reference, credentials });
   });
-  after(async () => {
-    await registry?.[Symbol.asyncDispose]();
-    await tokens?.[Symbol.asyncDispose]();
-    await rm(folder, { recursive: true, force: true });
-  });
+  after(() => stack.disposeAsync());
 
   /** Gives a token that the registry takes, for the right password or refresh token. */
   async function tokenServer() {

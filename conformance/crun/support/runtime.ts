@@ -13,6 +13,7 @@ import {
 } from "@hawser/cri";
 import { type PartialConfig, removeEverything, startRuntime } from "@hawser/runtime";
 import { createLogger } from "@hawser/trace";
+import { podAddresses } from "./addresses.ts";
 import { type ImageOptions, inChunks, makeArchive } from "./image.ts";
 
 export const image = "hawser.test/tools:latest";
@@ -28,12 +29,15 @@ export interface TestRuntime extends AsyncDisposable {
   restart(config?: PartialConfig): Promise<void>;
 }
 
-let subnet = 0;
-
 export async function startTestRuntime(
   options: { ociRuntime?: OCIRuntimeName; config?: PartialConfig } = {},
 ): Promise<TestRuntime> {
+  await using stack = new AsyncDisposableStack();
   const root = await mkdtemp(path.join(tmpdir(), "hawser-crun-"));
+  stack.defer(async () => {
+    await removeEverything(root);
+    await rm(root, { recursive: true, force: true }); // not after a failure: something may be mounted below
+  });
   const socketPath = path.join(root, "run.sock");
   const settings = testConfig();
   const start = (config: PartialConfig = {}) =>
@@ -45,12 +49,15 @@ export async function startTestRuntime(
       log: createLogger({ name: "runtime", verbosity: Number(process.env.HAWSER_TEST_V ?? 0) }),
     });
   let runtime = await start(options.config);
+  stack.defer(() => runtime[Symbol.asyncDispose]());
   let cri = await connectCRI({ endpoint: `unix://${socketPath}` });
+  stack.defer(() => cri.close());
   const load = async (given: ImageOptions) => {
     const archive = await makeArchive(given);
     await upload({ endpoint: `unix://${socketPath}`, path: "/hawser.v1.Images/Load", chunks: inChunks(archive) });
   };
   await load({ name: image });
+  const held = stack.move();
   return {
     root,
     get cri() {
@@ -63,20 +70,15 @@ export async function startTestRuntime(
       runtime = await start(config ?? options.config);
       cri = await connectCRI({ endpoint: `unix://${socketPath}` });
     },
-    async [Symbol.asyncDispose]() {
-      cri.close();
-      await runtime[Symbol.asyncDispose]();
-      await removeEverything(root);
-      await rm(root, { recursive: true, force: true });
-    },
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }
 
-/** Its own addresses per process and runtime, so that test files can run side by side. */
+/** Its own addresses for each runtime, so that test files can run side by side. */
 export function testConfig() {
   const catatonit = path.resolve(import.meta.dirname, "../../../.cache/peers/catatonit/usr/bin");
   if (!process.env.PATH?.includes(catatonit)) process.env.PATH += `:${catatonit}`;
-  return { podCIDR: `10.${100 + (process.pid % 100)}.${++subnet}.0/24` };
+  return { podCIDR: podAddresses() };
 }
 
 let serial = 0;

@@ -44,8 +44,13 @@ export async function readUntil(source: AsyncIterator<Uint8Array>, part: string 
   }
 }
 
-/** Looks again and again until `look` gives something. */
-export async function eventually<T>(look: () => Promise<T | undefined | false>, milliseconds = 5000): Promise<T> {
+/** A word no other process has, for `sleep`. */
+export function mark(): string {
+  return String(10_000_000 + Math.floor(Math.random() * 89_000_000));
+}
+
+/** Looks again and again until `look` gives something; for long by default, since the machine may be busy with other things. */
+export async function eventually<T>(look: () => Promise<T | undefined | false>, milliseconds = 15_000): Promise<T> {
   const deadline = performance.now() + milliseconds;
   for (;;) {
     const found = await look();

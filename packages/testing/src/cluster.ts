@@ -52,8 +52,11 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       client,
       log: (hop) => readFile(logFile(paths, hop), "utf8"),
       async [Symbol.asyncDispose]() {
-        await client[Symbol.asyncDispose]();
-        await removeAll();
+        try {
+          await client[Symbol.asyncDispose]();
+        } finally {
+          await removeAll();
+        }
       },
     };
   } catch (err) {

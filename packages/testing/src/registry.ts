@@ -37,8 +37,11 @@ export async function startRegistry({ launcher = (c) => c, port, auth }: Registr
   const program = peerProgram("docker-registry", "usr/bin/docker-registry");
   const server = background(launcher([program, "serve", path]));
   const dispose = async () => {
-    await server[Symbol.asyncDispose]();
-    await rm(folder, { recursive: true, force: true });
+    try {
+      await server[Symbol.asyncDispose]();
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   };
   try {
     await server.saw("listening on");
