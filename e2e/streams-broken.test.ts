@@ -171,11 +171,12 @@ describe("streams that break", () => {
         ...cluster.hawser,
         env: { ...cluster.hawser.env, KUBECTL_REMOTE_COMMAND_WEBSOCKETS: webSockets },
       }));
+      await using stack = new AsyncDisposableStack();
       const sessions = await Promise.all(
         [...ours, ...cluster.kubectls].map(async ({ name, command, env, webSockets }) => {
           const line = command(["exec", "-i", "box", "--", "sh", "-c", `echo ready; sleep ${word}`]);
-          const session = background(line, { env });
-          await session.saw("ready");
+          const session = stack.use(background(line, { env }));
+          await session.saw("ready", { timeoutMs: 30_000 });
           return { name, webSockets, session };
         }),
       );
@@ -200,7 +201,7 @@ describe("streams that break", () => {
         }
         if (hop !== "runtime") await gone(word);
       } finally {
-        for (const { session } of sessions) await session[Symbol.asyncDispose]();
+        await stack.disposeAsync();
         await up({ dataDir: cluster.dataDir, launcher });
       }
       await gone(word); // what a killed runtime was running ends when it is back
@@ -250,10 +251,10 @@ describe("streams that break", () => {
     for (const { name, command, env } of cluster.clients) {
       const word = mark();
       let groups: string[] = [];
-      const sessions = Array.from({ length: 4 }, () =>
-        background(command(["exec", "-i", "box", "--", "sh", "-c", `echo ready; trap '' HUP; sleep ${word}`]), { env }),
-      );
-      try {
+      const line = command(["exec", "-i", "box", "--", "sh", "-c", `echo ready; trap '' HUP; sleep ${word}`]);
+      {
+        await using stack = new AsyncDisposableStack();
+        const sessions = Array.from({ length: 4 }, () => stack.use(background(line, { env })));
         await Promise.all(sessions.map((session) => session.saw("ready")));
         await eventually("all sleep", async () => (await sleepers(word)).length === 4);
         groups = (
@@ -264,8 +265,6 @@ describe("streams that break", () => {
         for (const session of sessions) session.child.kill("SIGKILL");
         await gone(word);
         assert.ok(performance.now() - begin < 5000, `${name}: ${performance.now() - begin} ms`);
-      } finally {
-        for (const session of sessions) await session[Symbol.asyncDispose]();
       }
       await eventually("the cgroups go", () => groups.every((group) => !existsSync(group)));
       let now = idle;
@@ -320,6 +319,7 @@ describe("streams that break", () => {
         timeoutMs: 8_000,
       },
     ]);
+    await using stack = new AsyncDisposableStack();
     const started = await Promise.all(
       cases.map(async ({ client, script, timeoutMs }) => {
         const word = mark();
@@ -327,36 +327,32 @@ describe("streams that break", () => {
         const remote = `trap 'touch ${hungUp}; exit' HUP; ${script(word)} & wait`;
         const patience = client === cluster.hawser ? [`--stream-peer-timeout=${peerTimeoutMs / 1000}s`] : [];
         const line = client.command(["exec", "-i", ...patience, "box", "--", "sh", "-c", remote], kubeconfig);
-        const session = background(network.inside(line), { env: client.env });
-        await session.saw("ready");
+        const session = stack.use(background(network.inside(line), { env: client.env }));
+        await session.saw("ready", { timeoutMs: 30_000 });
         return { name: client.name, word, hungUp, timeoutMs, session };
       }),
     );
-    try {
-      const begin = performance.now();
-      await network.cut();
-      await Promise.all(
-        started.map(async ({ name, word, timeoutMs }) => {
-          // The time that is set, looks in between, the grace after the hang-up, and the machine's own.
-          await gone(word, timeoutMs + peerTimeoutMs + 5000).catch((error) => {
-            throw new Error(`${name}, ${timeoutMs}: ${error.message}`, { cause: error });
-          });
-          assert.ok(performance.now() - begin < timeoutMs + peerTimeoutMs + 5000, name);
-        }),
+    const begin = performance.now();
+    await network.cut();
+    await Promise.all(
+      started.map(async ({ name, word, timeoutMs }) => {
+        // The time that is set, looks in between, the grace after the hang-up, and the machine's own.
+        await gone(word, timeoutMs + peerTimeoutMs + 5000).catch((error) => {
+          throw new Error(`${name}, ${timeoutMs}: ${error.message}`, { cause: error });
+        });
+        assert.ok(performance.now() - begin < timeoutMs + peerTimeoutMs + 5000, name);
+      }),
+    );
+    for (const { name, hungUp } of started) assert.equal(await cluster.inBox(`ls ${hungUp}`), hungUp, name);
+    assert.match(await cluster.log("apiserver"), /session broke off.*has acknowledged nothing for 2 s/);
+    for (const { name, session } of started.filter(({ name }) => name === "hawser")) {
+      const { code } = await session.exit;
+      assert.equal(code, 255, session.stderr());
+      assert.match(
+        session.stderr(),
+        /broke off: .*(acknowledged nothing for 2 s|answered no ping)[\s\S]*\nThe API server/,
+        name,
       );
-      for (const { name, hungUp } of started) assert.equal(await cluster.inBox(`ls ${hungUp}`), hungUp, name);
-      assert.match(await cluster.log("apiserver"), /session broke off.*has acknowledged nothing for 2 s/);
-      for (const { name, session } of started.filter(({ name }) => name === "hawser")) {
-        const { code } = await session.exit;
-        assert.equal(code, 255, session.stderr());
-        assert.match(
-          session.stderr(),
-          /broke off: .*(acknowledged nothing for 2 s|answered no ping)[\s\S]*\nThe API server/,
-          name,
-        );
-      }
-    } finally {
-      for (const { session } of started) await session[Symbol.asyncDispose]();
     }
   });
 
