@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { type Background, background } from "@hawser/testing";
 import type { StreamCluster } from "./stream-cluster.ts";
 
-/** Many clients start at once. */
-export const opened = (session: Background) => session.saw(/ready|Forwarding from/, { timeoutMs: 30_000 });
+export const opened = (session: Background) => session.saw(/ready|Forwarding from/);
 
 /**
  * An exec and a port-forward of each genuine kubectl, which learns of a hop that stands still from the one before. The stack has them from their start; what is returned waits for

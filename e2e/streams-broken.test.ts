@@ -41,7 +41,7 @@ describe("streams that break", () => {
 
   const pidOf = async (hop: Hop): Promise<number> =>
     JSON.parse(await readFile(join(cluster.paths.run, `${hop}.pid`), "utf8")).pid;
-  const gone = (word: string, timeoutMs = 10_000) =>
+  const gone = (word: string, timeoutMs = 30_000) =>
     eventually(`${word} goes`, async () => (await sleepers(word)).length === 0, { timeoutMs });
 
   describe("a relay before the API server cuts", () => {
@@ -176,7 +176,7 @@ describe("streams that break", () => {
         [...ours, ...cluster.kubectls].map(async ({ name, command, env, webSockets }) => {
           const line = command(["exec", "-i", "box", "--", "sh", "-c", `echo ready; sleep ${word}`]);
           const session = stack.use(background(line, { env }));
-          await session.saw("ready", { timeoutMs: 30_000 });
+          await session.saw("ready");
           return { name, webSockets, session };
         }),
       );
@@ -328,7 +328,7 @@ describe("streams that break", () => {
         const patience = client === cluster.hawser ? [`--stream-peer-timeout=${peerTimeoutMs / 1000}s`] : [];
         const line = client.command(["exec", "-i", ...patience, "box", "--", "sh", "-c", remote], kubeconfig);
         const session = stack.use(background(network.inside(line), { env: client.env }));
-        await session.saw("ready", { timeoutMs: 30_000 });
+        await session.saw("ready");
         return { name: client.name, word, hungUp, timeoutMs, session };
       }),
     );

@@ -146,7 +146,8 @@ describe("streams: what goes in comes out", () => {
       const closed = once(child, "close");
       await pipeline(forever(Buffer.alloc(64 * 1024)), child.stdin).catch(() => {}); // its end cuts the pipe
       assert.equal((await closed)[0], 3, name);
-      assert.ok(performance.now() - begin < 5000, `${name}: ${performance.now() - begin} ms`);
+      // Two starts of a client; the input would never end.
+      assert.ok(performance.now() - begin < 20_000, `${name}: ${performance.now() - begin} ms`);
     }
   });
 

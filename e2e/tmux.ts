@@ -40,7 +40,7 @@ export async function openScreen({ columns = 90, rows = 28 } = {}, env: NodeJS.P
         last = await text();
         return typeof pattern === "string" ? last.includes(pattern) : pattern.test(last);
       };
-      await eventually(`the screen shows ${pattern}`, look, { everyMs: 50, timeoutMs: 15_000 }).catch((cause) => {
+      await eventually(`the screen shows ${pattern}`, look, { everyMs: 50 }).catch((cause) => {
         throw new Error(`the screen does not show ${pattern}:\n${last}`, { cause });
       });
       return last;

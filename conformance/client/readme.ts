@@ -39,7 +39,7 @@ export function readmeSuite(give: () => Target): void {
         const file = join(folder, `example-${index}.ts`);
         await writeFile(file, code);
         const env = { KUBECONFIG: target.cluster.kubeconfig, NODE_COMPILE_CACHE: "" };
-        const { code: exitCode, stdout, stderr } = await run([process.execPath, file], { env, timeoutMs: 20_000 });
+        const { code: exitCode, stdout, stderr } = await run([process.execPath, file], { env });
         assert.equal(stdout, output, stderr);
         assert.equal(exitCode, 0, stderr);
       });

@@ -253,7 +253,7 @@ describe("pods over containerd", { skip }, () => {
     const uid = (await cluster.client.get<Pod>({ resource: "pods", namespace: "default", name: "chatty" })).metadata
       ?.uid;
     const folder = path.join(cluster.containerd.folder, "kubelet/log/pods", `default_chatty_${uid}`, "c");
-    await eventually("a rotation", async () => (await readdir(folder)).length > 1, { timeoutMs: 15_000, everyMs: 200 });
+    await eventually("a rotation", async () => (await readdir(folder)).length > 1, { everyMs: 200 });
     const expected = [...Array(50).keys()].map((n) => n + 1).concat([...Array(24_901).keys()].map((n) => n + 100));
     assert.equal(follower.stdout(), `${expected.join("\n")}\nend\n`);
     assert.equal(await logs("chatty"), `${expected.join("\n")}\nend\n`, "with its rotated files");

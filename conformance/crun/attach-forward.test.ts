@@ -30,7 +30,7 @@ function ask(host: string, port: number, text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port, allowHalfOpen: true });
     let answer = "";
-    socket.setTimeout(3000, () => socket.destroy(new Error("timed out")));
+    socket.setTimeout(20_000, () => socket.destroy(new Error("timed out")));
     socket.on("data", (chunk) => {
       answer += chunk;
     });

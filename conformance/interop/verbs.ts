@@ -10,7 +10,7 @@ import type { Client } from "./clients.ts";
 import { countedLines, echoPort, type Target } from "./target.ts";
 
 /** Milliseconds for one cell's wait. */
-const timeoutMs = 20_000;
+const timeoutMs = 30_000;
 
 export interface Trial {
   client: Client;

@@ -49,7 +49,7 @@ export function logsSuite(give: () => Target, { whole }: { whole: boolean }): vo
     async function running(...names: string[]): Promise<void> {
       for (const name of names) {
         await eventually(`${name} runs`, async () => (await pod(name)).status?.phase === "Running", {
-          timeoutMs: 20_000,
+          timeoutMs: 30_000,
         });
       }
     }

@@ -12,7 +12,7 @@ export interface Background extends AsyncDisposable {
   stderr(): string;
   /** Types something. */
   write(text: string): void;
-  /** Resolves when its output from `from` (a position in `output()`) on matches. Rejects when it ends before, or after `timeoutMs`. */
+  /** Resolves when its output from `from` (a position in `output()`) on matches. Rejects when it ends before, or after `timeoutMs`, by default 30 s. */
   saw(pattern: RegExp | string, options?: { from?: number; timeoutMs?: number }): Promise<void>;
   /** Its exit code, 128 + signal's number never: null when a signal ended it. */
   exit: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
@@ -53,7 +53,7 @@ export function background(
   });
   exit.catch(() => {}); // told to whoever asks
 
-  const saw: Background["saw"] = async (pattern, { from = 0, timeoutMs = 10_000 } = {}) => {
+  const saw: Background["saw"] = async (pattern, { from = 0, timeoutMs = 30_000 } = {}) => {
     const late = AbortSignal.timeout(timeoutMs);
     await new Promise<void>((resolve, reject) => {
       const check = () => {

@@ -2,12 +2,13 @@ import { setTimeout as delay } from "node:timers/promises";
 
 /**
  * Looks again and again until `look` gives a value that is neither undefined nor false, and resolves with it. For
- * what announces nothing: a line of `ss`, a process that should go. Throws after `timeoutMs`, with the last error.
+ * what announces nothing: a line of `ss`, a process that should go. Throws after `timeoutMs`, by default 30 s, which a
+ * machine with other work may need for what takes a moment, with the last error.
  */
 export async function eventually<T>(
   what: string,
   look: () => Promise<T | undefined | false> | T | undefined | false,
-  { timeoutMs = 10_000, everyMs = 25 } = {},
+  { timeoutMs = 30_000, everyMs = 25 } = {},
 ): Promise<T> {
   let last: unknown;
   for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await delay(everyMs)) {

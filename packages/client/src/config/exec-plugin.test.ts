@@ -136,9 +136,9 @@ describe("execPlugin", () => {
   });
 });
 
-/** Looks until there is something, at most for five seconds. */
+/** Looks until there is something, at most for half a minute. */
 async function until<T>(look: () => Promise<T | undefined>): Promise<T> {
-  for (const deadline = Date.now() + 5_000; ; ) {
+  for (const deadline = Date.now() + 30_000; ; ) {
     const found = await look();
     if (found !== undefined) return found;
     if (Date.now() > deadline) throw new Error("it did not come");
