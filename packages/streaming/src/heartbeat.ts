@@ -1,16 +1,18 @@
 export interface HeartbeatOptions {
-  /** Milliseconds of silence after which ping() is called; 0 for never. */
-  pingMs: number;
+  /** Milliseconds of silence after which ping() is called; 0, or absent: never. */
+  pingMs?: number;
   /** Milliseconds without use after which idle() is called, once; 0 for never. */
   idleMs: number;
-  ping(): void;
+  ping?(): void;
   idle?(): void;
-  /** Called each tick, with the milliseconds since the one before: 5,000, or less where a shorter time above asks for it. */
+  /** Called each tick, with the milliseconds since the one before: 5,000, `tickMs`, or less where a shorter time above asks for it. */
   tick?(elapsedMs: number): void;
+  /** How often it looks at least; 0, or absent: every 5,000. */
+  tickMs?: number;
 }
 
 /** How often a heartbeat looks, milliseconds. */
-const tickMs = 5000;
+const usualTickMs = 5000;
 
 /**
  * One timer for a connection: it counts ticks of silence instead of setting a timer per chunk.
@@ -21,15 +23,15 @@ export class Heartbeat implements Disposable {
   #silent = 0;
   #unused = 0;
 
-  constructor({ pingMs, idleMs, ping, idle, tick }: HeartbeatOptions) {
-    const every = Math.min(tickMs, pingMs || tickMs, idleMs || tickMs);
+  constructor({ pingMs = 0, idleMs, ping, idle, tick, tickMs = 0 }: HeartbeatOptions) {
+    const every = Math.min(usualTickMs, ...[pingMs, idleMs, tickMs].filter((time) => time > 0));
     this.#timer = setInterval(() => {
       this.#silent += every;
       this.#unused += every;
       tick?.(every);
       if (pingMs > 0 && this.#silent >= pingMs) {
         this.#silent = 0;
-        ping();
+        ping?.();
       }
       if (idleMs > 0 && this.#unused >= idleMs) {
         this.#unused = Number.NEGATIVE_INFINITY;

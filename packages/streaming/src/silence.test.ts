@@ -153,6 +153,20 @@ describe("a server that falls silent behind a connection that stays", { concurre
     });
   }
 
+  it("ends what a hop translates to another: the one nearest to it tells the client", async () => {
+    await using server = await quiet();
+    await using relay = await startRelay(server.port);
+    await using hop = await watchful(relay.url, { kind: "remotecommand", peerTimeoutMs: 2 * peerTimeoutMs });
+    const further = { nextHop: "spdy", hopsBehind: 60, backendName: "the kubelet" } as const;
+    await using translating = await watchful(hop.url, { kind: "remotecommand", ...further });
+    const options: OpenOptions = { ...streams, transports: ["websocket"], peerTimeoutMs: 0, pingIntervalMs: 0 };
+    await using session = await openRemoteCommand({ url: translating.url }, options);
+    const chunks = session.stdout?.[Symbol.asyncIterator]();
+    assert.equal(Buffer.from((await chunks?.next())?.value ?? "").toString(), "up");
+    relay.freeze();
+    await assert.rejects(session.status, { ...lost, message: /^the container runtime has sent nothing, and answered/ });
+  });
+
   it("ends what a hop translates to it: the client is told", async () => {
     await using server = await quiet();
     await using relay = await startRelay(server.port);

@@ -40,7 +40,7 @@ async function broken(bytes: Uint8Array, how: string) {
   await assert.rejects(session.status, {
     name: "StreamError",
     kind: "lost",
-    message: /next hop closed the connection|connection lost/,
+    message: /^(the next hop closed the connection|connection with the next hop (lost: .+|closed))$/,
   });
   await output;
 }

@@ -1,10 +1,23 @@
 import { Heartbeat } from "../heartbeat.ts";
+import { defaultPeerTimeoutMs } from "../presence.ts";
 import { Silence } from "../silence.ts";
+import type { ProxyOptions } from "./types.ts";
 
 /** How often a next hop is looked after within the time it has. */
 const looks = 12;
 /** At which of them it is pinged first: servers ping by themselves after 30 s, and clients sooner, so that most are never asked. */
 const firstPing = 8;
+
+/**
+ * Milliseconds as `peerTimeoutMs`, of a session with a next hop that has others behind it: of several hops that wait for the same one the nearest is to
+ * be the first to say so.
+ */
+export function nextHopTimeoutMs({
+  peerTimeoutMs = defaultPeerTimeoutMs,
+  hopsBehind = 0,
+}: Pick<ProxyOptions, "peerTimeoutMs" | "hopsBehind">): number {
+  return peerTimeoutMs * (1 + hopsBehind / 6);
+}
 
 export interface NextHopWatchOptions {
   /** Milliseconds without a byte, though it was pinged, until the next hop counts as lost; 0 for never. */
@@ -36,8 +49,7 @@ export class NextHopWatch implements Disposable {
     const lookMs = lostMs / looks;
     let isLost = false;
     this.#heartbeat = new Heartbeat({
-      pingMs: lookMs, // so that it ticks as often
-      ping: () => {},
+      tickMs: lookMs,
       idleMs,
       idle: onIdle,
       tick: (elapsedMs) => {

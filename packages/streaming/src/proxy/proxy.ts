@@ -14,6 +14,7 @@ import { askBackend, forwardedHeaders, headOf } from "./backend.ts";
 import type { Follower } from "./flow/flow.ts";
 import { followSpdy } from "./flow/spdy-follower.ts";
 import { followWebSocket } from "./flow/websocket-follower.ts";
+import { nextHopTimeoutMs } from "./next-hop-watch.ts";
 import { type SpliceOptions, splice } from "./splice.ts";
 import { translate } from "./translate.ts";
 import type { BackendInfo, ProxyOptions } from "./types.ts";
@@ -77,15 +78,14 @@ function followerOf({ request }: UpgradeRequest, answered: IncomingHttpHeaders, 
 
 /** Who ended a session stands in the log: where a chain breaks, its client sees only its own connection end. */
 function spliceOptions(options: ProxyOptions, follower: Follower): SpliceOptions {
-  const { target, backendName, idleTimeoutMs = 0, peerTimeoutMs, hopsBehind = 0, log } = options;
+  const { target, backendName, idleTimeoutMs = 0, log } = options;
   const backend = target.url.origin;
-  const { lostMs } = livenessOf(peerTimeoutMs === undefined ? {} : { peerTimeoutMs }, 30_000);
+  const { lostMs } = livenessOf({ peerTimeoutMs: nextHopTimeoutMs(options) }, 30_000);
   let first = true;
   return {
     follower,
     backendName,
-    // Of several hops that wait for the same one the nearest is to be the first to say so.
-    lostMs: lostMs * (1 + hopsBehind / 6),
+    lostMs,
     idleTimeoutMs,
     onIdle: () => log.warn("session dropped: not a byte either way", { backend, seconds: idleTimeoutMs / 1000 }),
     onEnd(side, error) {

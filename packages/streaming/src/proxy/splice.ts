@@ -1,4 +1,4 @@
-import { brokenOffStatus, namingPeer } from "../remotecommand/broken-off.ts";
+import { brokenOffStatus, lossOf } from "../remotecommand/broken-off.ts";
 import type { Transport } from "../transport.ts";
 import type { Flow, FlowTarget, Follower } from "./flow/flow.ts";
 import { NextHopWatch } from "./next-hop-watch.ts";
@@ -55,7 +55,7 @@ export async function splice(client: Transport, backend: Transport, options: Spl
     isRead: () => !back.isWaiting(),
     sent: follower.sent,
     onLost(words) {
-      const why = namingPeer(words, backendName);
+      const why = lossOf(new Error(words), backendName);
       onEnd("backend", new Error(why));
       endClient(why);
       backend.destroy();
@@ -77,7 +77,7 @@ export async function splice(client: Transport, backend: Transport, options: Spl
     },
     end(error) {
       onEnd("backend", error);
-      endClient(error?.message ?? "the next hop closed the connection");
+      endClient(lossOf(error, backendName));
     },
   });
   await Promise.all([client.closed, backend.closed]);

@@ -2,7 +2,7 @@ import { exitCode, exitStatus, internalError, type Status } from "@hawser/api";
 import { type ByteSink, type ByteSource, copy } from "../bytes.ts";
 import { StreamError, UpgradeError } from "../errors.ts";
 import { watchPeer } from "../peer-watch.ts";
-import { brokenOffStatus, namingPeer } from "../remotecommand/broken-off.ts";
+import { brokenOffStatus, lossOf } from "../remotecommand/broken-off.ts";
 import { speakSpdy } from "../remotecommand/client-spdy.ts";
 import { Protocol, spdyClientProtocols } from "../remotecommand/protocols.ts";
 import { acceptRemoteCommand } from "../remotecommand/server.ts";
@@ -10,6 +10,7 @@ import type { ClientSession, ServerSession } from "../remotecommand/types.ts";
 import { dialSpdy } from "../spdy/handshake.ts";
 import type { UpgradeRequest } from "../upgrade/types.ts";
 import { addresses, dialFailure } from "./backend.ts";
+import { nextHopTimeoutMs } from "./next-hop-watch.ts";
 import { nextHopName } from "./splice.ts";
 import type { ProxyOptions } from "./types.ts";
 
@@ -18,10 +19,8 @@ import type { ProxyOptions } from "./types.ts";
  *
  * Source: kubernetes/apiserver pkg/util/proxy/streamtranslator.go
  */
-export async function translate(
-  upgrade: UpgradeRequest,
-  { target, streams, onBackend, backendName = nextHopName, peerTimeoutMs, idleTimeoutMs, log }: ProxyOptions,
-): Promise<void> {
+export async function translate(upgrade: UpgradeRequest, options: ProxyOptions): Promise<void> {
+  const { target, streams, onBackend, backendName = nextHopName, peerTimeoutMs, idleTimeoutMs, log } = options;
   if (!streams) throw new TypeError("a translation needs to know its streams");
   await using session = await acceptRemoteCommand(upgrade, {
     ...streams,
@@ -35,7 +34,7 @@ export async function translate(
     });
     onBackend?.({ way: "translate", statusCode: 101, ...addresses(dialled.socket) });
     using _backend = watchPeer(dialled.socket, peerTimeoutMs);
-    await using backend = speakSpdy(dialled, { ...streams, ...(peerTimeoutMs !== undefined && { peerTimeoutMs }) });
+    await using backend = speakSpdy(dialled, { ...streams, peerTimeoutMs: nextHopTimeoutMs(options) });
     await session.finish(await join(session, backend));
   } catch (error) {
     if (error instanceof UpgradeError) onBackend?.({ way: "translate", statusCode: error.statusCode });
@@ -82,7 +81,7 @@ function remade(status: Status): Status {
 }
 
 function failureOf(error: unknown, backendName: string): Status {
-  if (error instanceof StreamError) return brokenOffStatus(namingPeer(error.message, backendName));
+  if (error instanceof StreamError) return brokenOffStatus(lossOf(error, backendName));
   return error instanceof UpgradeError && error.status ? error.status : internalError(error).status;
 }
 

@@ -27,7 +27,7 @@ export interface ProxyOptions {
    * The next hop may leave pings unanswered for twice that (or more: see OpenOptions).
    */
   peerTimeoutMs?: number;
-  /** Hops behind the next one that watch theirs, too: each makes this one wait by a sixth longer, so that they can tell it what they know. */
+  /** Hops behind the next one that watch theirs, too: each makes this one wait by a sixth longer for the answers to its pings, so that they can tell it what they know. */
   hopsBehind?: number;
   /** What a client is told the next hop is, where that is lost: "the container runtime". */
   backendName?: string;

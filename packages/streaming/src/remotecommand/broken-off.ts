@@ -9,9 +9,11 @@ export function brokenOffStatus(why: string): Status {
   return { ...status, details: { causes: [{ reason: cause, message: why }] } };
 }
 
-/** An error's words of a connection's peer, for those to whom it is another hop. */
-export function namingPeer(words: string, name: string): string {
-  return words.replace("the peer", name);
+/** Why a connection is over, in words for those to whom its peer is one of several hops: an error's of its own name it, or nothing. */
+export function lossOf(error: Error | undefined, hop: string): string {
+  if (!error) return `${hop} closed the connection`;
+  if (error.message.includes("the peer")) return error.message.replace("the peer", () => hop);
+  return error.message.replace(/^connection (lost|closed)/, (_, how) => `connection with ${hop} ${how}`);
 }
 
 /** Why, where a Status is one of those. */

@@ -5,20 +5,28 @@ type Side = "client" | "server";
 const Ended: Record<Side, number> = { client: 1, server: 2 };
 const both = Ended.client | Ended.server;
 
-/** Counts what was sent on each stream that is not over: nobody tells how much of it was taken. */
+/**
+ * Counts what was sent on each stream that is not over: nobody tells how much of it was taken. What comes late on one that is over, behind a
+ * reset from the other side, is not counted.
+ */
 export class OpenInputs {
   readonly #streams = new Map<number, { sent: number; ended: number }>();
-  #others = 0;
+  /** Bytes on those that are not told apart; undefined where there are none. */
+  #others: number | undefined;
+
+  opened(streamId: number): void {
+    if (this.#streams.size < maxStreams) this.#streams.set(streamId, { sent: 0, ended: 0 });
+    else this.#others ??= 0;
+  }
 
   sent(streamId: number, bytes: number): void {
-    if (bytes === 0) return;
-    const stream = this.#stream(streamId);
+    const stream = this.#streams.get(streamId);
     if (stream) stream.sent += bytes;
-    else this.#others += bytes;
+    else if (this.#others !== undefined) this.#others += bytes;
   }
 
   ended(streamId: number, side: Side): void {
-    const stream = this.#stream(streamId);
+    const stream = this.#streams.get(streamId);
     if (!stream) return;
     stream.ended |= Ended[side];
     if (stream.ended === both) this.#streams.delete(streamId);
@@ -30,16 +38,13 @@ export class OpenInputs {
 
   /** Bytes sent on the one that got most. */
   get most(): number {
-    let most = this.#others;
+    let most = this.#others ?? 0;
     for (const { sent } of this.#streams.values()) most = Math.max(most, sent);
     return most;
   }
 
-  #stream(streamId: number) {
-    const known = this.#streams.get(streamId);
-    if (known || this.#streams.size >= maxStreams) return known;
-    const stream = { sent: 0, ended: 0 };
-    this.#streams.set(streamId, stream);
-    return stream;
+  /** How many are told apart. */
+  get size(): number {
+    return this.#streams.size;
   }
 }

@@ -90,15 +90,34 @@ describe("a hop's pings over SPDY", () => {
   });
 });
 
-it("what a client has sent counts by stream, until that is over", () => {
-  const { follower, fromClient, fromServer } = session();
+describe("what a client has sent", () => {
   const data = (id: number, bytes: number, fin = false) =>
     Buffer.concat([encodeDataHeader(id, bytes, fin), Buffer.alloc(bytes)]);
-  fromClient.push(Buffer.concat([data(3, 100), data(7, 50_000), data(7, 5, true)]));
-  assert.equal(follower.sent(), 50_005);
-  fromServer.push(data(3, 7));
-  fromServer.push(data(7, 0, true));
-  assert.equal(follower.sent(), 100);
-  fromServer.push(encodeRstStream(3, 5));
-  assert.equal(follower.sent(), 0);
+
+  it("counts by stream, until that is over", () => {
+    const { follower, fromClient, fromServer, open } = session();
+    fromClient.push(Buffer.concat([open(3, "data"), open(7, "data")]));
+    fromClient.push(Buffer.concat([data(3, 100), data(7, 50_000), data(7, 5, true)]));
+    assert.equal(follower.sent(), 50_005);
+    fromServer.push(data(3, 7));
+    fromServer.push(data(7, 0, true));
+    assert.equal(follower.sent(), 100);
+    fromServer.push(encodeRstStream(3, 5));
+    assert.equal(follower.sent(), 0);
+  });
+
+  it("does not count behind a reset, and as one on streams beyond 4,096", () => {
+    const { follower, fromClient, fromServer, open } = session();
+    const stream = (id: number) => Buffer.concat([open(id, "data"), data(id, 100)]);
+    for (let id = 1; id < 2 * 5000; id += 2) {
+      fromClient.push(stream(id));
+      fromServer.push(encodeRstStream(id, 5));
+      fromClient.push(data(id, 100, true)); // it was on its way
+    }
+    assert.equal(follower.sent(), 0);
+    for (let count = 0; count < 4096; count++) fromClient.push(stream(10_001 + 2 * count));
+    assert.equal(follower.sent(), 100);
+    fromClient.push(Buffer.concat([stream(20_001), stream(20_003)]));
+    assert.equal(follower.sent(), 200);
+  });
 });

@@ -40,14 +40,15 @@ export function followSpdy(protocol?: string): Follower {
     if (errorStream !== undefined || opened > maxOpening) opening = undefined;
   }
 
-  /** What ends a stream's input besides data: a reset by either side. */
+  /** What begins a stream, and what ends its input besides data: a reset by either side. */
   function control(frame: Buffer, side: "client" | "server") {
     const type = typeOf(frame);
     if (frame.byteLength < 12) return;
     const streamId = frame.readUInt32BE(8);
     if (type === FrameType.rstStream) inputs.reset(streamId);
-    else if (type !== FrameType.ping && type !== FrameType.goAway && (frame[4] ?? 0) & Flag.fin) {
-      inputs.ended(streamId, side);
+    else if (type !== FrameType.ping && type !== FrameType.goAway) {
+      if (type === FrameType.synStream) inputs.opened(streamId);
+      if ((frame[4] ?? 0) & Flag.fin) inputs.ended(streamId, side);
     }
   }
 
