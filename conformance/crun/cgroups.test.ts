@@ -24,6 +24,15 @@ const files = {
   cpus: { v1: "cpuset/cpuset.cpus", v2: "cpuset.cpus" },
 };
 
+/** As kubelets limit every container that asks for none, whether or not there is a controller. Source: kubernetes pkg/kubelet/kuberuntime */
+async function noHugePages() {
+  const names = await readdir("/sys/kernel/mm/hugepages").catch(() => []);
+  return names.map((name) => {
+    const MB = Number(/\d+/.exec(name)?.[0]) / 1024;
+    return { pageSize: MB < 1024 ? `${MB}MB` : `${MB / 1024}GB`, limit: 0n };
+  });
+}
+
 for (const ociRuntime of ["crun", "runc"] as const) {
   describe(`cgroups over ${ociRuntime}`, { timeout: 90_000 }, () => {
     let runtime: TestRuntime;
@@ -41,6 +50,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
             ...{ cpuShares: 512n, cpuQuota: 50_000n, cpuPeriod: 100_000n, cpusetCpus: "0" },
             memoryLimitInBytes: 128n * MiB,
             unified: unified ? { "pids.max": "77", "memory.high": String(100n * MiB) } : {},
+            hugepageLimits: await noHugePages(),
           },
         },
       });

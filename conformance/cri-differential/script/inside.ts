@@ -37,6 +37,9 @@ const cases: Record<string, Case> = {
   "further groups": { config: security({ runAsUser: { value: 1000n }, supplementalGroups: [5000n, 5001n] }) },
   "a capability more": { config: security({ capabilities: { addCapabilities: ["NET_ADMIN", "CAP_SYS_TIME"] } }) },
   "a capability less": { config: security({ capabilities: { dropCapabilities: ["chown", "CAP_KILL"] } }) },
+  "every capability, and none": {
+    config: security({ capabilities: { addCapabilities: ["ALL", "CHOWN"], dropCapabilities: ["ALL"] } }),
+  },
   "no capability": { config: security({ capabilities: { dropCapabilities: ["ALL"] } }) },
   "one capability": { config: security({ capabilities: { addCapabilities: ["CHOWN"], dropCapabilities: ["ALL"] } }) },
   "added and dropped": {
@@ -84,7 +87,10 @@ const cases: Record<string, Case> = {
   limits: {
     config: {
       linux: {
-        resources: { cpuShares: 512n, memoryLimitInBytes: 64n << 20n, oomScoreAdj: 700n },
+        resources: {
+          ...{ cpuShares: 512n, memoryLimitInBytes: 64n << 20n, oomScoreAdj: 700n },
+          hugepageLimits: ["2MB", "1GB"].map((pageSize) => ({ pageSize, limit: 0n })), // as kubelets have it
+        },
         securityContext: { namespaceOptions: { pid: 1 } },
       },
     },

@@ -1,5 +1,5 @@
 import koffi from "koffi";
-import { lastError, type Opaque } from "./libc.ts";
+import { errno, lastError, type Opaque } from "./libc.ts";
 
 /**
  * Copies of mounts that are nowhere yet, by descriptor. None of these calls waits for anything.
@@ -26,6 +26,7 @@ const AT_EMPTY_PATH = 0x1000;
 const AT_RECURSIVE = 0x8000;
 const OPEN_TREE_CLONE = 1;
 const O_CLOEXEC = 0o2000000;
+const ENOSYS = 38;
 
 /** Source: linux/mount.h */
 export const mountAttribute = { readOnly: 0x1n, idMapped: 0x100000n } as const;
@@ -49,4 +50,9 @@ export function setAttributes(
   if (mountSetattr(SYS_mount_setattr, tree, "", flags, attributes, attributes.length) < 0) {
     throw lastError("mount_setattr", what);
   }
+}
+
+/** Does the kernel have mount_setattr(2), by which a mount and all below it become read-only? */
+export function hasMountSetattr(): boolean {
+  return mountSetattr(SYS_mount_setattr, -1, "", 0, new Uint8Array(1), 0) >= 0 || errno() !== ENOSYS; // it refuses the size
 }

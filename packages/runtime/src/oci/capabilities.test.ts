@@ -33,6 +33,12 @@ for (const { name, request, has, lacks } of [
     has: ["CAP_SYS_ADMIN"],
     lacks: ["CAP_CHOWN"],
   },
+  {
+    name: "drops all before it adds all, as containerd does",
+    request: asked(["ALL", "CHOWN"], ["ALL"]),
+    has: ["CAP_CHOWN"],
+    lacks: ["CAP_SYS_ADMIN", "CAP_KILL"],
+  },
   { name: "cannot grant what it lacks", request: asked(["ALL"]), has: ["CAP_SYS_ADMIN"], lacks: ["CAP_SYS_RESOURCE"] },
   {
     name: "gives a privileged container what it has",

@@ -27,8 +27,8 @@ export interface CapabilityRequest {
 }
 
 /**
- * The capability sets of a container: the default ones, or with `ALL` every one, then what is added, less
- * what is dropped by name.
+ * The capability sets of a container: the default ones, or with `ALL` every one, or none where `ALL` is dropped; then what is
+ * added by name, less what is dropped by name.
  * What our own bounding set lacks is left out, for `ALL` and for privileged too. Inheritable is always empty (CVE-2022-24769)
  * but for ambient ones. Throws InvalidArgument for a name that does not exist.
  *
@@ -41,8 +41,8 @@ export function capabilitySets(
   const add = (capability?.addCapabilities ?? []).map(known);
   const drop = (capability?.dropCapabilities ?? []).map(known);
   const ambient = (capability?.addAmbientCapabilities ?? []).map(known);
-  const all = privileged || add.includes("ALL");
-  const start = all ? capabilityNames : drop.includes("ALL") ? [] : defaults;
+  const all = add.includes("ALL");
+  const start = privileged ? capabilityNames : drop.includes("ALL") ? [] : all ? capabilityNames : defaults;
   const wanted = new Set([...start, ...add, ...ambient]);
   wanted.delete("ALL");
   if (!privileged) for (const name of drop) wanted.delete(name);

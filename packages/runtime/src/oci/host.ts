@@ -1,6 +1,7 @@
-import { glob, readFile, stat } from "node:fs/promises";
+import { access, glob, readFile, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { Code, CRIError, type SELinuxOption } from "@hawser/cri";
+import { hasMountSetattr } from "../native/mount-tree.ts";
 import { capabilityNames } from "./capabilities.ts";
 
 /** What this process itself may do; nobody can be granted more. */
@@ -18,17 +19,22 @@ export interface Host {
   selinux: boolean;
   /** Does the kernel count and limit swap by cgroup? */
   swapAccounting: boolean;
+  /** Is there a controller that limits huge pages? */
+  hugetlb: boolean;
+  /** Can the kernel make a mount and all below it read-only? */
+  recursiveReadOnly: boolean;
 }
 
 /** Reads what the kernel says of this process. */
 export async function readHost(cgroup: "v1" | "v2"): Promise<Host> {
-  const [status, oom, limits, appArmor, selinux, swapAccounting] = await Promise.all([
+  const [status, oom, limits, appArmor, selinux, swapAccounting, hugetlb] = await Promise.all([
     readFile("/proc/self/status", "utf8"),
     readFile("/proc/self/oom_score_adj", "utf8"),
     readFile("/proc/self/limits", "utf8"),
     hasAppArmor(),
     readFile("/sys/fs/selinux/enforce", "utf8").catch(() => undefined),
     hasSwapAccounting(cgroup),
+    hasHugetlb(cgroup),
   ]);
   const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`);
   return {
@@ -40,6 +46,8 @@ export async function readHost(cgroup: "v1" | "v2"): Promise<Host> {
     appArmor,
     selinux: selinux !== undefined,
     swapAccounting,
+    hugetlb,
+    recursiveReadOnly: hasMountSetattr(),
   };
 }
 
@@ -53,6 +61,17 @@ async function hasSwapAccounting(cgroup: "v1" | "v2"): Promise<boolean> {
     cgroup === "v1" ? "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes" : "/sys/fs/cgroup/*/memory.swap.max"; // the root has none
   for await (const _ of glob(places)) return true;
   return false;
+}
+
+async function hasHugetlb(cgroup: "v1" | "v2"): Promise<boolean> {
+  if (cgroup === "v1") {
+    return await access("/sys/fs/cgroup/hugetlb").then(
+      () => true,
+      () => false,
+    );
+  }
+  const controllers = await readFile("/sys/fs/cgroup/cgroup.controllers", "utf8").catch(() => "");
+  return controllers.trim().split(" ").includes("hugetlb");
 }
 
 /** /proc/self/limits' own words for the limits. */

@@ -13,6 +13,8 @@ const host: Host = {
   appArmor: false,
   selinux: false,
   swapAccounting: false,
+  hugetlb: false,
+  recursiveReadOnly: true,
 };
 const order = { host, root: "/pause", cgroupsPath: "/p/1", hostname: "pod", netns: "/run/netns/1", linux: undefined };
 const withSysctl = (name: string, value = "1", node: { ipc?: boolean; network?: boolean } = {}) => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { create, LinuxContainerResourcesSchema } from "@hawser/cri";
 import { mergeResources, ociResources, resourceRecord } from "./resources.ts";
 
-const host = { cgroup: "v2", swapAccounting: false } as const;
+const host = { cgroup: "v2", swapAccounting: false, hugetlb: true } as const;
 
 test("resourceRecord: what is zero was not given", () => {
   assert.deepEqual(resourceRecord(host, undefined), {});
@@ -33,7 +33,15 @@ test("resourceRecord: a memory limit is one for swap too, where the kernel count
   assert.equal(limited(0n, true), 100);
   assert.equal(limited(300n, true), 300);
   assert.equal(limited(-1n, true), -1);
-  assert.equal(limited(0n, false), undefined);
+  assert.deepEqual([limited(0n, false), limited(100n, false), limited(-1n, false)], [undefined, undefined, undefined]);
+});
+
+test("resourceRecord: limits of huge pages need their controller; a limit of none is one", () => {
+  const sizes = ["2MB", "1GB"].map((pageSize) => ({ pageSize, limit: 0n }));
+  const given = create(LinuxContainerResourcesSchema, { hugepageLimits: sizes });
+  const want = sizes.map(({ pageSize }) => ({ pageSize, limit: 0 }));
+  assert.deepEqual(resourceRecord(host, given), { hugepageLimits: want });
+  assert.deepEqual(resourceRecord({ ...host, hugetlb: false }, given), {});
 });
 
 test("resourceRecord: cgroup v2's own files are refused on v1", () => {

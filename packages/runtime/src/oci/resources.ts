@@ -7,10 +7,13 @@ import type { Resources } from "./types.ts";
  * CRI resources in numbers; what was not given is left out. A memory limit is one for memory and swap together where nothing is
  * said of swap, as containerd has it: a container does not swap unless it is told to.
  *
+ * What the kernel has no controller for is left out, as containerd does: kubelets give limits of huge pages, 0 for each of the
+ * node's sizes, to every container.
+ *
  * Throws InvalidArgument for cgroup v2's own files where cgroups are v1's.
  */
 export function resourceRecord(
-  host: Pick<Host, "cgroup" | "swapAccounting">,
+  host: Pick<Host, "cgroup" | "swapAccounting" | "hugetlb">,
   resources: LinuxContainerResources | undefined,
 ): ResourceRecord {
   if (!resources) return {};
@@ -18,7 +21,7 @@ export function resourceRecord(
     throw new CRIError(Code.InvalidArgument, "unified resources need cgroup v2: this node has v1");
   }
   const { memoryLimitInBytes: memory } = resources;
-  const swap = resources.memorySwapLimitInBytes || (host.swapAccounting && memory > 0n ? memory : 0n);
+  const swap = host.swapAccounting ? resources.memorySwapLimitInBytes || (memory > 0n ? memory : 0n) : 0n;
   const number = (value: bigint) => (value === 0n ? undefined : Number(value));
   return compact({
     cpuPeriod: number(resources.cpuPeriod),
@@ -29,9 +32,10 @@ export function resourceRecord(
     oomScoreAdj: number(resources.oomScoreAdj),
     cpusetCpus: resources.cpusetCpus || undefined,
     cpusetMems: resources.cpusetMems || undefined,
-    hugepageLimits: resources.hugepageLimits.length
-      ? resources.hugepageLimits.map(({ pageSize, limit }) => ({ pageSize, limit: Number(limit) }))
-      : undefined,
+    hugepageLimits:
+      host.hugetlb && resources.hugepageLimits.length > 0
+        ? resources.hugepageLimits.map(({ pageSize, limit }) => ({ pageSize, limit: Number(limit) }))
+        : undefined,
     unified: Object.keys(resources.unified).length ? { ...resources.unified } : undefined,
   });
 }

@@ -37,7 +37,7 @@ export async function status(
     },
     runtimeHandlers: ["", ...[oci, ...oci.others].map(({ name }) => name)].map((name) => ({
       name,
-      features: { recursiveReadOnlyMounts: true, userNamespaces },
+      features: { recursiveReadOnlyMounts: host.recursiveReadOnly, userNamespaces },
     })),
     features: { supplementalGroupsPolicy: true },
   };
@@ -51,6 +51,8 @@ export async function status(
       lowestOOMScoreAdj: host.capabilities.has("CAP_SYS_RESOURCE") ? -1000 : host.oomScoreAdj,
       withheldCapabilities: withheld,
       hardLimits: Object.fromEntries(host.rlimits),
+      swap: host.swapAccounting,
+      hugePages: host.hugetlb,
     },
     appArmor: context.appArmor.reason,
     seccomp: { runtimeDefault: "built in", unset: "unconfined" },
