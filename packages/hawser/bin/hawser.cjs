@@ -1,11 +1,18 @@
 #!/usr/bin/env node
+// @ts-check
 "use strict";
 // The `hawser` command: plain CommonJS that any Node since 14 can read. It finds a Node new enough and starts the
 // program: the bundle if there is one, the sources of a checkout otherwise.
 const fs = require("node:fs");
 const { dirname, join } = require("node:path");
 
-const wanted = [24, 15];
+const wanted = { major: 24, minor: 15 };
+/**
+ * Of a source and of code behind it.
+ *
+ * @typedef {(code: Buffer) => Buffer} Digest
+ */
+
 /** Bytes of the digest that a file of kept code begins with: of the source and of the code behind it. */
 const digestBytes = 32;
 /** Bytes of such a file; larger ones are neither written nor read. */
@@ -15,8 +22,8 @@ const bundle = join(home, "dist", "main.cjs");
 const source = join(home, "src", "main.ts");
 const program = fs.existsSync(bundle) && !process.env.HAWSER_SOURCE ? bundle : source;
 
-const [major, minor] = process.versions.node.split(".").map(Number);
-if (major > wanted[0] || (major === wanted[0] && minor >= wanted[1])) {
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+if (major > wanted.major || (major === wanted.major && minor >= wanted.minor)) {
   process.argv[1] = program;
   keepCompiledCode();
   if (program !== bundle) import(source).then((hawser) => hawser.start(), fail);
@@ -29,7 +36,7 @@ if (major > wanted[0] || (major === wanted[0] && minor >= wanted[1])) {
   else {
     const where = fs.existsSync(source) ? " (or run `make build` in this checkout, which brings its own)" : "";
     console.error(
-      `hawser needs Node ${wanted.join(".")} or later, and this is ${process.version} (${process.execPath}). Install a newer one${where}.`,
+      `hawser needs Node ${wanted.major}.${wanted.minor} or later, and this is ${process.version} (${process.execPath}). Install a newer one${where}.`,
     );
     process.exitCode = 1;
   }
@@ -64,6 +71,9 @@ function keepCompiledCode() {
  * user's own cache folder, beside Node's; where Node is to keep nothing, nothing is.
  *
  * Reads and writes synchronously: at the start there is nothing else to do, at the end nothing else can be done.
+ *
+ * @param {string} file
+ * @param {string} name
  */
 function loadWithKeptCode(file, name) {
   const { createRequire, getCompileCacheDir } = require("node:module");
@@ -74,11 +84,12 @@ function loadWithKeptCode(file, name) {
   const { Script } = require("node:vm");
   const opening = "(function (exports, require, module, __filename, __dirname) {";
   const source = Buffer.concat([Buffer.from(opening), fs.readFileSync(file), Buffer.from("\n})")]);
+  /** @type {Digest} */
   const digestOf = (code) => createHash("sha256").update(source).update(code).digest();
   const kept = join(folder, `${name}-${hash("sha256", file).slice(0, 8)}.code`);
   const cachedData = readKept(kept, digestOf);
   // One string, and nothing joined to it: V8 would copy it. The build writes ASCII alone.
-  const script = new Script(source.latin1Slice(), { filename: file, cachedData });
+  const script = new Script(source.toString("latin1"), { filename: file, cachedData });
   if (!cachedData || script.cachedDataRejected) {
     process.once("exit", (code) => {
       if (code === 0) keep(kept, script.createCachedData(), digestOf);
@@ -89,7 +100,12 @@ function loadWithKeptCode(file, name) {
   return module.exports;
 }
 
-/** V8 trusts what it is given: nothing that was written for another source, or not to its end, may reach it. */
+/**
+ * V8 trusts what it is given: nothing that was written for another source, or not to its end, may reach it.
+ *
+ * @param {string} kept
+ * @param {Digest} digestOf
+ */
 function readKept(kept, digestOf) {
   try {
     if (fs.statSync(kept).size > maxKeptBytes) return undefined;
@@ -101,7 +117,13 @@ function readKept(kept, digestOf) {
   }
 }
 
-/** A command that cannot keep its code is none the worse for it. */
+/**
+ * A command that cannot keep its code is none the worse for it.
+ *
+ * @param {string} kept
+ * @param {Buffer} code
+ * @param {Digest} digestOf
+ */
 function keep(kept, code, digestOf) {
   if (code.length > maxKeptBytes - digestBytes) return;
   try {
@@ -118,26 +140,37 @@ function keep(kept, code, digestOf) {
   }
 }
 
-/** Whether it is this user's, or not there. */
+/**
+ * Whether it is this user's, or not there.
+ *
+ * @param {string | undefined} path
+ */
 function isOwn(path) {
   try {
     const found = path && fs.statSync(path, { throwIfNoEntry: false });
-    return !found || found.uid === process.geteuid();
+    return !found || found.uid === process.geteuid?.();
   } catch {
     return false; // not even to be looked at
   }
 }
 
+/** @param {unknown} err */
 function fail(err) {
   console.error(err);
   process.exit(1);
 }
 
-/** Runs the same command under `node`, with this process's stdio, and ends as it ends. */
+/**
+ * Runs the same command under `node`, with this process's stdio, and ends as it ends.
+ *
+ * @param {string} node
+ */
 function respawn(node) {
   const child = require("node:child_process").spawn(node, [program, ...process.argv.slice(2)], { stdio: "inherit" });
   const onTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
-  for (const signal of ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR2", "SIGCONT"]) {
+  /** @type {NodeJS.Signals[]} */
+  const passedOn = ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR2", "SIGCONT"];
+  for (const signal of passedOn) {
     // A terminal sends its signals to the child too: passed on, each would arrive twice.
     const fromTerminal = onTerminal && (signal === "SIGINT" || signal === "SIGQUIT");
     process.on(signal, () => fromTerminal || child.kill(signal));
