@@ -2,13 +2,14 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { type FileHandle, mkdtemp, open, rm, stat, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, mkdtemp, open, readFile, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { closeQuietly } from "../../packages/runtime/src/native/libc.ts";
+import { mount, unmount } from "../../packages/runtime/src/native/mount.ts";
 import { openPipe, readable } from "../../packages/runtime/src/native/pipe.ts";
 import { identify } from "../../packages/runtime/src/native/process-id.ts";
 import { Reaper } from "../../packages/runtime/src/native/reaper.ts";
@@ -17,7 +18,7 @@ import { openSocketPair } from "../../packages/runtime/src/native/socket.ts";
 import { openToken } from "../../packages/runtime/src/native/token.ts";
 import { type Porter, startPorter } from "../../packages/runtime/src/oci/exec-porter.ts";
 import { ask, fields, framed, never, program } from "./support/exec-helper.ts";
-import { textOf } from "./support/session.ts";
+import { eventually, textOf } from "./support/session.ts";
 
 describe("hawser-exec, asked by hand", { timeout: 60_000 }, () => {
   let folder: string;
@@ -75,6 +76,35 @@ describe("hawser-exec, asked by hand", { timeout: 60_000 }, () => {
     await paused.close();
     assert.equal(await textOf(readable(read)), "", "the waiter has ended");
     await assert.rejects(stat(made), { code: "ENOENT" });
+  });
+
+  it("removes the exec's group when the command has left nobody in it, and says so", async () => {
+    const root = path.join(folder, "cgroup2");
+    await mkdir(root);
+    mount({ source: "none", target: root, type: "cgroup2" });
+    const group = path.join(root, `hawser-by-hand-${process.pid}`);
+    try {
+      const run = (script: string) =>
+        ask(porter, fields(...us.slice(0, 3), "arg=/bin/sh", "arg=-c", `arg=${script}`, `group=${group}`), nothing.fd);
+      assert.deepEqual(await run("exit 3"), { said: "BR\x03", stdout: "" });
+      await assert.rejects(stat(group), { code: "ENOENT" });
+      const { said, stdout } = await run("sleep 1000 >&- 2>&- & echo $!");
+      try {
+        assert.equal(said, "BX\0");
+        assert.equal(await readFile(path.join(group, "cgroup.procs"), "utf8"), stdout);
+      } finally {
+        process.kill(Number(stdout), "SIGKILL");
+      }
+      await eventually(async () => (await readFile(path.join(group, "cgroup.procs"), "utf8")) === "");
+      await eventually(() =>
+        rmdir(group).then(
+          () => true,
+          () => false,
+        ),
+      );
+    } finally {
+      unmount(root);
+    }
   });
 
   it("enters no process but the recorded one", async () => {

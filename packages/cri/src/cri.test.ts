@@ -110,6 +110,24 @@ for (const how of ["cancel", "deadline"] as const) {
   });
 }
 
+test("an answered call's signal does not fire", async () => {
+  await using socket = await tempSocket();
+  const signals: AbortSignal[] = [];
+  const runtime: Partial<RuntimeService> = {
+    version: async (_request, { signal }) => {
+      signals.push(signal);
+      return {};
+    },
+  };
+  await using server = await serveCRI({ socketPath: socket.path, runtime, images: {} });
+  const cri = await connectCRI({ endpoint: socket.endpoint });
+  await cri.runtime.version({}); // connectCRI() has asked too
+  cri.close();
+  await server[Symbol.asyncDispose]();
+  assert.ok(signals.length > 1);
+  assert.ok(!signals.some(({ aborted }) => aborted));
+});
+
 test("a stream of events ends the handler when its reader leaves", async () => {
   await using socket = await tempSocket();
   const fake = createFakeRuntime();

@@ -142,10 +142,12 @@ function bind(method: DescMethod, version: APIVersion, handlers: Record<string, 
     };
     run().then(
       (answer) => {
+        abort.over();
         callback(null, answer);
         report(started);
       },
       (error: unknown) => {
+        abort.over();
         callback(serviceError(error));
         report(started, error);
       },
@@ -154,16 +156,22 @@ function bind(method: DescMethod, version: APIVersion, handlers: Record<string, 
   return serve;
 }
 
-/** An AbortController that follows the call: grpc-js says `cancelled` for a cancel, a lost client and a passed deadline. */
-function abortWith(call: {
+interface Cancellable {
   on(event: "cancelled", listener: () => void): unknown;
+  off(event: "cancelled", listener: () => void): unknown;
   cancelled: boolean;
-}): AbortController {
+}
+
+/**
+ * A signal that follows the call, until it is said to be over: grpc-js says `cancelled` for a cancel, a lost client and a passed
+ * deadline, and when an answered call's stream is closed.
+ */
+function abortWith(call: Cancellable): { signal: AbortSignal; over(): void } {
   const controller = new AbortController();
   const cancel = () => controller.abort(new CRIError(Code.Canceled, "the caller has cancelled or is gone"));
   if (call.cancelled) cancel();
   else call.on("cancelled", cancel);
-  return controller;
+  return { signal: controller.signal, over: () => void call.off("cancelled", cancel) };
 }
 
 function drained(call: NodeJS.EventEmitter, signal: AbortSignal): Promise<void> {

@@ -23,7 +23,7 @@
  *   'B'                     the token is taken: from here on the command may have begun
  *   'T'                     the terminal's master is on the other socket (SCM_RIGHTS)
  *   'F', words, NUL         there is no command, and why, in crun's words
- *   'X', one byte           its exit code: its own, or 128 + n after signal n
+ *   'R' or 'X', one byte    its exit code: its own, or 128 + n after signal n. With 'R' the exec's group is removed, with 'X' it may be there
  */
 #pragma once
 #include <limits.h>
@@ -101,7 +101,7 @@ struct found {
 /* ---- the processes: waiter.c, usher.c, command.c ------------------------------------------------------------------- */
 
 /* One exec, in a process of its own, with its descriptors as 0, 1, 2, ... Returns the exit code. */
-int enter(void);
+int enter(bool *group_removed);
 void NEVER_RETURNS run_usher(const struct request *, struct sock_fprog *filter, int pidfd, bool in_group, bool late);
 void NEVER_RETURNS run_command(const struct request *, struct found *, const struct sock_fprog *filter, int limiting);
 

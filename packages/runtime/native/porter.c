@@ -11,7 +11,7 @@
 
 #include "hawser-exec.h"
 
-#define PROTOCOL "7"
+#define PROTOCOL "8"
 
 /* Takes one message's descriptors. Returns how many; 0 for none; -1 when the runtime has gone. */
 static int receive(int descriptors[DESCRIPTORS]) {
@@ -44,7 +44,9 @@ static void __attribute__((noreturn)) serve(const int descriptors[DESCRIPTORS], 
   for (int fd = 0; fd < count; fd++)
     if (dup2(descriptors[fd], fd) < 0) _exit(FAILED);
   if (syscall(SYS_close_range, count, ~0U, 0) < 0) _exit(FAILED); /* before Linux 5.9: nothing has begun, the OCI runtime can */
-  char end[2] = {'X', (char)enter()};
+  bool group_removed;
+  const int code = enter(&group_removed);
+  const char end[2] = {group_removed ? 'R' : 'X', (char)code};
   send(CONTROL, end, sizeof end, MSG_NOSIGNAL);
   _exit(0);
 }

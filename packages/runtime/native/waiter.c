@@ -85,8 +85,8 @@ static void need_runtime(const char *group) {
   _exit(FAILED);
 }
 
-/* One exec, in a process of its own. Returns the exit code. */
-int enter(void) {
+/* One exec, in a process of its own. Returns the exit code. A group in which the command has left nobody goes with it. */
+int enter(bool *group_removed) {
   struct request request = read_request();
   take_token();
   if (!tell("B", 1)) _exit(FAILED); /* nobody wants it any more */
@@ -115,5 +115,6 @@ int enter(void) {
   const int end = wait_for(-1); /* also when the usher was killed behind its back */
   if (end >= 0) code = end;
   pass_on(words[0]);
+  *group_removed = request.group != NULL && rmdir(request.group) == 0;
   return code;
 }

@@ -27,7 +27,9 @@ export interface ExecGroup {
   signal(signal: NodeJS.Signals, except: number): Promise<number>;
   /** SIGKILL until only `except` is left. */
   kill(except: number): Promise<void>;
-  /** Removes the group if it is empty; what the command left running keeps it, until a later exec's end. */
+  /** Somebody else has removed it. */
+  wasRemoved(): void;
+  /** Removes the group if it is there and empty; what the command left running keeps it, until a later exec's end. */
   remove(): Promise<void>;
 }
 
@@ -60,7 +62,7 @@ export function inheritedExecGroups(base: string): ExecGroups {
         args: [],
         // The write may wait 10 ms for other CPUs when no cgroup has changed for a while.
         join: (pid) => writeFile(path.join(directory, "cgroup.procs"), String(pid)),
-        remove: () => kept.remove(containerId, directory),
+        ...removal(kept, containerId, directory),
       };
     },
     endAbandoned: ({ id }) => endAbandoned(path.join(base, id), prefix),
@@ -86,7 +88,7 @@ export function nestedExecGroups(mount: string): ExecGroups {
         ...members(directory),
         args: ["--cgroup", name],
         join: async () => {},
-        remove: () => kept.remove(containerId, directory),
+        ...removal(kept, containerId, directory),
       };
     },
     endAbandoned: ({ cgroupPath }) => endAbandoned(path.join(mount, cgroupPath), prefix),
@@ -107,13 +109,18 @@ function namesWith(prefix: string): () => string {
 class KeptGroups {
   readonly #directories = new Map<string, Set<string>>();
 
-  async remove(containerId: string, directory: string): Promise<void> {
+  /** Removes those that are empty by now. */
+  async look(containerId: string): Promise<void> {
     const waiting = this.#directories.get(containerId);
     for (const older of waiting ?? []) {
       if ((await pidsIn(older)).length > 0) continue;
       await removeIfEmpty(path.join(older, keptMark));
       if (await removeIfEmpty(older)) waiting?.delete(older);
     }
+  }
+
+  async remove(containerId: string, directory: string): Promise<void> {
+    await this.look(containerId);
     if (await removeIfEmpty(directory)) return;
     await mkdir(path.join(directory, keptMark)).catch(ignoreExpected);
     const all = this.#directories.get(containerId) ?? new Set();
@@ -123,6 +130,16 @@ class KeptGroups {
   forget(containerId: string): void {
     this.#directories.delete(containerId);
   }
+}
+
+function removal(kept: KeptGroups, containerId: string, directory: string): Pick<ExecGroup, "wasRemoved" | "remove"> {
+  let removed = false;
+  return {
+    wasRemoved() {
+      removed = true;
+    },
+    remove: () => (removed ? kept.look(containerId) : kept.remove(containerId, directory)),
+  };
 }
 
 async function endAbandoned(parent: string, prefix: string): Promise<void> {

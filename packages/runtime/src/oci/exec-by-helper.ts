@@ -61,7 +61,7 @@ async function begin(
     }
   }
   if (!porter) return undefined;
-  const control = new ExecControl(ours);
+  const control = new ExecControl(ours, () => options.group.wasRemoved());
   let begun: boolean | undefined;
   try {
     const process = options.finishProcess

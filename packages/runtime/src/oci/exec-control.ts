@@ -34,8 +34,8 @@ export class ExecControl implements Disposable {
   #wanted = true;
   #handedOut = false;
 
-  /** Takes over both descriptors. */
-  constructor({ control, terminal }: { control: number; terminal?: number }) {
+  /** Takes over both descriptors. `onGroupRemoved` is called before `exited` settles, when the waiter has removed the exec's group. */
+  constructor({ control, terminal }: { control: number; terminal?: number }, onGroupRemoved?: () => void) {
     this.#terminalSocket = terminal;
     this.#terminal.promise.catch(() => undefined); // who asks for it has the rejection
     this.#socket = new Socket({ fd: control });
@@ -50,6 +50,7 @@ export class ExecControl implements Disposable {
       ended = true;
       begun.resolve(false);
       this.#end();
+      if (isWhole(this.#said) && this.#said.at(-2) === code.removed) onGroupRemoved?.();
       try {
         resolve(exitOf(this.#said));
       } catch (error) {
@@ -111,11 +112,12 @@ export class ExecControl implements Disposable {
 }
 
 /** What the waiter's messages begin with. */
-const code = { begun: 0x42, terminal: 0x54, failure: 0x46, exit: 0x58 } as const;
+const code = { begun: 0x42, terminal: 0x54, failure: 0x46, exit: 0x58, removed: 0x52 } as const;
 
 /** Has the waiter said its last word? */
 function isWhole(said: Buffer): boolean {
-  return said.length >= 2 && said[said.length - 2] === code.exit && failureEnd(said) <= said.length - 2;
+  const last = said.at(-2);
+  return (last === code.exit || last === code.removed) && failureEnd(said) <= said.length - 2;
 }
 
 /** Where the failure's words end: 0 when there are none, beyond the end when they are not whole yet. */

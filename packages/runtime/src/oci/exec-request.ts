@@ -3,7 +3,7 @@ import { capabilityNames } from "./capabilities.ts";
 import type { Process } from "./types.ts";
 
 /** The number that hawser-exec greets with when it understands what encodeRequest() makes. */
-export const protocol = "7";
+export const protocol = "8";
 /** Larger ones are refused; the kernel takes less for arguments and environment together, bytes. */
 const maxRequestBytes = 8 * 1024 * 1024;
 
@@ -56,12 +56,7 @@ export interface Entry extends Place {
  * argument, which would also begin a field of its own here.
  */
 export function encodeRequest(entry: Entry): Buffer {
-  const text = fields(entry)
-    .map(([name, value]) => {
-      if (value.includes("\0")) throw new Error(`a NUL in the command's ${names[name] ?? name}`);
-      return `${name}=${value}\0`;
-    })
-    .join("");
+  const text = fields(entry);
   const length = Buffer.byteLength(text);
   if (length > maxRequestBytes) throw new Error(`command and environment of ${length} bytes: Argument list too long`);
   const request = Buffer.allocUnsafe(4 + length);
@@ -72,44 +67,40 @@ export function encodeRequest(entry: Entry): Buffer {
 
 const names: Record<string, string> = { arg: "arguments", env: "environment", cwd: "working directory" };
 
-function fields({ process, ...entry }: Entry): [name: string, value: string][] {
+/** Made for each exec, thirty-two at once: strings that are joined as they come leave the least to be collected. */
+function fields({ process, ...entry }: Entry): string {
   const { user, capabilities, consoleSize } = process;
-  const set = (names: string[] = []) => capabilityMask(names).toString(16);
-  return [
-    ["id", entry.containerId],
-    ["init", String(entry.init.pid)],
-    ["start", entry.init.startTime],
-    ...entry.cgroups.map((file): [string, string] => ["cgroup", file]),
-    ...(entry.pids === undefined ? [] : [["pids", entry.pids] as [string, string]]),
-    ["group", entry.group],
-    ["freezer", entry.freezer],
-    ...(entry.seccomp === undefined ? [] : [["seccomp", entry.seccomp] as [string, string]]),
-    ...(entry.cgroupNamespace ? [["cgroupns", "1"] as [string, string]] : []),
-    ...(entry.users ? [["userns", "1"] as [string, string]] : []),
-    ["pipeuid", String(entry.users ? onNode(entry.users.uids, user.uid) : user.uid)],
-    ["pipegid", String(entry.users ? onNode(entry.users.gids, user.gid) : user.gid)],
-    ...(process.terminal
-      ? [["tty", `${consoleSize?.width ?? 0}x${consoleSize?.height ?? 0}`] as [string, string]]
-      : []),
-    ["cwd", process.cwd],
-    ["uid", String(user.uid)],
-    ["gid", String(user.gid)],
-    ...(user.additionalGids ?? []).map((gid): [string, string] => ["gids", String(gid)]),
-    ["bounding", set(capabilities?.bounding)],
-    ["permitted", set(capabilities?.permitted)],
-    ["effective", set(capabilities?.effective)],
-    ["inheritable", set(capabilities?.inheritable)],
-    ["ambient", set(capabilities?.ambient)],
-    ...(process.noNewPrivileges ? [["nonewprivileges", "1"] as [string, string]] : []),
-    ...(process.apparmorProfile ? [["apparmor", process.apparmorProfile] as [string, string]] : []),
-    ...(process.oomScoreAdj === undefined ? [] : [["oom", String(process.oomScoreAdj)] as [string, string]]),
-    ...(process.rlimits ?? []).map(({ type, soft, hard }): [string, string] => [
-      "rlimit",
-      `${limitNumber(type)}:${soft}:${hard}`,
-    ]),
-    ...process.args.map((arg): [string, string] => ["arg", arg]),
-    ...process.env.map((entry): [string, string] => ["env", entry]),
-  ];
+  const { users } = entry;
+  const ids = users
+    ? { uid: onNode(users.uids, user.uid), gid: onNode(users.gids, user.gid) }
+    : { uid: user.uid, gid: user.gid };
+  let text = field("id", entry.containerId) + field("init", entry.init.pid) + field("start", entry.init.startTime);
+  for (const file of entry.cgroups) text += field("cgroup", file);
+  if (entry.pids !== undefined) text += field("pids", entry.pids);
+  text += field("group", entry.group) + field("freezer", entry.freezer);
+  if (entry.seccomp !== undefined) text += field("seccomp", entry.seccomp);
+  if (entry.cgroupNamespace) text += field("cgroupns", 1);
+  if (users) text += field("userns", 1);
+  text += field("pipeuid", ids.uid) + field("pipegid", ids.gid);
+  if (process.terminal) text += field("tty", `${consoleSize?.width ?? 0}x${consoleSize?.height ?? 0}`);
+  text += field("cwd", process.cwd) + field("uid", user.uid) + field("gid", user.gid);
+  for (const gid of user.additionalGids ?? []) text += field("gids", gid);
+  for (const set of capabilitySets) text += field(set, maskOf(capabilities?.[set]));
+  if (process.noNewPrivileges) text += field("nonewprivileges", 1);
+  if (process.apparmorProfile) text += field("apparmor", process.apparmorProfile);
+  if (process.oomScoreAdj !== undefined) text += field("oom", process.oomScoreAdj);
+  for (const { type, soft, hard } of process.rlimits ?? []) {
+    text += field("rlimit", `${limitNumber(type)}:${soft}:${hard}`);
+  }
+  for (const arg of process.args) text += field("arg", arg);
+  for (const variable of process.env) text += field("env", variable);
+  return text;
+}
+
+function field(name: string, value: string | number): string {
+  if (typeof value === "string" && value.includes("\0"))
+    throw new Error(`a NUL in the command's ${names[name] ?? name}`);
+  return `${name}=${value}\0`;
 }
 
 function limitNumber(type: string): number {
@@ -118,12 +109,21 @@ function limitNumber(type: string): number {
   return number;
 }
 
-function capabilityMask(names: string[]): bigint {
+const capabilitySets = ["bounding", "permitted", "effective", "inheritable", "ambient"] as const;
+/** A container's sets are the same lists for all its execs. */
+const masks = new WeakMap<readonly string[], string>();
+
+/** In hexadecimal. */
+function maskOf(names: readonly string[] = []): string {
+  const known = masks.get(names);
+  if (known !== undefined) return known;
   let mask = 0n;
   for (const name of names) {
     const bit = capabilityNames.indexOf(name);
     if (bit < 0) throw new Error(`unknown capability ${name}`);
     mask |= 1n << BigInt(bit);
   }
-  return mask;
+  const text = mask.toString(16);
+  masks.set(names, text);
+  return text;
 }

@@ -25,7 +25,7 @@ export async function execSync(
   checkCommand(cmd);
   const container = runningContainer(dependencies, containerId);
   const seconds = Number(timeout);
-  using limit = deadline(seconds);
+  using limit = withDeadline(signal, seconds);
   const [stdout, stderr] = [new Collector(), new Collector()];
   const exitCode = await execInContainer(execDependencies(dependencies), {
     container,
@@ -33,20 +33,30 @@ export async function execSync(
     tty: false,
     stdout,
     stderr,
-    signal: limit ? AbortSignal.any([signal, limit.signal]) : signal,
+    signal: limit.signal,
     graceMs: 0,
   });
   return { stdout: stdout.bytes(), stderr: stderr.bytes(), exitCode };
 }
 
-function deadline(seconds: number): ({ signal: AbortSignal } & Disposable) | undefined {
-  if (seconds <= 0) return undefined;
+/** `outer`, and its time; 0 for no limit. Not AbortSignal.any(): what that leaves to the garbage collector holds the event loop. */
+function withDeadline(outer: AbortSignal, seconds: number): { signal: AbortSignal } & Disposable {
+  if (seconds <= 0) return { signal: outer, [Symbol.dispose]() {} };
   const controller = new AbortController();
+  const gone = () => controller.abort(outer.reason);
   const timer = setTimeout(
     () => controller.abort(new CRIError(Code.DeadlineExceeded, `command timed out: timeout ${seconds}s exceeded`)),
     Math.min(seconds * 1000, 2 ** 31 - 1),
   );
-  return { signal: controller.signal, [Symbol.dispose]: () => clearTimeout(timer) };
+  outer.addEventListener("abort", gone, { once: true });
+  if (outer.aborted) gone();
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      outer.removeEventListener("abort", gone);
+    },
+  };
 }
 
 /** Keeps the first 16 MiB. */
