@@ -5,6 +5,7 @@ import { type CgroupDriver, cgroupParentPath, checkPodSlices, isSlice } from "./
 import { defaultTimeouts } from "./images/registry/timeouts.ts";
 import { checkStoreConfig, type ImageStoreConfig } from "./images/store-config.ts";
 import { parseMetricsAddress } from "./metrics/address.ts";
+import { checkRlimits, type RlimitSettings } from "./oci/rlimits.ts";
 import { didYouMean } from "./settings.ts";
 
 /** Largest configuration file, bytes. */
@@ -34,6 +35,8 @@ export interface RuntimeConfig {
   cgroupDriver: CgroupDriver;
   /** cgroup of pods for which none is given: a path, or with systemd a slice. Empty: /hawser-<hash of the root>. */
   cgroupParent: string;
+  /** Limits of containers' processes, by setrlimit's names. */
+  rlimits: RlimitSettings;
   streaming: {
     address: string;
     /** 0: any free one. */
@@ -69,6 +72,7 @@ export const defaultConfig: RuntimeConfig = {
   cniTimeoutSeconds: 60,
   cgroupDriver: "cgroupfs",
   cgroupParent: "",
+  rlimits: {},
   streaming: { address: "127.0.0.1", port: 0, idleTimeoutSeconds: 4 * 3600, creationTimeoutSeconds: 30 },
   exec: { graceSeconds: 2, drainSeconds: 0.25, helper: true },
   images: { mirrors: {}, insecureRegistries: [], auth: {}, timeouts: { ...defaultTimeouts }, pinned: [] },
@@ -84,12 +88,13 @@ export type PartialConfig = {
  * its range, and addresses no pod could have.
  */
 export function completeConfig(given: PartialConfig): RuntimeConfig {
-  const { images = {}, ...rest } = given;
+  const { images = {}, rlimits, ...rest } = given;
   // A copy: what is complete may be changed, by a reload.
-  const { images: defaultImages, ...defaults } = structuredClone(defaultConfig);
+  const { images: defaultImages, rlimits: defaultRlimits, ...defaults } = structuredClone(defaultConfig);
   const ownImages = checkStoreConfig(images ?? {}, didYouMean);
   const config = {
     ...merge(defaults, rest, ""),
+    rlimits: checkRlimits(rlimits ?? defaultRlimits),
     images: { ...defaultImages, ...ownImages, timeouts: { ...defaultTimeouts, ...ownImages.timeouts } },
   } as RuntimeConfig; // merge() has checked names and types
   checkAddresses(config);

@@ -9,7 +9,7 @@ import { commentedConfig, settings } from "./settings.ts";
 
 const packaged = path.resolve(import.meta.dirname, "../../../packaging/hawser-runtime.yaml");
 /** Settings whose value is a map or a list as a whole. */
-const whole = new Set(["images.mirrors", "images.auth"]);
+const whole = new Set(["rlimits", "images.mirrors", "images.auth"]);
 
 function leaves(value: object, prefix = ""): string[] {
   return Object.entries(value).flatMap(([name, inner]) => {
@@ -36,14 +36,17 @@ test("the packaged file says the defaults, and is what --default-config prints",
 
 test("the examples in the comments are good ones", () => {
   const text = commentedConfig(defaultConfig).replaceAll(
-    /^( *)# ( *(?:docker\.io|dockerConfig|registries): .*)$/gm,
+    /^( *)# ( *(?:docker\.io|dockerConfig|registries|nofile): .*)$/gm,
     "$1$2",
   );
   const examples = text
-    .replaceAll(/^( *(?:mirrors|auth)): \{\}$/gm, "")
+    .replaceAll(/^( *(?:mirrors|auth|rlimits)): \{\}$/gm, "")
+    .replace("# [on reload] Limits of", "rlimits:\n# ")
     .replace("  # [on reload] Where to look", "  mirrors:\n# ")
     .replace("  # [on reload] Credentials", "  auth:\n# ");
-  const { mirrors, auth } = completeConfig(parse(examples)).images;
+  const { images, rlimits } = completeConfig(parse(examples));
+  const { mirrors, auth } = images;
+  assert.deepEqual(rlimits, { nofile: "1024:524288" });
   assert.deepEqual(mirrors, { "docker.io": ["http://127.0.0.1:5000"] });
   assert.equal(auth?.dockerConfig, "/root/.docker/config.json");
   assert.deepEqual(Object.keys(auth?.registries ?? {}), ["registry.example.com"]);

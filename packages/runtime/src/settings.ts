@@ -45,6 +45,12 @@ export const settings: readonly Setting[] = [
     "cgroup of pods for which the kubelet names none: a path, or with systemd a slice's name.",
     'With "" it is /hawser-<hash of the root>, or with systemd hawser_<hash of the root>.slice.',
   ),
+  atOnce(
+    "rlimits",
+    "Limits of the processes of containers that are made from now on, by setrlimit's names: soft:hard, or one number for",
+    "both; at most our own where we may not raise them. What is not named is as our own:",
+    "  nofile: 1024:524288",
+  ),
   atStart("streaming.address", "Where exec, attach and port-forward are served, by one-time tokens."),
   atStart("streaming.port", "0 is any free one."),
   atOnce("streaming.idleTimeoutSeconds", "A session without a byte either way ends after this; 0 is never."),

@@ -37,6 +37,7 @@ export interface ContainerSpecOptions {
   rootfs: string;
   cgroupsPath: string;
   resources: ResourceRecord;
+  rlimits?: Process["rlimits"];
   mounts: RequestedMounts;
   /** The image's own volumes; a requested mount of the same place wins. */
   volumes?: Mount[];
@@ -89,6 +90,7 @@ export async function containerSpec(options: ContainerSpecOptions): Promise<Spec
     env: environment(config, image, { home, hostname: options.hostname }),
     cwd,
     capabilities,
+    rlimits: options.rlimits,
     noNewPrivileges: security?.noNewPrivs ?? false,
     oomScoreAdj: clampOOMScore(host, options.resources.oomScoreAdj ?? 0),
     apparmorProfile: options.appArmorProfile,

@@ -17,6 +17,7 @@ import { createUnderConmon } from "../oci/conmon.ts";
 import { containerNamespaces, containerSpec } from "../oci/container-spec.ts";
 import { refuseSELinux } from "../oci/host.ts";
 import { resourceRecord } from "../oci/resources.ts";
+import { rlimitsFor } from "../oci/rlimits.ts";
 import { runtimeFor } from "../oci/runtime.ts";
 import { stopSignal } from "../oci/signals.ts";
 import { requestedMounts } from "../oci/spec-mounts.ts";
@@ -33,6 +34,7 @@ import { newId } from "./sandbox-name.ts";
 
 type Dependencies = Pick<
   Context,
+  | "config"
   | "paths"
   | "reaper"
   | "oci"
@@ -137,6 +139,7 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
       rootfs,
       cgroupsPath: ociCgroupsPath(sandbox.cgroupParent, id),
       resources,
+      rlimits: rlimitsFor(host, dependencies.config.rlimits),
       mounts,
       volumes: await imageVolumes(dependencies, {
         directory,

@@ -1,0 +1,33 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { checkRlimits, rlimitsFor } from "./rlimits.ts";
+
+test("rlimitsFor: soft and hard, or one for both; none are set by default", () => {
+  const host = { capabilities: new Set(["CAP_SYS_RESOURCE"]), rlimits: new Map([["RLIMIT_NOFILE", 2000]]) };
+  assert.equal(rlimitsFor(host, {}), undefined);
+  assert.deepEqual(rlimitsFor(host, checkRlimits({ nofile: "1024:4096", core: 0 })), [
+    { type: "RLIMIT_NOFILE", soft: 1024, hard: 4096 },
+    { type: "RLIMIT_CORE", soft: 0, hard: 0 },
+  ]);
+});
+
+test("rlimitsFor: who may not raise limits gives no more than its own", () => {
+  const host = { capabilities: new Set<string>(), rlimits: new Map([["RLIMIT_NOFILE", 2000]]) };
+  assert.deepEqual(rlimitsFor(host, { nofile: "1024:4096", nproc: 5000 }), [
+    { type: "RLIMIT_NOFILE", soft: 1024, hard: 2000 },
+    { type: "RLIMIT_NPROC", soft: 5000, hard: 5000 },
+  ]);
+});
+
+for (const given of [
+  [],
+  "x",
+  { files: 1 },
+  { nofile: "2:1" },
+  { nofile: "1:2:3" },
+  { core: "unlimited" },
+  { core: -1 },
+]) {
+  test(`checkRlimits: ${JSON.stringify(given)} is refused`, () =>
+    assert.throws(() => checkRlimits(given), { message: /^setting "rlimits/ }));
+}
