@@ -14,7 +14,7 @@ const daemon = `
   import { PerformanceObserver, constants, performance } from "node:perf_hooks";
   import { setImmediate as turn, setTimeout as delay } from "node:timers/promises";
   import { cachedDataVersionTag } from "node:v8";
-  import { giveHeapRoom } from "${pathToFileURL(`${import.meta.dirname}/heap.ts`)}";
+  import { giveHeapRoom, keepHeapAtWork } from "${pathToFileURL(`${import.meta.dirname}/heap.ts`)}";
   const full = [];
   new PerformanceObserver((list) => {
     for (const { startTime, detail } of list.getEntries()) {
@@ -22,7 +22,8 @@ const daemon = `
     }
   }).observe({ entryTypes: ["gc"] });
   const tag = cachedDataVersionTag();
-  const room = giveHeapRoom({ interval: 100 });
+  const interval = 100;
+  const room = giveHeapRoom({ interval });
   const live = [];
   const replace = (n) => { live[n % 100_000] = { n, text: "number " + n, list: [n, n + 1, n + 2] }; };
   for (let n = 0; n < 100_000; n++) replace(n);
@@ -43,13 +44,20 @@ const daemon = `
   const before = process.memoryUsage().heapTotal;
   gc();
   const small = process.memoryUsage().heapTotal < before / 2;
+  const keeper = keepHeapAtWork();
+  await delay(3 * interval);
+  const kept = !atStart();
+  keeper[Symbol.dispose]();
+  while (!atStart() && Date.now() < over) await delay(20);
+  const letGo = atStart();
   room[Symbol.dispose]();
-  console.log(JSON.stringify({ atWork: atWork.length, within: within.length, asAtStart, small, codeIsGood: atStart() }));
+  const seen = { within: within.length, asAtStart, small, kept, letGo, codeIsGood: atStart() };
+  console.log(JSON.stringify({ atWork: atWork.length, ...seen }));
 `;
 
 it("giveHeapRoom: all that lives is marked between turns while there is work, and the heap is as at the start at rest", async () => {
   const { stdout } = await run(process.execPath, [...flags, "--expose-gc", "--input-type=module", "-e", daemon]);
   const { atWork, ...rest } = JSON.parse(stdout) as { atWork: number };
   assert.ok(atWork > 2, `${atWork} full collections`);
-  assert.deepEqual(rest, { within: 0, asAtStart: true, small: true, codeIsGood: true });
+  assert.deepEqual(rest, { within: 0, asAtStart: true, small: true, kept: true, letGo: true, codeIsGood: true });
 });

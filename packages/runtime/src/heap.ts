@@ -11,10 +11,26 @@ const restful = 0.1;
 
 /** Undefined where the heap is left alone. */
 let state: keyof typeof flags | undefined;
+/** Works under way that take longer than a look at the loop tells. */
+let held = 0;
 
 /** To be called before work that makes garbage. */
 export function heapAtWork(): void {
   if (state === "at rest") become("at work");
+}
+
+/**
+ * heapAtWork(), and until disposed the heap does not come to rest: for work that makes garbage in bits, between which the loop is
+ * idle for long.
+ */
+export function keepHeapAtWork(): Disposable {
+  held++;
+  heapAtWork();
+  return {
+    [Symbol.dispose]() {
+      held--;
+    },
+  };
 }
 
 /**
@@ -38,7 +54,7 @@ export function giveHeapRoom({ interval = 2000 } = {}): Disposable {
     const now = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(now, last);
     last = now;
-    become(utilization < restful ? "at rest" : "at work");
+    become(utilization < restful && held === 0 ? "at rest" : "at work");
   }, interval).unref();
   return {
     [Symbol.dispose]() {
