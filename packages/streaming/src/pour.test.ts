@@ -39,6 +39,21 @@ for (const kind of ["calls", "iteration"]) {
       assert.ok((await received).equals(Buffer.concat(chunks)));
     });
 
+    it("writes at once what came at once, and no later than that turn", async (context) => {
+      using path = await pouring();
+      const { queue, target, poured, received } = path;
+      await once(target, "connect");
+      const write = context.mock.method(target, "write");
+      for (const part of ["the rest of a frame,", " a frame,", " the first part of another"])
+        queue.push(Buffer.from(part));
+      await new Promise(setImmediate);
+      if (kind === "calls") assert.equal(write.mock.callCount(), 1); // an iteration has a turn of its own for each chunk
+      queue.end();
+      await poured;
+      target.end();
+      assert.equal(String(await received), "the rest of a frame, a frame, the first part of another");
+    });
+
     it("rejects when the source fails", async () => {
       using path = await pouring();
       path.queue.fail(new Error("gone"));

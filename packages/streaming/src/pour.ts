@@ -75,6 +75,16 @@ function copierTo(target: Socket): Copier & { flush(): void } {
     used = 0;
     if (isOpen()) write(bytes, () => giveSlab(full));
   };
+  let soon = false;
+  /** What one read brought goes in one write, though its frames are pushed one by one: a third of the system calls, and of the wake-ups of who reads the pipe. */
+  const flushSoon = () => {
+    if (soon || underWay > 0) return;
+    soon = true;
+    queueMicrotask(() => {
+      soon = false;
+      if (underWay === 0) flush();
+    });
+  };
   const hasRoom = () => target.writableLength + used < mostBytes;
   return {
     isQueue: true,
@@ -89,7 +99,7 @@ function copierTo(target: Socket): Copier & { flush(): void } {
       slab ??= takeSlab();
       slab.set(chunk, used);
       used += chunk.byteLength;
-      if (underWay === 0) flush();
+      flushSoon();
       return true;
     },
     room() {

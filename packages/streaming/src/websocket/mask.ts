@@ -55,8 +55,12 @@ export function unmask(bytes: Buffer, mask: Uint8Array, position: number): void 
 
 /** The mask as it is for the byte at `position` and those after. */
 function turned(mask: Uint8Array, position: number): Uint8Array {
-  return Uint8Array.from([0, 1, 2, 3], (at) => mask[(position + at) % 4] ?? 0);
+  for (let at = 0; at < 4; at++) scratch[at] = mask[(position + at) % 4] ?? 0;
+  return scratch;
 }
+
+/** One call's; the next writes over it. */
+const scratch = new Uint8Array(4);
 
 function xor(bytes: Buffer, mask: Uint8Array, position: number) {
   // Four at a time, from where memory is aligned.
