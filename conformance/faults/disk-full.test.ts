@@ -8,9 +8,8 @@ import { startRegistry } from "@hawser/testing";
 import { inPieces, ociArchive, testImage } from "../../packages/runtime/src/images/testing/image.ts";
 import { pushArchive } from "../../scripts/push-image.ts";
 import { makeArchive } from "../crun/support/image.ts";
-import { eventually } from "../crun/support/session.ts";
 import { bystander, create, created, nothing, pod, remove, running, useAndRemove } from "./support/calls.ts";
-import { difference, inventory, settledInventory } from "./support/inventory.ts";
+import { settledInventory, settlesAt } from "./support/inventory.ts";
 import { thorough } from "./support/length.ts";
 import { type FaultyRuntime, startFaulty } from "./support/runtime-process.ts";
 import { type SmallDisk, smallDisk } from "./support/small-disk.ts";
@@ -29,26 +28,19 @@ describe("with a full disk", { timeout: 900_000 }, () => {
   let other: Awaited<ReturnType<typeof bystander>>;
   let baseline: string[];
   let archive: Buffer;
+  const stack = new AsyncDisposableStack();
   before(async () => {
     archive = await makeArchive({ name: "hawser.test/second:1", files: { "/large": "x".repeat(300_000) } });
-    disk = await smallDisk({ megabytes: 96, inodes: 700 });
-    runtime = await startFaulty({ root: disk.path });
+    disk = stack.use(await smallDisk({ megabytes: 96, inodes: 700 }));
+    runtime = stack.use(await startFaulty({ root: disk.path }));
+    stack.defer(() => disk.clear());
     other = await bystander(runtime.cri);
     baseline = await settledInventory(runtime.root);
   });
-  after(async () => {
-    await disk?.clear();
-    await runtime?.[Symbol.asyncDispose]();
-    await disk?.[Symbol.asyncDispose]();
-  });
+  after(() => stack.disposeAsync());
   afterEach(() => disk.clear());
 
-  const isClean = async (expected: string[]) => {
-    const left = async () =>
-      difference(expected, await inventory(runtime.root)).filter((line) => !line.includes("/ballast"));
-    await eventually(async () => (await left()).length === 0, 3000).catch(() => undefined); // the comparison says what
-    assert.deepEqual(await left(), []);
-  };
+  const isClean = (expected: string[]) => settlesAt(runtime.root, expected, { apart: /\/ballast/ });
 
   /** With each room: the call fails clearly and leaves nothing, or succeeds; then it works. Some room is too small, some enough. */
   const failsCleanly = async (
@@ -123,7 +115,11 @@ describe("with a full disk", { timeout: 900_000 }, () => {
       const [runs, waits] = [await running(cri), await created(cri)];
       await disk.fill(room);
       await cri.runtime.startContainer({ containerId: waits.containerId });
-      const { stdout } = await cri.runtime.execSync({ containerId: runs.containerId, cmd: ["echo", "x"], timeout: 5n });
+      const { stdout } = await cri.runtime.execSync({
+        containerId: runs.containerId,
+        cmd: ["echo", "x"],
+        timeout: 30n,
+      });
       assert.equal(Buffer.from(stdout).toString(), "x\n");
       await cri.runtime.stopContainer({ containerId: runs.containerId, timeout: 5n });
       const { status } = await cri.runtime.containerStatus({ containerId: runs.containerId });

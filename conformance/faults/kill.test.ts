@@ -6,7 +6,7 @@ import { type Registry, startRegistry } from "@hawser/testing";
 import { eventually } from "../crun/support/session.ts";
 import { bystander, type Cut, cuts } from "./support/calls.ts";
 import { imageCuts, pushCutImage } from "./support/image-calls.ts";
-import { difference, inventory, settledInventory } from "./support/inventory.ts";
+import { settledInventory, settlesAt } from "./support/inventory.ts";
 import { thorough } from "./support/length.ts";
 import { type FaultyRuntime, startFaulty } from "./support/runtime-process.ts";
 
@@ -14,27 +14,30 @@ describe("a runtime killed at any step of", { timeout: thorough ? 3_600_000 : 28
   let runtime: FaultyRuntime;
   let other: Awaited<ReturnType<typeof bystander>>;
   let registry: Registry;
+  const stack = new AsyncDisposableStack();
   before(async () => {
-    registry = await startRegistry();
+    registry = stack.use(await startRegistry());
     await pushCutImage(registry);
-    runtime = await startFaulty();
+    runtime = stack.use(await startFaulty());
     other = await bystander(runtime.cri);
   });
-  after(async () => {
-    await runtime?.[Symbol.asyncDispose]();
-    await registry?.[Symbol.asyncDispose]();
-  });
+  after(() => stack.disposeAsync());
 
-  /** True when the runtime was killed, false when the call came to its end before that. */
-  const cutAt = async (cut: Cut, step: number): Promise<boolean> => {
+  /** At a step, or in the midst. True when the runtime was killed, false when the call came to its end before that. */
+  const cutAt = async (cut: Cut, step: number | "midst"): Promise<boolean> => {
     const baseline = await settledInventory(runtime.root);
     const subject = await cut.prepare(runtime.cri);
     const prepared = await settledInventory(runtime.root);
-    await runtime.arm(step);
-    const cutOff = await cut.call(runtime.cri, subject).then(
+    await runtime.arm(step === "midst" ? 0 : step);
+    const calling = cut.call(runtime.cri, subject).then(
       () => false,
       () => true, // nothing else makes these calls fail
     );
+    if (step === "midst") {
+      await eventually(async () => cut.midst?.());
+      await runtime.kill();
+    }
+    const cutOff = await calling;
     if (cutOff) {
       await runtime.gone();
       await runtime.start();
@@ -46,12 +49,7 @@ describe("a runtime killed at any step of", { timeout: thorough ? 3_600_000 : 28
     await isAs(baseline);
     return cutOff;
   };
-  const isAs = async (expected: string[]) => {
-    await eventually(async () => difference(expected, await inventory(runtime.root)).length === 0, 3000).catch(
-      () => undefined, // the comparison says what
-    );
-    assert.deepEqual(difference(expected, await inventory(runtime.root)), []);
-  };
+  const isAs = (expected: string[]) => settlesAt(runtime.root, expected);
 
   /** How many steps the call has when nobody interferes. */
   const length = async (cut: Cut): Promise<number> => {
@@ -69,10 +67,11 @@ describe("a runtime killed at any step of", { timeout: thorough ? 3_600_000 : 28
       const steps = await length(cut);
       const chosen = thorough
         ? Array.from({ length: steps }, (_, index) => index + 1)
-        : cut.short.map((part) => Math.max(1, Math.round(part * steps)));
+        : cut.short.map((part) => Math.round(part * steps)).filter((step) => step > 0);
       const failures: string[] = [];
       let kills = 0;
-      for (const step of chosen) {
+      const midst = cut.midst ? (["midst"] as const) : [];
+      for (const step of [...chosen, ...midst]) {
         const mark = runtime.output().length;
         try {
           if (await cutAt(cut, step)) kills++;
@@ -83,7 +82,8 @@ describe("a runtime killed at any step of", { timeout: thorough ? 3_600_000 : 28
       }
       t.diagnostic(`${steps} steps, killed ${kills} times`);
       assert.deepEqual(failures, []);
-      assert.ok(kills >= Math.floor(chosen.length * 0.8), `killed only ${kills} times of ${chosen.length}`);
+      const least = Math.floor(chosen.length * 0.8) + midst.length;
+      assert.ok(kills > 0 && kills >= least, `killed only ${kills} times, and not ${least}`);
     });
   }
 });

@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import { ContainerState, type CRIConnection } from "@hawser/cri";
-import { eventually } from "../crun/support/session.ts";
 import {
   bystander,
   create,
@@ -16,7 +15,7 @@ import {
   sandboxOf,
   useAndRemove,
 } from "./support/calls.ts";
-import { difference, inventory, settledInventory } from "./support/inventory.ts";
+import { settledInventory, settlesAt } from "./support/inventory.ts";
 import { thorough } from "./support/length.ts";
 import { type Fault, faultyPrograms, type Programs } from "./support/programs.ts";
 import { type FaultyRuntime, startFaulty } from "./support/runtime-process.ts";
@@ -110,29 +109,22 @@ describe("a program that a runtime stands on", { timeout: 600_000 }, () => {
   let programs: Programs;
   let runtime: FaultyRuntime;
   let other: Awaited<ReturnType<typeof bystander>>;
+  const stack = new AsyncDisposableStack();
   before(async () => {
-    programs = await faultyPrograms();
+    programs = stack.use(await faultyPrograms());
     const config = {
       cniBinDir: programs.cni,
       ociTimeoutSeconds: patience,
       cniTimeoutSeconds: patience,
       exec: { helper: false },
     };
-    runtime = await startFaulty({ programs: programs.bin, config });
+    runtime = stack.use(await startFaulty({ programs: programs.bin, config }));
     other = await bystander(runtime.cri);
   });
   afterEach(() => programs.mend());
-  after(async () => {
-    await runtime?.[Symbol.asyncDispose]();
-    await programs?.[Symbol.asyncDispose]();
-  });
+  after(() => stack.disposeAsync());
 
-  const isClean = async (baseline: string[]) => {
-    await eventually(async () => difference(baseline, await inventory(runtime.root)).length === 0, 3000).catch(
-      () => undefined, // the comparison says what
-    );
-    assert.deepEqual(difference(baseline, await inventory(runtime.root)), []);
-  };
+  const isClean = (baseline: string[]) => settlesAt(runtime.root, baseline);
 
   for (const one of cases.filter((candidate) => thorough || short.has(nameOf(candidate)))) {
     it(nameOf(one), { timeout }, async () => {

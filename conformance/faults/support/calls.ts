@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
 import { ContainerState, type CRIConnection, NamespaceMode, type PodSandboxConfig, PodSandboxState } from "@hawser/cri";
 import { image, sandboxConfig, startContainer } from "../../crun/support/runtime.ts";
 
@@ -10,6 +11,8 @@ export interface Cut {
   /** Makes what the call works on. What it returns is given to the others. */
   prepare(cri: CRIConnection): Promise<Subject>;
   call(cri: CRIConnection, subject: Subject): Promise<unknown>;
+  /** True in the midst of it, for a call that lasts: it is cut off there too. */
+  midst?(): Promise<boolean>;
   /** True when the call has come to nothing: then everything is as it was before. */
   undone?(cri: CRIConnection, subject: Subject): Promise<boolean>;
   /** Looks at what there is, has it work, and removes it all. */
@@ -62,13 +65,14 @@ export async function created(cri: CRIConnection): Promise<Subject> {
 export async function running(cri: CRIConnection): Promise<Subject> {
   const subject = await created(cri);
   await cri.runtime.startContainer({ containerId: subject.containerId });
-  await until(cri, subject.containerId); // until the trap stands
+  await isWhole(cri, subject.containerId);
   return subject;
 }
 
-async function until(cri: CRIConnection, containerId: string) {
-  const cmd = ["sh", "-c", "until grep -q '^SigCgt:.*[4-7c-f]...$' /proc/1/status; do :; done"];
-  await cri.runtime.execSync({ containerId, cmd, timeout: 5n });
+/** Resolves when create()'s second process is there, and so the trap before it. */
+async function isWhole(cri: CRIConnection, containerId: string) {
+  const cmd = ["sh", "-c", "until grep -q . /proc/1/task/1/children; do sleep 0.01; done"];
+  await cri.runtime.execSync({ containerId, cmd, timeout: 30n });
 }
 
 /** The subject's sandbox by its name: one at most, and all its own are ones. */
@@ -96,7 +100,7 @@ export async function useAndRemove(cri: CRIConnection, subject: Subject): Promis
   const containerId = subject.containerId || (await create(cri, { ...subject, podSandboxId: found.id }));
   const before = (await cri.runtime.containerStatus({ containerId })).status?.state;
   if (before === CONTAINER_CREATED) await cri.runtime.startContainer({ containerId });
-  const { stdout } = await cri.runtime.execSync({ containerId, cmd: ["echo", "works"], timeout: 10n });
+  const { stdout } = await cri.runtime.execSync({ containerId, cmd: ["echo", "works"], timeout: 30n });
   assert.equal(Buffer.from(stdout).toString(), "works\n");
   await cri.runtime.stopPodSandbox({ podSandboxId: found.id });
   await cri.runtime.removePodSandbox({ podSandboxId: found.id });
@@ -202,11 +206,12 @@ export const cuts: Cut[] = [
     short: [0.6],
     prepare: running,
     call: (cri, { containerId }) => cri.runtime.execSync({ containerId, cmd: ["sleep", "2.71"], timeout: 60n }),
+    midst: () => runs("sleep", "2.71"),
     async after(cri, subject) {
       const { stdout } = await cri.runtime.execSync({
         containerId: subject.containerId,
         cmd: ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"],
-        timeout: 10n,
+        timeout: 30n,
       });
       assert.doesNotMatch(Buffer.from(stdout).toString(), /sleep 2\.71/, "its command goes on without anybody");
       await useAndRemove(cri, subject);
@@ -214,13 +219,20 @@ export const cuts: Cut[] = [
   },
 ];
 
+/** Is there a process of this command line on the node? */
+async function runs(...words: string[]): Promise<boolean> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const lines = pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => ""));
+  return (await Promise.all(lines)).includes(words.map((word) => `${word}\0`).join(""));
+}
+
 /** A pod that has nothing to do with what is cut off, and must not notice. */
 export async function bystander(cri: CRIConnection) {
   const { containerId, podSandboxId } = await startContainer(cri, { linux }, sandboxConfig({ linux }));
   const since = async (connection: CRIConnection) => {
     const { status } = await connection.runtime.containerStatus({ containerId });
     assert.equal(status?.state, CONTAINER_RUNNING, "another container has ended");
-    const { stdout } = await connection.runtime.execSync({ containerId, cmd: ["cat", "/proc/1/stat"], timeout: 10n });
+    const { stdout } = await connection.runtime.execSync({ containerId, cmd: ["cat", "/proc/1/stat"], timeout: 30n });
     return Buffer.from(stdout).toString().split(" ")[21];
   };
   const began = await since(cri);

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { lstat, opendir, readdir, readFile } from "node:fs/promises";
@@ -9,6 +10,8 @@ const execute = promisify(execFile);
 const cgroups = "/sys/fs/cgroup";
 /** How long each part of an inventory may take, milliseconds, on whatever machine: one that hangs is named. */
 const patience = 60_000;
+/** How long what ends beside a call may take, milliseconds, on a machine that is busy with other things too. */
+const settlingPatience = 15_000;
 
 /** Everything a runtime of this root has on the node, a line each, sorted: files, mounts, cgroups with how many processes, interfaces, rules. */
 export async function inventory(root: string): Promise<string[]> {
@@ -38,8 +41,16 @@ async function inTime<T>(name: string, part: Promise<T>): Promise<T> {
  * that has started it returns. A crun that stays is in the list.
  */
 export async function settledInventory(root: string): Promise<string[]> {
-  await eventually(async () => !(await monitors(root)).includes("process crun"), 3000).catch(() => undefined);
+  const settled = async () => !(await inTime("processes", monitors(root))).includes("process crun");
+  await eventually(settled, 3000).catch(() => undefined);
   return await inventory(root);
+}
+
+/** Resolves when the node has come to have what is expected; throws with what is too much (`+`) and missing (`-`) when it does not. */
+export async function settlesAt(root: string, expected: string[], { apart }: { apart?: RegExp } = {}): Promise<void> {
+  const odd = async () => difference(expected, await inventory(root)).filter((line) => !apart?.test(line));
+  await eventually(async () => (await odd()).length === 0, settlingPatience).catch(() => undefined); // the comparison says what
+  assert.deepEqual(await odd(), []);
 }
 
 /** The lines that are in one of two inventories only: `+` what has come, `-` what has gone. */

@@ -11,10 +11,12 @@ import type { Arm, Counted } from "./steps.ts";
 
 /** What V8 is given in production, so that the program does not start itself once more. */
 const heapFlags = ["--max-semi-space-size=2", "--optimize-for-size", "--single-threaded-gc", "--no-separate-gc-phases"];
-/** How long a runtime that dies at a step may take, milliseconds. */
+/** How long a runtime that dies at a step, or was killed, may take, milliseconds. */
 const killPatience = 10_000;
+/** How long one may take to answer a step's question, or to take an image, milliseconds. */
+const answerPatience = 60_000;
 /** How long one may take to start, milliseconds: on a machine that is busy with other things the modules alone take many seconds. */
-const startPatience = 60_000;
+const startPatience = 60_000 * Number(process.env.HAWSER_SLOWNESS ?? 1); // gRPC's clock is not conformance/vm's
 const here = import.meta.dirname;
 
 export interface FaultyOptions {
@@ -36,8 +38,8 @@ export interface FaultyRuntime extends AsyncDisposable {
   readonly pid: number;
   /** All that its processes have written to stderr. */
   output(): string;
-  /** From now on it dies at the `killAt`th step; 0 counts only. */
-  arm(killAt: number): Promise<void>;
+  /** From now on it dies at the `killAt`th step, or at the first whose name matches; 0 counts only. */
+  arm(killAt: number | RegExp): Promise<void>;
   /** The steps since it was armed. */
   counted(): Promise<string[]>;
   /** Resolves when the process is gone. Rejects when it lives on for 10 s: nobody has killed it then. */
@@ -73,7 +75,13 @@ export async function startFaulty(options: FaultyOptions = {}): Promise<FaultyRu
     fresh.stderr?.setEncoding("utf8").on("data", (text: string) => {
       output += text;
     });
-    ended = new Promise((resolve) => fresh.once("exit", () => resolve()));
+    ended = new Promise((resolve) => {
+      fresh.once("exit", () => resolve());
+      fresh.once("error", (error) => {
+        output += String(error);
+        if (fresh.pid === undefined) resolve(); // it could not be started: there is no exit
+      });
+    });
     child = fresh;
     const failed = ended.then(() => Promise.reject(new Error(`the runtime has ended: ${output.slice(-2000)}`)));
     failed.catch(() => undefined);
@@ -84,19 +92,29 @@ export async function startFaulty(options: FaultyOptions = {}): Promise<FaultyRu
   };
   const ask = async (message: Arm | "count"): Promise<string[]> => {
     if (!child) throw new Error("not started");
-    const answer = once(child, "message", { signal: AbortSignal.timeout(10_000) });
+    const answer = once(child, "message", { signal: AbortSignal.timeout(answerPatience) });
     child.send(message);
     const [counted] = (await answer) as [Counted];
     return counted.steps;
   };
   const load = async (given: ImageOptions) => {
     const archive = await makeArchive(given);
-    await upload({ endpoint: `unix://${socketPath}`, path: "/hawser.v1.Images/Load", chunks: inChunks(archive) });
+    await upload({
+      endpoint: `unix://${socketPath}`,
+      path: "/hawser.v1.Images/Load",
+      chunks: inChunks(archive),
+      signal: AbortSignal.timeout(answerPatience),
+    });
+  };
+  const isGone = async () => {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => reject(new Error("the runtime lives on")), killPatience);
+    await Promise.race([ended, late]).finally(() => clearTimeout(timer));
   };
   const kill = async (signal: NodeJS.Signals = "SIGKILL") => {
     cri?.close();
     child?.kill(signal);
-    await ended;
+    await isGone();
   };
   const dispose = async () => {
     await kill();
@@ -122,13 +140,11 @@ export async function startFaulty(options: FaultyOptions = {}): Promise<FaultyRu
     },
     output: () => output,
     arm: async (killAt) => {
-      await ask({ killAt });
+      await ask({ killAt: typeof killAt === "number" ? killAt : killAt.source });
     },
     counted: () => ask("count"),
     gone: async () => {
-      const [signal, late] = [AbortSignal.timeout(killPatience), Promise.withResolvers<never>()];
-      signal.addEventListener("abort", () => late.reject(new Error("the runtime lives on")), { once: true });
-      await Promise.race([ended, late.promise]);
+      await isGone();
       cri?.close();
     },
     kill,

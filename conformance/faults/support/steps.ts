@@ -8,9 +8,9 @@ import path from "node:path";
 import { promisify } from "node:util";
 import koffi from "koffi";
 
-/** What the test may ask for: to be killed at this step from now on (never, for 0). */
+/** What the test may ask for: to be killed at this step from now on (never, for 0), or at the first that a pattern matches. */
 export interface Arm {
-  killAt: number;
+  killAt: number | string;
 }
 /** What it hears: that it is armed, or the steps taken since. */
 export interface Counted {
@@ -18,14 +18,15 @@ export interface Counted {
 }
 
 let killAt = 0;
+let killAtName: RegExp | undefined;
 let counting = false;
 let steps: string[] = [];
 
 function step(name: string): void {
   if (!counting) return;
   steps.push(name);
-  if (steps.length !== killAt) return;
-  fs.writeSync(2, `killed at step ${killAt}: ${name}\n`);
+  if (steps.length !== killAt && !killAtName?.test(name)) return;
+  fs.writeSync(2, `killed at step ${steps.length}: ${name}\n`);
   process.kill(process.pid, "SIGKILL");
 }
 
@@ -33,7 +34,9 @@ process.on("message", (message: Arm | "count") => {
   const taken = steps;
   steps = [];
   counting = message !== "count";
-  killAt = message === "count" ? 0 : message.killAt;
+  const asked = message === "count" ? 0 : message.killAt;
+  killAt = typeof asked === "number" ? asked : 0;
+  killAtName = typeof asked === "string" ? new RegExp(asked) : undefined;
   process.send?.({ steps: taken } satisfies Counted);
 });
 process.channel?.unref();
