@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { exitStatus } from "@hawser/api";
 import type { ServerSession } from "@hawser/streaming";
-import { type CopyProgress, copyTo } from "./cp.ts";
+import { type CopyProgress, type CopyToOptions, copyTo } from "./cp.ts";
 import { digest, openPlace, type Place, target } from "./testing/cp-place.ts";
 import type { FakeContainerOptions } from "./testing/fake-container.ts";
 
@@ -114,6 +114,25 @@ describe("copyTo of a tree that breaks off", () => {
     await isWhole(place);
   });
 
+  it("is in place where only the answer was lost, and a retry finds it so", async () => {
+    for (const path of ["tree", "there/."]) {
+      let lost = 0;
+      const { place, copy } = await tree({ losesAnswer: (command) => isCut(command) && ++lost === 1 });
+      await using _ = place;
+      await fs.mkdir(join(place.there, "there"));
+      const result = await copyTo(place.client, { ...copy, path, retries: 1 });
+      assert.deepEqual(result, { files: 3, directories: 2, links: 0, skipped: 0, bytes: 6_000_000 });
+      await fs.rename(join(place.there, path, path === "tree" ? "" : "tree"), join(place.there, "found"));
+      assert.deepEqual((await fs.readdir(place.there)).sort(), ["found", "there"]);
+      assert.deepEqual(await fs.readdir(join(place.there, "there")), []);
+      for (const name of names) {
+        const found = await digest(join(place.there, "found/below", name));
+        assert.equal(found, await digest(join(copy.from, "below", name)));
+      }
+      assert.equal(lost, 1, "sent once");
+    }
+  });
+
   it("is added to one that is there, and goes by tar alone where there is no shell", async () => {
     for (const lacking of [{}, { without: ["sh"] }]) {
       const { place, copy } = await tree(lacking);
@@ -124,6 +143,95 @@ describe("copyTo of a tree that breaks off", () => {
       await isWhole(place);
       assert.equal(await fs.readFile(join(place.there, "tree/old"), "utf8"), "old");
     }
+  });
+});
+
+describe("copyTo of a tree into one that is there", () => {
+  /** Names that tar would show otherwise than they are. */
+  const names = ["a b", "back\\slash", "ü", "-dash"];
+  const size = 1_000_000;
+  async function both(options: Partial<FakeContainerOptions> = {}) {
+    const place = await openPlace(options);
+    const [from, to] = [join(place.here, "tree"), join(place.there, "tree")];
+    await fs.mkdir(from);
+    await fs.mkdir(to);
+    for (const name of names) {
+      await fs.writeFile(join(from, name), randomBytes(size));
+      await fs.writeFile(join(to, name), "old");
+    }
+    await fs.writeFile(join(to, "other"), "other");
+    return {
+      place,
+      to,
+      copies: [
+        { from, path: "." },
+        { from: `${from}/.`, path: "tree" },
+      ].map((one) => ({ ...target, ...one })),
+    };
+  }
+  /** Every file is the new one, the old one, or gone. Resolves with how many are gone. */
+  async function gone(place: Place, to: string): Promise<number> {
+    await place.container.idle();
+    assert.deepEqual(await fs.readdir(place.there), ["tree"]);
+    const there = await fs.readdir(to);
+    assert.ok(there.includes("other"));
+    for (const name of there.filter((name) => name !== "other")) {
+      const found = await fs.readFile(join(to, name));
+      const whole = await fs.readFile(join(place.here, "tree", name));
+      assert.ok(found.equals(whole) || found.equals(Buffer.from("old")), `${name}: ${found.length} bytes`);
+    }
+    return names.length + 1 - there.length;
+  }
+  const isCut = ([name, , script = ""]: string[]) => name === "tar" || script.startsWith("trap");
+
+  for (const which of [0, 1]) {
+    for (const retries of [0, 1]) {
+      it(`leaves no file cut short: the connection is cut, way ${which}, ${retries} retries`, async () => {
+        const { place, to, copies } = await both({ cutAfter: [size * 1.5, size * 0.5], isCut });
+        await using _ = place;
+        const [copy = target] = copies.slice(which);
+        await assert.rejects(copyTo(place.client, { ...copy, retries } as CopyToOptions), { name: "StreamError" });
+        assert.equal(await gone(place, to), 1);
+      });
+    }
+  }
+
+  it("leaves no file cut short: aborted here", async () => {
+    const { place, to, copies } = await both();
+    await using _ = place;
+    const stop = new AbortController();
+    const onProgress = ({ bytes }: CopyProgress) => bytes > size * 2.5 && stop.abort(new Error("enough"));
+    const [copy] = copies as [CopyToOptions];
+    await assert.rejects(copyTo(place.client, { ...copy, signal: stop.signal, onProgress }), { message: "enough" });
+    assert.equal(await gone(place, to), 1);
+  });
+
+  it("removes nothing where tar fails at something else, and what comes last is whole", async () => {
+    for (const which of [0, 1]) {
+      const { place, to, copies } = await both();
+      await using _ = place;
+      for (const name of names.slice(1)) await fs.rm(join(to, name));
+      await fs.rm(join(to, "a b"));
+      await fs.mkdir(join(to, "a b/in the way"), { recursive: true });
+      const [copy] = copies.slice(which) as [CopyToOptions];
+      await assert.rejects(copyTo(place.client, copy), { code: "exit", exitCode: 2 });
+      for (const name of names.slice(1)) {
+        assert.equal(await digest(join(to, name)), await digest(join(place.here, "tree", name)));
+      }
+      assert.deepEqual((await fs.readdir(to)).sort(), [...names, "other"].sort());
+    }
+  });
+
+  it("goes by tar alone where a name is more than one line: its last would be another file's", async () => {
+    const { place, to, copies } = await both({ cutAfter: [100_000], isCut });
+    await using _ = place;
+    for (const name of names) await fs.rm(join(place.here, "tree", name));
+    await fs.writeFile(join(place.here, "tree/other\ntree"), randomBytes(size));
+    const [copy] = copies as [CopyToOptions];
+    await assert.rejects(copyTo(place.client, copy), { name: "StreamError" });
+    await place.container.idle();
+    assert.equal(place.container.commands.at(-1)?.[0], "tar");
+    assert.equal(await fs.readFile(join(to, "other"), "utf8"), "other");
   });
 });
 

@@ -23,6 +23,8 @@ export interface Source {
   /** Bytes of content. */
   total: number;
   hasHoles: boolean;
+  /** Some of its names are more than one line. */
+  hasNewlines: boolean;
   repeatable: boolean;
   /** One file, and no tree or link. */
   single: boolean;
@@ -75,7 +77,7 @@ export async function fileSource(path: string, { onProgress, onWarning, retries 
   const whole = resolve(path);
   const parent = localDirectory(byteString(dirname(whole)));
   const name = byteString(basename(whole) || ".");
-  const scan = { total: 0, hasHoles: false };
+  const scan = { total: 0, hasHoles: false, hasNewlines: false };
   await look(whole, scan);
   return {
     base: contentsOnly ? "." : basename(whole) || ".",
@@ -136,8 +138,9 @@ function marked(mark: number, text: string): number {
   return hash >>> 0;
 }
 
-/** How much there is, and whether some of it is holes. What goes away meanwhile is not counted. */
-async function look(path: string, scan: { total: number; hasHoles: boolean }): Promise<void> {
+/** How much there is, whether some of it is holes, and how it is called. What goes away meanwhile is not counted. */
+async function look(path: string, scan: Pick<Source, "total" | "hasHoles" | "hasNewlines">): Promise<void> {
+  if (basename(path).includes("\n")) scan.hasNewlines = true;
   const found = await lstat(path).catch(() => undefined);
   if (found?.isFile()) {
     scan.total += found.size;
@@ -157,6 +160,7 @@ export function contentSource(
     base: posix.basename(name),
     total: size,
     hasHoles: false,
+    hasNewlines: false,
     repeatable: false,
     single: true,
     pathOf: () => "",

@@ -17,8 +17,8 @@ export interface CopyOptions {
   onWarning?: ((line: string) => void) | undefined;
   onRetry?: ((retry: CopyRetry) => void) | undefined;
   /**
-   * Aborting ends the copy; the promise rejects with its reason. Files that are whole stay; the one under way is removed, but for the
-   * upload of a tree by the container's tar: one that is new goes as a whole, one that is added to another is left with a file cut short under its name.
+   * Aborting ends the copy; the promise rejects with its reason. Files that are whole stay; the one under way is removed, and of a new tree that the
+   * container's tar unpacks, all of it.
    */
   signal?: AbortSignal | undefined;
   /** Default both, WebSocket first. */

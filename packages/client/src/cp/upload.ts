@@ -1,7 +1,8 @@
 import { posix } from "node:path";
 import { archiveCommandLine, byteString, contentHead, endOfArchive, shown } from "@hawser/tar";
 import type { KubeClient } from "../client.ts";
-import { besideOf, lookScript, vacantScript } from "./beside.ts";
+import { type Beside, besideOf, lookScript, vacantScript } from "./beside.ts";
+import { mergeCommand, removeHalf } from "./merge.ts";
 import { argument } from "./paths.ts";
 import { changedWhile, exitError, noTar, type RemoteResult, Retries, runRemote } from "./remote.ts";
 import { resumeFile } from "./resume-file.ts";
@@ -20,9 +21,9 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
   // Holes are only for those who know them; and a stream cannot be sent once more where there is no tar.
   const look = source.hasHoles || !source.repeatable ? await lookAtContainer(client, options) : undefined;
   const sparse = look?.tar === "gnu";
-  const isBeside = source.single || (await isVacant(client, options, target));
-  let way: Way = look?.way ?? (isBeside ? "beside" : "tar");
-  if (way === "beside" && !isBeside) way = "tar";
+  const isNew = source.single || (await isVacant(client, options, target));
+  let way = look?.way ?? "beside";
+  if (way === "beside" && !isNew) way = retries.any || source.hasNewlines || /\n/.test(target.base) ? "tar" : "merge";
   const beside = besideOf(target);
   /** What an entry is called in the end. */
   const titleOf = (name: string) =>
@@ -30,10 +31,16 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
   let from: SentEntry | undefined;
   /** Whether `from` may be half there. */
   let half = false;
+  /** Of a try whose whole archive was sent. */
+  let sent: Counter | undefined;
   for (;;) {
     const count = newCounter();
     const named = countLines();
     try {
+      if (sent && way === "beside" && !source.single && (await beside.isPlaced(client, options))) {
+        await beside.tidy(client, options);
+        return conclude(options, sent, { exitCode: 0, missing: false, words: [] });
+      }
       if (from && half && way !== "runtime") {
         const { name, size, before } = from;
         const resumed = await resumeFile(client, options, {
@@ -45,26 +52,24 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
         if (resumed) from = after(from);
         half = false;
       }
-      const native = way === "runtime";
       const as = way === "beside" ? beside.name : target.base;
-      const packed = source.pack({ as, title: target.base, sparse: sparse || native, from, count });
-      const archive = way === "beside" && !source.single ? withEnd(packed, beside.end) : packed;
-      const preserve = options.preserve ?? true;
-      const command = native
-        ? archiveCommandLine({ verb: "extract", path: target.directory, name: target.base, preserve })
-        : way === "beside"
-          ? beside.command(extractWords(options, retries.any), { keep: retries.any, isTree: !source.single })
-          : [...extractWords(options, retries.any), "-C", argument(target.directory)];
-      const result = await runRemote(client, options, command, { stdin: archive, stdout: named.take });
+      const packed = source.pack({ as, title: target.base, sparse: sparse || way === "runtime", from, count });
+      const end = endOf(way, { isTree: !source.single, base: target.base }) ? beside.end : "";
+      const command = commandOf(way, { options, target, beside, end, keep: retries.any });
+      const stdin = end ? withEnd(packed, end) : packed;
+      const result = await runRemote(client, options, command, { stdin, stdout: named.take });
       const next: Way | undefined = result.missing && source.repeatable ? nextWay(way) : undefined;
       if (next) {
         way = next;
         continue;
       }
       if (result.missing) throw noTar(options);
-      return conclude(options, count, result);
+      const copied = conclude(options, count, result);
+      if (way === "beside" && end && retries.any) await beside.tidy(client, options);
+      return copied;
     } catch (error) {
       if (!source.repeatable) throw error;
+      if (count.ended) sent = count;
       const last = way === "runtime" ? undefined : lastNamed(count, named.lines());
       if (last) {
         from = last;
@@ -74,6 +79,10 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
         await retries.next(error, from?.before ?? 0);
       } catch (final) {
         if (way === "beside" && retries.any) await beside.tidy(client, options);
+        if (way === "tar" && retries.any && from?.type === "0") {
+          const path = posix.join(target.directory, shown(from.name));
+          await removeHalf(client, options, { path, size: from.size });
+        }
         throw final;
       }
     }
@@ -89,12 +98,38 @@ async function* withEnd(archive: AsyncIterable<Buffer>, name: string): AsyncGene
   }
 }
 
-/** How it is unpacked: by tar, beside its place and moved there (a file, or a tree that is new); by tar, in its place; by the runtime, which does as the first. */
-type Way = "beside" | "tar" | "runtime";
+/**
+ * How it is unpacked: by tar, beside its place and moved there (a file, or a tree that is new); by tar, in its place, with or without a shell that removes
+ * what is cut short; by the runtime, which does as the first.
+ */
+type Way = "beside" | "merge" | "tar" | "runtime";
 
-/** What to try where a command is not there: no shell, or no mv; no tar. */
+/** What to try where a command is not there: no shell, or no mv or tail; no tar. */
 function nextWay(way: Way): Way | undefined {
-  return way === "beside" ? "tar" : way === "tar" ? "runtime" : undefined;
+  return way === "beside" || way === "merge" ? "tar" : way === "tar" ? "runtime" : undefined;
+}
+
+/** Whether its archive gets an end that can be told from a cut: a tree that is to be moved, or one that has no directory there already. */
+function endOf(way: Way, { isTree, base }: { isTree: boolean; base: string }): boolean {
+  return (way === "beside" && isTree) || (way === "merge" && base === ".");
+}
+
+/** `end`: the name of the archive's end, where it has one. `keep`: half of it is needed for a next try, and tar names what it is at. */
+function commandOf(
+  way: Way,
+  {
+    options,
+    target: { directory, base },
+    beside,
+    end,
+    keep,
+  }: { options: CopyToOptions; target: Target; beside: Beside; end: string; keep: boolean },
+): string[] {
+  const { preserve = true } = options;
+  if (way === "runtime") return archiveCommandLine({ verb: "extract", path: directory, name: base, preserve });
+  const tar = extractWords(options, keep || way === "merge");
+  if (way === "beside") return beside.command(tar, { keep, isTree: end !== "" });
+  return way === "merge" ? mergeCommand(tar, { directory, end }) : [...tar, "-C", argument(directory)];
 }
 
 /**
@@ -128,12 +163,14 @@ function extractWords({ preserve = true }: CopyToOptions, named: boolean): strin
   return preserve ? ["tar", `-xp${v}f`, "-"] : ["tar", "--no-same-permissions", "--no-same-owner", `-xm${v}f`, "-"];
 }
 
+/** The container's. */
+interface Target {
+  directory: string;
+  base: string;
+}
+
 /** Where tar is to unpack, and under which name: in the path where that is a directory, as the path otherwise. */
-async function targetOf(
-  client: KubeClient,
-  options: CopyToOptions,
-  base: string,
-): Promise<{ directory: string; base: string }> {
+async function targetOf(client: KubeClient, options: CopyToOptions, base: string): Promise<Target> {
   const path = posix.normalize(options.path).replace(/(?<=.)\/+$/, "");
   const late = AbortSignal.timeout(lookPatience);
   const signal = options.signal ? AbortSignal.any([options.signal, late]) : late;
@@ -150,11 +187,7 @@ async function targetOf(
 }
 
 /** Whether nothing stands yet where a tree goes to, so that it can appear there as a whole. One that is there is added to. */
-async function isVacant(
-  client: KubeClient,
-  options: CopyToOptions,
-  { directory, base }: { directory: string; base: string },
-): Promise<boolean> {
+async function isVacant(client: KubeClient, options: CopyToOptions, { directory, base }: Target): Promise<boolean> {
   if (base === "." || base === "..") return false;
   const place = argument(posix.join(directory, base));
   const { exitCode } = await runRemote(client, options, ["sh", "-c", vacantScript, "sh", place], {});

@@ -15,6 +15,8 @@ export interface FakeContainerOptions {
   cutAfter?: number[];
   /** Which commands are cut; every one where absent. */
   isCut?: (command: string[]) => boolean;
+  /** Whose connection is cut when it has ended, so that its exit code is lost. */
+  losesAnswer?: (command: string[]) => boolean;
 }
 
 export interface FakeContainer extends AsyncDisposable {
@@ -27,7 +29,7 @@ export interface FakeContainer extends AsyncDisposable {
 
 /** A server whose execs run programs of this machine. */
 export async function fakeContainer(options: FakeContainerOptions): Promise<FakeContainer> {
-  const { directory, without = [], answer, isCut = () => true } = options;
+  const { directory, without = [], answer, isCut = () => true, losesAnswer = () => false } = options;
   const cuts = [...(options.cutAfter ?? [])];
   const commands: string[][] = [];
   const running = new Set<Promise<unknown>>();
@@ -80,6 +82,7 @@ export async function fakeContainer(options: FakeContainerOptions): Promise<Fake
         child.kill("SIGHUP"); // the client is gone
       }
       const [code] = await closed;
+      if (losesAnswer(command)) upgrade.socket.destroy();
       await session.finish(exitStatus(code ?? 129)).catch(() => {}); // cut
     },
   );
