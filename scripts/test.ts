@@ -1,6 +1,7 @@
 // Runs every test, or those whose path holds one of the words given, and then looks whether they left anything behind:
 // a process, a mount, a file, a network namespace, an interface. First the units and what else needs nothing of the machine
-// but its programs, two files at a time; then what has the machine as a part of what is tested, one file at a time.
+// but its programs, two files at a time; then what has containers and clusters of its own, two at a time too; then what has the
+// machine as a part of what is tested, one file at a time.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, glob, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
@@ -15,15 +16,33 @@ const programsOnly = [
   "conformance/kubectl/*.test.ts",
   "conformance/streaming/kubectl.test.ts",
 ];
+/**
+ * Files that two may run of at the same time: each has its own folders, ports, pods' addresses and names, looks for what is left under these
+ * alone, and allows for a machine that has other work. What measures memory or time, lets its hops wait for a second or two only, fills
+ * a disk, kills at a step, or writes into the checkout is not among them, nor is a new file until it has been looked at.
+ */
+const sideBySide = [
+  "conformance/{client,cri-differential,crun,interop,logs}/*.test.ts",
+  "conformance/containerd/{cp,cri,pods}.test.ts",
+  "conformance/node/{operate,verbs}.test.ts",
+  "conformance/registry/{arriving,auth,containerd,extraction,registry}.test.ts",
+  "conformance/streaming/containerd.test.ts",
+  "e2e/{bad-input,cp,launcher,post,post-containerd,post-runc,streams,streams-data,streams-terminal,up}.test.ts",
+];
 const phases = [
   {
     patterns: ["packages/*/src/**/*.test.ts", "scripts/*.test.ts", "bench/*.test.ts", ...programsOnly],
     concurrency: 2,
   },
-  { patterns: ["conformance/**/*.test.ts", "e2e/**/*.test.ts"], exclude: programsOnly, concurrency: 1 },
+  { patterns: sideBySide, concurrency: 2 },
+  {
+    patterns: ["conformance/**/*.test.ts", "e2e/**/*.test.ts"],
+    exclude: [...programsOnly, ...sideBySide],
+    concurrency: 1,
+  },
 ];
-/** For one test or hook, milliseconds. */
-const timeout = Number(process.env.HAWSER_TEST_TIMEOUT ?? 300_000);
+/** For one test or hook, milliseconds. The longest takes a tenth of it; `make test-long` has longer ones. */
+const timeout = Number(process.env.HAWSER_TEST_TIMEOUT ?? (process.env.HAWSER_TEST_LONG === "1" ? 300_000 : 120_000));
 
 const words = process.argv.slice(2);
 const wanted = (file: string) => words.length === 0 || words.some((word) => file.includes(word));
@@ -45,7 +64,7 @@ for (const { files, concurrency } of runs) {
   for (const reporter of ["spec", "./scripts/slowest.ts"])
     options.push(`--test-reporter=${reporter}`, "--test-reporter-destination=stdout");
   const runner = spawn(process.execPath, [...options, ...files], {
-    env: { ...process.env, TMPDIR: folder },
+    env: { ...process.env, TMPDIR: folder, HAWSER_TEST_TIMEOUT: String(timeout) },
     stdio: "inherit",
   });
   const [code] = await once(runner, "exit");
