@@ -1,4 +1,4 @@
-import { slabBytes, smallBytes, takeSlab, writeSlab } from "../../slabs.ts";
+import { SlabWriter } from "../../slabs.ts";
 import { maxControlLength } from "../../spdy/decode.ts";
 import type { Transport } from "../../transport.ts";
 import type { Flow, FlowTarget } from "./flow.ts";
@@ -19,33 +19,29 @@ export interface SpdyWatcher {
  * SPDY on its way through a hop. Of a data frame no more is ever promised than is there: it is cut into as many as it takes, one for each
  * write that it comes in, so that the other side is between two frames at any time. Control frames pass whole; one of more than 32 KiB, which
  * nobody takes, as it comes.
- *
- * Joins the chunks of one turn of the event loop into one write, as gather() does.
  */
 export class SpdyFlow implements Flow {
   readonly #to: Transport;
-  readonly #written: () => void;
+  readonly #out: SlabWriter;
   readonly #watcher: SpdyWatcher;
-  #slab: Buffer | undefined;
-  #used = 0;
   /** Of a frame that passes whole, or the head of any. */
   #partial: Buffer = Buffer.alloc(headBytes);
   #partialBytes = 0;
   /** The data frame under way. */
   #data: { streamId: number; flags: number; remaining: number } | undefined;
-  /** Where the head of its present piece stands in the slab, with a byte of it at least behind. */
-  #pieceAt: number | undefined;
+  /** Its present piece: the head, on its way out, and the bytes behind that, at least one. */
+  #piece: { head: Buffer; bytes: number } | undefined;
   /** Bytes of a control frame that passes as it comes. */
   #unread = 0;
 
   constructor({ to, written }: FlowTarget, watcher: SpdyWatcher) {
     this.#to = to;
-    this.#written = written;
+    this.#out = new SlabWriter({ to, written, writing: () => this.#cutPiece() });
     this.#watcher = watcher;
   }
 
   push(chunk: Buffer): boolean {
-    const fresh = this.#slab === undefined;
+    const fresh = this.#out.isEmpty;
     let busy = false;
     for (let offset = 0; offset < chunk.byteLength; ) {
       if (this.#data) {
@@ -53,7 +49,7 @@ export class SpdyFlow implements Flow {
         busy = true;
       } else if (this.#unread > 0) {
         const rest = chunk.subarray(offset, offset + this.#unread);
-        this.#put(rest);
+        this.#out.put(rest);
         this.#unread -= rest.byteLength;
         offset += rest.byteLength;
         busy = true;
@@ -64,19 +60,12 @@ export class SpdyFlow implements Flow {
         if (this.#partialBytes === this.#partial.byteLength) busy = this.#takePartial() || busy;
       }
     }
-    if (fresh && this.#used <= smallBytes) this.flush();
+    if (fresh) this.#out.flushFew();
     return busy;
   }
 
   flush(): void {
-    const slab = this.#slab;
-    if (!slab) return;
-    this.#cutPiece(slab);
-    const bytes = this.#used;
-    this.#slab = undefined;
-    this.#used = 0;
-    writeSlab(this.#to, slab, bytes);
-    this.#written();
+    this.#out.flush();
   }
 
   insert(frames: readonly Uint8Array[]): boolean {
@@ -87,10 +76,9 @@ export class SpdyFlow implements Flow {
   }
 
   /** The piece under way ends here; the next one gets a head of its own. */
-  #cutPiece(slab: Buffer) {
-    if (this.#pieceAt === undefined) return;
-    slab.writeUInt32BE(this.#used - this.#pieceAt - headBytes, this.#pieceAt + 4);
-    this.#pieceAt = undefined;
+  #cutPiece() {
+    this.#piece?.head.writeUInt32BE(this.#piece.bytes, 4);
+    this.#piece = undefined;
   }
 
   /** A head, or a frame that passes whole, is there. True when it was use of the session. */
@@ -110,7 +98,7 @@ export class SpdyFlow implements Flow {
     }
     this.#nextFrame();
     if (isControl) {
-      this.#put(frame);
+      this.#out.put(frame);
       this.#unread = length;
     } else {
       this.#data = { streamId: first, flags: frame[4] ?? 0, remaining: length };
@@ -125,52 +113,35 @@ export class SpdyFlow implements Flow {
 
   #control(frame: Buffer): boolean {
     const { passes, idle } = this.#watcher.control(frame);
-    if (passes) this.#put(frame);
+    if (passes) this.#out.put(frame);
     return !idle;
   }
 
   #wholeData(streamId: number, frame: Buffer): boolean {
-    this.#put(frame);
+    this.#out.put(frame);
     this.#watcher.data(streamId, frame.byteLength - headBytes, ((frame[4] ?? 0) & 1) === 1);
     return true;
   }
 
   #takeData(data: { streamId: number; flags: number; remaining: number }, chunk: Buffer, offset: number): number {
-    const slab = this.#room(this.#pieceAt === undefined ? headBytes + 1 : 1);
-    if (this.#pieceAt === undefined) {
-      this.#pieceAt = this.#used;
-      slab.writeUInt32BE(data.streamId, this.#used);
-      slab.writeUInt32BE(((data.flags << 24) | data.remaining) >>> 0, this.#used + 4);
-      this.#used += headBytes;
-    }
-    const copied = chunk.copy(slab, this.#used, offset, offset + data.remaining);
-    this.#used += copied;
+    if (!this.#out.hasRoom) this.#out.flush();
+    this.#piece ??= this.#beginPiece(data);
+    const copied = this.#out.fill(chunk, offset, offset + data.remaining);
+    this.#piece.bytes += copied;
     data.remaining -= copied;
     const isEnd = data.remaining === 0;
     if (isEnd) {
       this.#data = undefined;
-      this.#pieceAt = undefined;
+      this.#piece = undefined;
     }
     this.#watcher.data(data.streamId, copied, isEnd && (data.flags & 1) === 1);
     return copied;
   }
 
-  #put(bytes: Buffer) {
-    for (let offset = 0; offset < bytes.byteLength; ) {
-      const slab = this.#room(1);
-      const copied = bytes.copy(slab, this.#used, offset);
-      this.#used += copied;
-      offset += copied;
-    }
-  }
-
-  /** A slab that has so much room, written out before where there was none. */
-  #room(bytes: number): Buffer {
-    if (this.#slab && slabBytes - this.#used < bytes) this.flush();
-    if (!this.#slab) {
-      this.#slab = takeSlab();
-      setImmediate(() => this.flush());
-    }
-    return this.#slab;
+  #beginPiece({ streamId, flags, remaining }: { streamId: number; flags: number; remaining: number }) {
+    const head = this.#out.claim(headBytes, 1);
+    head.writeUInt32BE(streamId, 0);
+    head.writeUInt32BE(((flags << 24) | remaining) >>> 0, 4);
+    return { head, bytes: 0 };
   }
 }

@@ -1,6 +1,6 @@
+import { SlabWriter } from "../../slabs.ts";
 import type { Transport } from "../../transport.ts";
 import { ControlOpcode } from "../../websocket/frame.ts";
-import { type Gatherer, gather } from "../gather.ts";
 import type { Flow, FlowTarget } from "./flow.ts";
 
 /** The longest head of a frame: with eight bytes of length, and a mask. */
@@ -31,7 +31,7 @@ interface Head {
 /** WebSocket frames on their way through a hop, as they come: only control frames and heads pass whole. */
 export class WebSocketFlow implements Flow {
   readonly #to: Transport;
-  readonly #out: Gatherer;
+  readonly #out: SlabWriter;
   readonly #watcher: WebSocketWatcher;
   /** The beginning of a head, or of a control frame. */
   #held: Buffer = Buffer.alloc(0);
@@ -41,7 +41,7 @@ export class WebSocketFlow implements Flow {
 
   constructor({ to, written }: FlowTarget, watcher: WebSocketWatcher) {
     this.#to = to;
-    this.#out = gather(to, written);
+    this.#out = new SlabWriter({ to, written });
     this.#watcher = watcher;
   }
 
