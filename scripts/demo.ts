@@ -102,9 +102,10 @@ async function demo(): Promise<void> {
 /** Keeps an exec open and prints each hop's process and connection, as the post found them with netstat, ss and ps. */
 async function showPath(apiPort: number, kubeletPort: number): Promise<void> {
   console.log(`$ hawser exec ${pod} -- sleep 5000 &`);
+  const others = new Set((await processes()).map(({ pid }) => pid));
   await using client = background([process.execPath, program, "exec", pod, "--", "sleep", "5000"]);
   const sleeper = await eventually("sleep 5000 in the container", async () =>
-    (await processes()).find(({ args }) => args === "sleep 5000"),
+    (await processes()).find(({ args, pid }) => args === "sleep 5000" && !others.has(pid)),
   );
   const all = await processes();
   const sockets = await tcpSockets((command) => command);

@@ -38,7 +38,7 @@ async function startProcess(root: string, podCIDR: string) {
   const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
   started.add({ child, ended });
   const slowness = Number(process.env.HAWSER_SLOWNESS ?? 1); // gRPC waits by the time of day, which conformance/vm leaves as it is
-  const cri = await connectCRI({ endpoint: `unix://${socketPath}`, timeoutMs: 15_000 * slowness });
+  const cri = await connectCRI({ endpoint: `unix://${socketPath}`, timeoutMs: 60_000 * slowness });
   return {
     cri,
     ended,

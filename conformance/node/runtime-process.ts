@@ -25,6 +25,9 @@ export function hawser(...words: string[]): string[] {
   return [process.execPath, path.join(checkout, "packages/hawser/bin/hawser.cjs"), ...words];
 }
 
+/** How long it may take to end, milliseconds. */
+const endTimeout = 30_000;
+
 export const fromSources = { HAWSER_SOURCE: "1" };
 
 /** Starts it and loads the test image. */
@@ -47,7 +50,8 @@ export async function startRuntimeProcess(
   stack.defer(() => removeEverything(path.join(folder, "root")));
   stack.defer(async () => {
     runtime.child.kill("SIGTERM");
-    await runtime.exit;
+    const late = setTimeout(() => runtime.child.kill("SIGKILL"), endTimeout);
+    await runtime.exit.finally(() => clearTimeout(late));
   });
   const endpoint = `unix://${socket}`;
   try {

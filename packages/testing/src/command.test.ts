@@ -26,6 +26,14 @@ test("run: too slow is an error that holds what was said", async () => {
   });
 });
 
+test("run: too slow, though it has ended and only a child of its own keeps its outputs open", async () => {
+  const command = ["sh", "-c", "sleep 1000 & echo $!"];
+  const error = await run(command, { timeoutMs: 300 }).catch((error: Error) => error);
+  assert.ok(error instanceof Error);
+  assert.match(error.message, /was not done after 300 ms\nstdout: \d+\n/);
+  process.kill(Number(/stdout: (\d+)/.exec(error.message)?.[1]), "SIGKILL");
+});
+
 test("must: throws with what was said", async () => {
   await assert.rejects(must(node("console.error('why'); process.exit(2)")), /exit code 2\nwhy/);
 });

@@ -27,22 +27,27 @@ export async function run(command: string[], options: CommandOptions = {}): Prom
   const { input, env, cwd, timeoutMs = 60_000, signal } = options;
   const [program = "", ...args] = command;
   const late = AbortSignal.timeout(timeoutMs);
+  const stop = signal ? AbortSignal.any([signal, late]) : late;
   const begin = performance.now();
   const child = spawn(program, args, {
     stdio: ["pipe", "pipe", "pipe"],
     killSignal: "SIGKILL",
-    signal: signal ? AbortSignal.any([signal, late]) : late,
+    signal: stop,
     ...(env && { env: { ...process.env, ...env } }),
     ...(cwd && { cwd }),
   });
+  child.on("error", () => {}); // told below, or the signal says it
   child.stdin.on("error", () => {}); // it may end without reading its input
   child.stdin.end(input);
   const outputs = [collect(child, child.stdout), collect(child, child.stderr)];
   try {
-    const [code, killedBy] = await once(child, "close");
+    // By the signal too: where it has ended itself, and a child of its own keeps its outputs open.
+    const [code, killedBy] = await once(child, "close", { signal: stop });
     const [stdout = "", stderr = ""] = await Promise.all(outputs);
     return { code: code ?? 128 + signalNumber(killedBy), stdout, stderr, milliseconds: performance.now() - begin };
   } catch (cause) {
+    child.stdout.destroy();
+    child.stderr.destroy();
     const [stdout = "", stderr = ""] = await Promise.all(outputs);
     const why = late.aborted ? `was not done after ${timeoutMs} ms` : cause instanceof Error ? cause.message : "failed";
     throw new Error(`${command.join(" ")}: ${why}\nstdout: ${stdout.slice(-2000)}\nstderr: ${stderr.slice(-2000)}`, {
