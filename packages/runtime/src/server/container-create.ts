@@ -14,17 +14,18 @@ import { rootOf } from "../native/idmap.ts";
 import { identify, isAlive } from "../native/process-id.ts";
 import { usernsFile } from "../network/userns.ts";
 import { createUnderConmon } from "../oci/conmon.ts";
-import { containerNamespaces, containerSpec } from "../oci/container-spec.ts";
+import { containerSpec } from "../oci/container-spec.ts";
 import { refuseSELinux } from "../oci/host.ts";
 import { resourceRecord } from "../oci/resources.ts";
 import { rlimitsFor } from "../oci/rlimits.ts";
 import { runtimeFor } from "../oci/runtime.ts";
-import { stopSignal } from "../oci/signals.ts";
 import { requestedMounts } from "../oci/spec-mounts.ts";
 import type { Monitors } from "../store/monitors.ts";
-import type { ContainerRecord, SandboxRecord } from "../store/records.ts";
+import type { SandboxRecord } from "../store/records.ts";
 import { checkContainerConfig } from "./check-input.ts";
 import { containerMetadata, containerName } from "./container-name.ts";
+import { namespacesOf } from "./container-namespaces.ts";
+import { newContainerRecord } from "./container-record.ts";
 import { mapVolumes } from "./container-volumes.ts";
 import { discardContainer } from "./discard.ts";
 import { withDiskRoom } from "./disk-room.ts";
@@ -186,39 +187,19 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
     if (!init || !conmon) throw new Error(`container "${id}" ended while ${oci.name} created it`);
     // Stopped or removed meanwhile: nobody would look for a container that comes after. No wait between this and the record.
     if (sandboxes.find(sandbox.id)?.state !== "ready") throw notRunning(sandbox);
-    await containers.save({
+    const made = {
       id,
-      sandboxId: sandbox.id,
-      metadata: containerMetadata(config),
-      image: {
-        image: config.image?.image ?? "",
-        userSpecified: config.image?.userSpecifiedImage ?? "",
-        annotations: { ...config.image?.annotations },
-      },
-      imageId: image.id,
-      imageRef: image.repoDigests[0] ?? image.id,
-      labels: { ...config.labels },
-      annotations: { ...config.annotations },
       createdAt: String(dependencies.now()),
-      startedAt: "0",
-      finishedAt: "0",
-      exitCode: 0,
-      state: "created",
-      reason: "",
-      message: "",
       logPath,
       mounts: mounts.records,
       process: spec.process,
       stdioOwner,
-      stdin: config.stdin,
-      stdinOnce: config.stdinOnce,
-      tty: config.tty,
-      stopSignal: stopSignal(config.stopSignal, imageConfig.config?.StopSignal),
       cgroupPath,
       resources,
       init,
       conmon,
-    });
+    };
+    await containers.save(newContainerRecord({ config, sandbox, image, imageSettings: imageConfig.config, made }));
     dependencies.monitors.watch(id, created.exited);
   } catch (error) {
     const reason = await withDiskRoom(error, directory);
@@ -231,32 +212,4 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
 /** The user namespace that the image's files are to belong to. */
 function rootfsUsers({ users, network }: SandboxRecord) {
   return users && network && { mappings: users, file: usernsFile(network.netns) };
-}
-
-function namespacesOf({ containers, host }: Dependencies, sandbox: SandboxRecord, config: ContainerConfig) {
-  const asked = config.linux?.securityContext?.namespaceOptions;
-  const pid = asked?.pid ?? sandbox.namespaces.pid;
-  return containerNamespaces({
-    pausePid: sandbox.pause?.pid ?? 0,
-    network: sandbox.namespaces.network,
-    ipc: sandbox.namespaces.ipc,
-    pid,
-    netns: sandbox.network?.netns,
-    users: sandbox.users,
-    targetPid: pid === NamespaceMode.TARGET ? targetPid(containers.get(asked?.targetId ?? ""), sandbox) : undefined,
-    cgroup: host.cgroup,
-  });
-}
-
-function targetPid(target: ContainerRecord, sandbox: SandboxRecord): number {
-  if (target.sandboxId !== sandbox.id) {
-    throw new CRIError(Code.InvalidArgument, `container "${target.id}" is not in sandbox "${sandbox.id}"`);
-  }
-  if (target.state !== "running") {
-    throw new CRIError(
-      Code.FailedPrecondition,
-      `container "${target.id}" is not running: its processes cannot be shared`,
-    );
-  }
-  return target.init.pid;
 }
