@@ -1,31 +1,12 @@
 import { type IDMappings, onNode } from "../native/idmap.ts";
 import { capabilityNames } from "./capabilities.ts";
+import { rlimitNumber } from "./rlimits.ts";
 import type { Process } from "./types.ts";
 
 /** The number that hawser-exec greets with when it understands what encodeRequest() makes. */
 export const protocol = "8";
 /** Larger ones are refused; the kernel takes less for arguments and environment together, bytes. */
 const maxRequestBytes = 8 * 1024 * 1024;
-
-/** Source: asm-generic/resource.h */
-const limitNumbers: Record<string, number> = {
-  RLIMIT_CPU: 0,
-  RLIMIT_FSIZE: 1,
-  RLIMIT_DATA: 2,
-  RLIMIT_STACK: 3,
-  RLIMIT_CORE: 4,
-  RLIMIT_RSS: 5,
-  RLIMIT_NPROC: 6,
-  RLIMIT_NOFILE: 7,
-  RLIMIT_MEMLOCK: 8,
-  RLIMIT_AS: 9,
-  RLIMIT_LOCKS: 10,
-  RLIMIT_SIGPENDING: 11,
-  RLIMIT_MSGQUEUE: 12,
-  RLIMIT_NICE: 13,
-  RLIMIT_RTPRIO: 14,
-  RLIMIT_RTTIME: 15,
-};
 
 /** What of a container does not change from one exec to the next. */
 export interface Place {
@@ -90,7 +71,7 @@ function fields({ process, ...entry }: Entry): string {
   if (process.apparmorProfile) text += field("apparmor", process.apparmorProfile);
   if (process.oomScoreAdj !== undefined) text += field("oom", process.oomScoreAdj);
   for (const { type, soft, hard } of process.rlimits ?? []) {
-    text += field("rlimit", `${limitNumber(type)}:${soft}:${hard}`);
+    text += field("rlimit", `${rlimitNumber(type)}:${soft}:${hard}`);
   }
   for (const arg of process.args) text += field("arg", arg);
   for (const variable of process.env) text += field("env", variable);
@@ -101,12 +82,6 @@ function field(name: string, value: string | number): string {
   if (typeof value === "string" && value.includes("\0"))
     throw new Error(`a NUL in the command's ${names[name] ?? name}`);
   return `${name}=${value}\0`;
-}
-
-function limitNumber(type: string): number {
-  const number = limitNumbers[type];
-  if (number === undefined) throw new Error(`invalid rlimit \`${type}\``);
-  return number;
 }
 
 const capabilitySets = ["bounding", "permitted", "effective", "inheritable", "ambient"] as const;

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkRlimits, rlimitsFor } from "./rlimits.ts";
+import { checkRlimits, rlimitNumber, rlimitsFor } from "./rlimits.ts";
+
+test("rlimitNumber: the kernel's numbers", () => {
+  assert.deepEqual(["RLIMIT_CPU", "RLIMIT_NOFILE", "RLIMIT_RTTIME"].map(rlimitNumber), [0, 7, 15]);
+  assert.throws(() => rlimitNumber("RLIMIT_X"), { message: "invalid rlimit `RLIMIT_X`" });
+});
 
 test("rlimitsFor: soft and hard, or one for both; none are set by default", () => {
   const host = { capabilities: new Set(["CAP_SYS_RESOURCE"]), rlimits: new Map([["RLIMIT_NOFILE", 2000]]) };

@@ -1,7 +1,7 @@
 import type { Host } from "./host.ts";
 import type { Process } from "./types.ts";
 
-/** Source: setrlimit(2) */
+/** By number. Source: setrlimit(2), asm-generic/resource.h */
 const names = [
   ...["cpu", "fsize", "data", "stack", "core", "rss", "nproc", "nofile", "memlock", "as", "locks", "sigpending"],
   ...["msgqueue", "nice", "rtprio", "rttime"],
@@ -9,6 +9,13 @@ const names = [
 
 /** Limits as they are set: `nofile: 1024:524288`, the soft one and the hard one, or one number for both. */
 export type RlimitSettings = Readonly<Record<string, string | number>>;
+
+/** setrlimit(2)'s number of what the OCI calls RLIMIT_NOFILE and so on. Throws for a name that does not exist. */
+export function rlimitNumber(type: string): number {
+  const number = names.findIndex((name) => typeOf(name) === type);
+  if (number < 0) throw new Error(`invalid rlimit \`${type}\``);
+  return number;
+}
 
 /** Throws an Error that names the setting for what is no limit. */
 export function checkRlimits(value: unknown): RlimitSettings {
