@@ -266,6 +266,20 @@ describe("cp through the whole path", () => {
     await fs.rm(here);
   });
 
+  it("a tree that is added to one that is there leaves no file cut short, though its client is killed", async () => {
+    const here = join(folder, "added");
+    await fs.mkdir(here);
+    await fs.writeFile(join(here, "slow"), "");
+    await fs.truncate(join(here, "slow"), 8 * 1024 * MiB); // zeros, for busybox's tar: long enough
+    await inPod("box", "mkdir -p /tmp/added; echo old >/tmp/added/slow; echo old >/tmp/added/other");
+    await using copy = background(cluster.hawser.command(["cp", here, "box:/tmp"]), { env: cluster.hawser.env });
+    await eventually("it has begun", async () => Number(await inPod("box", "wc -c </tmp/added/slow || echo 0")) > MiB);
+    copy.child.kill("SIGKILL");
+    await copy.exit;
+    await eventually("what it made is removed", async () => (await inPod("box", "ls -A /tmp/added")) === "other\n");
+    await fs.rm(here, { recursive: true });
+  });
+
   it("an interrupted copy leaves no process at the runtime, though that would read on for long", async () => {
     await inPod("bare", "mkdir /tmp/endless; dd if=/dev/null of=/tmp/endless/hole bs=1048576 seek=1048576 count=0");
     const archives = async () => (await run(["ps", "-e", "-o", "args"])).stdout.includes('"/tmp/endless"');
