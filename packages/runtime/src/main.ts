@@ -34,13 +34,14 @@ export async function main(argv: string[]): Promise<number> {
     return 2;
   }
   useSmallHeap(); // before the rest is loaded
-  const [{ startRuntime }, { favourThisThread }, { giveHeapRoom }] = await Promise.all([
+  const [{ startRuntime }, { favourThisThread, favourThreadsOfV8 }, { giveHeapRoom }] = await Promise.all([
     import("./index.ts"),
     import("./native/priority.ts"),
     import("./heap.ts"),
   ]);
   const log = createLogger({ name: "runtime", verbosity: () => line.verbosity });
   log.at(2, "priority of the event loop", { nice: favourThisThread() });
+  favourThreadsOfV8();
   const { promise: stopped, resolve: stop } = Promise.withResolvers<string>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stop(signal));
   const wasOnTerminal = process.stdin.isTTY || process.stderr.isTTY;

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { getPriority, setPriority } from "node:os";
 import { libc } from "./libc.ts";
 
@@ -6,6 +7,8 @@ const SCHED_OTHER = 0;
 const SCHED_RESET_ON_FORK = 0x40000000;
 /** The event loop's nice value: nine times the share of an ordinary thread, and no more than a share. */
 const wanted = -10;
+/** As Node has called V8's threads since its version 24. */
+const nameOfV8s = "V8Worker";
 
 /**
  * Lets the calling thread have a processor before others: an event loop that waits for one behind the commands it has started
@@ -25,4 +28,17 @@ export function favourThisThread(): number {
     if ((error as NodeJS.ErrnoException).code !== "ERR_SYSTEM_ERROR") throw error;
   }
   return getPriority();
+}
+
+/**
+ * The same for the threads that V8 has beside the event loop, if that is favoured: they compile, and sweep what was found dead, for a few
+ * milliseconds; and one that stands without a processor has the loop stand, when that gives the next piece of work away.
+ * They start nothing. Reads /proc synchronously: for the start.
+ */
+export function favourThreadsOfV8(): void {
+  if (getPriority() !== wanted) return;
+  for (const thread of readdirSync("/proc/self/task")) {
+    const name = readFileSync(`/proc/self/task/${thread}/comm`, "latin1").trim();
+    if (name === nameOfV8s) setPriority(Number(thread), wanted);
+  }
 }
