@@ -1,16 +1,14 @@
 import { posix } from "node:path";
-import { archiveCommandLine, byteString, contentHead, endOfArchive, shown } from "@hawser/tar";
+import { byteString, contentHead, endOfArchive, shown } from "@hawser/tar";
 import type { KubeClient } from "../client.ts";
-import { type Beside, besideOf, lookScript, vacantScript } from "./beside.ts";
-import { mergeCommand, removeHalf } from "./merge.ts";
-import { argument } from "./paths.ts";
+import { besideOf } from "./beside.ts";
+import { removeHalf } from "./merge.ts";
 import { changedWhile, exitError, noTar, type RemoteResult, Retries, runRemote } from "./remote.ts";
 import { resumeFile } from "./resume-file.ts";
 import { type Counter, contentSource, fileSource, newCounter, type SentEntry } from "./source.ts";
+import { targetOf } from "./target.ts";
 import { CopyError, type CopyResult, type CopyToOptions } from "./types.ts";
-
-/** How long the container may think about whether its path is a directory, milliseconds. Source: kubectl pkg/cmd/cp/cp.go */
-const lookPatience = 30_000;
+import { commandOf, endOf, firstWay, nextWay, type Way } from "./ways.ts";
 
 /** See `copyTo`. */
 export async function upload(client: KubeClient, options: CopyToOptions): Promise<CopyResult> {
@@ -18,12 +16,9 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
     typeof options.from === "string" ? await fileSource(options.from, options) : contentSource(options.from, options);
   const target = await targetOf(client, options, source.base);
   const retries = new Retries(options);
-  // Holes are only for those who know them; and a stream cannot be sent once more where there is no tar.
-  const look = source.hasHoles || !source.repeatable ? await lookAtContainer(client, options) : undefined;
-  const sparse = look?.tar === "gnu";
-  const isNew = source.single || (await isVacant(client, options, target));
-  let way = look?.way ?? "beside";
-  if (way === "beside" && !isNew) way = retries.any || source.hasNewlines || /\n/.test(target.base) ? "tar" : "merge";
+  const first = await firstWay(client, options, { source, target, keep: retries.any });
+  const { sparse } = first;
+  let { way } = first;
   const beside = besideOf(target);
   /** What an entry is called in the end. */
   const titleOf = (name: string) =>
@@ -41,6 +36,7 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
         await beside.tidy(client, options);
         return conclude(options, sent, { exitCode: 0, missing: false, words: [] });
       }
+      sent = undefined;
       if (from && half && way !== "runtime") {
         const { name, size, before } = from;
         const resumed = await resumeFile(client, options, {
@@ -99,40 +95,6 @@ async function* withEnd(archive: AsyncIterable<Buffer>, name: string): AsyncGene
 }
 
 /**
- * How it is unpacked: by tar, beside its place and moved there (a file, or a tree that is new); by tar, in its place, with or without a shell that removes
- * what is cut short; by the runtime, which does as the first.
- */
-type Way = "beside" | "merge" | "tar" | "runtime";
-
-/** What to try where a command is not there: no shell, or no mv or tail; no tar. */
-function nextWay(way: Way): Way | undefined {
-  return way === "beside" || way === "merge" ? "tar" : way === "tar" ? "runtime" : undefined;
-}
-
-/** Whether its archive gets an end that can be told from a cut: a tree that is to be moved, or one that has no directory there already. */
-function endOf(way: Way, { isTree, base }: { isTree: boolean; base: string }): boolean {
-  return (way === "beside" && isTree) || (way === "merge" && base === ".");
-}
-
-/** `end`: the name of the archive's end, where it has one. `keep`: half of it is needed for a next try, and tar names what it is at. */
-function commandOf(
-  way: Way,
-  {
-    options,
-    target: { directory, base },
-    beside,
-    end,
-    keep,
-  }: { options: CopyToOptions; target: Target; beside: Beside; end: string; keep: boolean },
-): string[] {
-  const { preserve = true } = options;
-  if (way === "runtime") return archiveCommandLine({ verb: "extract", path: directory, name: base, preserve });
-  const tar = extractWords(options, keep || way === "merge");
-  if (way === "beside") return beside.command(tar, { keep, isTree: end !== "" });
-  return way === "merge" ? mergeCommand(tar, { directory, end }) : [...tar, "-C", argument(directory)];
-}
-
-/**
  * The entry that tar was at: it names each when it begins with it, so that all before are there. A tar that tells of its names only
  * at its end tells of none here; but where there is only one entry, that is it. GNU's tar quotes newlines, others do not: then
  * the lines say nothing.
@@ -155,66 +117,6 @@ function conclude({ onWarning }: CopyToOptions, count: Counter, { exitCode, word
   const { files, directories, links, skipped, bytes, changed } = count;
   if (changed.length > 0) throw changedWhile(changed);
   return { files, directories, links, skipped, bytes };
-}
-
-/** tar's command, but for the directory. */
-function extractWords({ preserve = true }: CopyToOptions, named: boolean): string[] {
-  const v = named ? "v" : "";
-  return preserve ? ["tar", `-xp${v}f`, "-"] : ["tar", "--no-same-permissions", "--no-same-owner", `-xm${v}f`, "-"];
-}
-
-/** The container's. */
-interface Target {
-  directory: string;
-  base: string;
-}
-
-/** Where tar is to unpack, and under which name: in the path where that is a directory, as the path otherwise. */
-async function targetOf(client: KubeClient, options: CopyToOptions, base: string): Promise<Target> {
-  const path = posix.normalize(options.path).replace(/(?<=.)\/+$/, "");
-  const late = AbortSignal.timeout(lookPatience);
-  const signal = options.signal ? AbortSignal.any([options.signal, late]) : late;
-  const ask = (command: string[]) =>
-    runRemote(client, options, command, { signal }).catch((cause: unknown) => {
-      if (cause !== late.reason) throw cause;
-      const message = `the container has not said within ${lookPatience / 1000} s whether ${path} is a directory`;
-      throw new CopyError("stuck", message, { cause });
-    });
-  let { exitCode, missing } = await ask(["test", "-d", path]);
-  if (missing) ({ exitCode } = await ask(archiveCommandLine({ verb: "is-directory", path })));
-  if (exitCode === 0) return { directory: path, base };
-  return { directory: posix.dirname(path), base: posix.basename(path) };
-}
-
-/** Whether nothing stands yet where a tree goes to, so that it can appear there as a whole. One that is there is added to. */
-async function isVacant(client: KubeClient, options: CopyToOptions, { directory, base }: Target): Promise<boolean> {
-  if (base === "." || base === "..") return false;
-  const place = argument(posix.join(directory, base));
-  const { exitCode } = await runRemote(client, options, ["sh", "-c", vacantScript, "sh", place], {});
-  return exitCode === 0;
-}
-
-interface Found {
-  way: Way;
-  tar: "gnu" | "other" | undefined;
-}
-
-/** What the container has to unpack with. */
-async function lookAtContainer(client: KubeClient, options: CopyToOptions): Promise<Found> {
-  const version = ["tar", "--version"];
-  const looks: [Way, string[]][] = [
-    ["beside", ["sh", "-c", `${lookScript}; "$@"`, "sh", ...version]],
-    ["tar", version],
-  ];
-  for (const [way, command] of looks) {
-    const parts: Buffer[] = [];
-    const stdout = async (chunk: Buffer) => {
-      if (parts.length < 16) parts.push(Buffer.from(chunk.subarray(0, 1024)));
-    };
-    const { missing } = await runRemote(client, options, command, { stdout });
-    if (!missing) return { way, tar: Buffer.concat(parts).includes("GNU tar") ? "gnu" : "other" };
-  }
-  return { way: "runtime", tar: undefined };
 }
 
 /** Whole lines of a tar's `-v`. */
