@@ -29,7 +29,9 @@ describe("streams: what goes in comes out", () => {
     { transport: "spdy", protocol: "v3.channel.k8s.io" },
     { transport: "spdy", protocol: "v4.channel.k8s.io", code: true },
     { transport: "websocket", protocol: "channel.k8s.io" },
+    { transport: "websocket", protocol: "base64.channel.k8s.io" },
     { transport: "websocket", protocol: "v4.channel.k8s.io", code: true },
+    { transport: "websocket", protocol: "v4.base64.channel.k8s.io", code: true },
     { transport: "websocket", protocol: "v5.channel.k8s.io", code: true },
   ] as const;
   const endings: { name: string; command: string[]; want: number; stderr?: RegExp }[] = [
