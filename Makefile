@@ -56,7 +56,7 @@ test-cgroup-v2: build
 
 test-systemd: build
 	@scripts/install.sh test peers systemd
-	@HAWSER_VM_INIT=systemd node conformance/vm/main.ts conformance/systemd/
+	@HAWSER_VM_INIT=systemd node conformance/vm/main.ts $(or $(TESTS),conformance/systemd/)
 
 test-unit: npm
 	@node --test "packages/*/src/**/*.test.ts"

@@ -1,11 +1,9 @@
 // Pods as slices and containers as scopes of systemd's, where it is the host's init: `make test-systemd`, in an emulated machine.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { access, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { promisify } from "node:util";
 import {
   CgroupDriver,
   create,
@@ -16,16 +14,11 @@ import {
 import { startRuntime } from "@hawser/runtime";
 import { unified } from "../crun/support/cgroups.ts";
 import { sandboxConfig, sh, startContainer, startTestRuntime, type TestRuntime } from "../crun/support/runtime.ts";
-import { eventually } from "../crun/support/session.ts";
+import { booted, endKubepods, gone, notBooted, run, show } from "./support/units.ts";
 
-const run = promisify(execFile);
 const own = create(NamespaceOptionSchema, { pid: NamespaceMode.CONTAINER });
 const securityContext = create(LinuxContainerSecurityContextSchema, { namespaceOptions: own });
 const MiB = 1024n * 1024n;
-const booted = await access("/run/systemd/system").then(
-  () => true,
-  () => false,
-);
 
 it("systemd's cgroups are refused where it is not the init, and nothing is left", { skip: booted }, async () => {
   const folder = await mkdtemp(path.join(tmpdir(), "hawser-systemd-"));
@@ -43,7 +36,7 @@ it("systemd's cgroups are refused where it is not the init, and nothing is left"
 });
 
 for (const ociRuntime of ["crun", "runc"] as const) {
-  describe(`systemd's cgroups over ${ociRuntime}`, { timeout: 90_000, skip: !booted && "init is not systemd" }, () => {
+  describe(`systemd's cgroups over ${ociRuntime}`, { timeout: 90_000, skip: notBooted }, () => {
     const systemd = { cgroupDriver: "systemd" } as const;
     let runtime: TestRuntime;
     const rpc = () => runtime.cri.runtime;
@@ -74,16 +67,18 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       const scope = `hawser-${containerId}.scope`;
       const scopes = [scope, `hawser-${podSandboxId}.scope`, `hawser-conmon-${containerId}.scope`];
       for (const unit of scopes) {
-        const { ActiveState, Slice, ControlGroup } = await show(unit, "ActiveState", "Slice", "ControlGroup");
+        const known = await show(unit, "ActiveState", "Slice", "ControlGroup", "CollectMode");
+        const { ActiveState, Slice, ControlGroup, CollectMode } = known;
         assert.deepEqual([ActiveState, Slice, ControlGroup], ["active", slice, `${place}/${unit}`], unit);
+        assert.equal(CollectMode, "inactive-or-failed", `${unit} is forgotten, however it ends`);
       }
       assert.equal((await show(slice, "ActiveState")).ActiveState, "active");
 
       const { info } = await rpc().containerStatus({ containerId, verbose: true });
       const { pid } = JSON.parse(info.info ?? "{}") as { pid: number };
-      const where = (await readFile(`/proc/${pid}/cgroup`, "utf8")).split("\n");
-      const own = `${unified ? "0::" : "1:name=systemd:"}${place}/${scope}${nested(ociRuntime)}`;
-      assert.ok(where.includes(own), where.join("\n"));
+      const own = `${place}/${scope}${nested(ociRuntime)}`;
+      isIn(await readFile(`/proc/${pid}/cgroup`, "utf8"), unified ? `:${own}` : `:memory:${own}`);
+      if (!unified) isIn(await readFile(`/proc/${pid}/cgroup`, "utf8"), `:name=systemd:${place}/${scope}`);
       const group = { ociRuntime, place, scope };
       await limitsAre(group, { memory: 128n * MiB, quota: "500" });
 
@@ -98,9 +93,15 @@ for (const ociRuntime of ["crun", "runc"] as const) {
 
       for (const helper of [true, false]) {
         await runtime.restart({ ...systemd, exec: { helper } });
-        const { stdout } = await sh(runtime.cri, containerId, "cat /proc/self/cgroup /proc/1/cgroup");
+        const { stdout } = await sh(
+          runtime.cri,
+          containerId,
+          `cat /proc/self/cgroup ${unified ? "/proc/1/cgroup" : ""}`,
+        );
         if (unified) assert.match(stdout, /^0::\/hawser-exec-[\w-]+\n0::\/\n$/, `helper ${helper}`);
-        else assert.ok(stdout.includes(scope), stdout);
+        else isIn(stdout, `:memory:${own}`);
+        // crun's own exec leaves it where it was started, in the hierarchy that is systemd's alone.
+        if (!unified && (helper || ociRuntime === "runc")) isIn(stdout, `:name=systemd:${place}/${scope}`);
       }
       await limitsAre(group, { memory: 64n * MiB, quota: "250" });
 
@@ -158,12 +159,17 @@ for (const ociRuntime of ["crun", "runc"] as const) {
   });
 }
 
-after(async () => {
-  if (booted) await run("systemctl", ["stop", "kubepods.slice"]); // the kubelet's, which would end it
-});
+after(endKubepods);
 
-/** On v2 crun has a cgroup of its own below the scope, and tells systemd of no limits. */
-const nested = (ociRuntime: string) => (unified && ociRuntime === "crun" ? "/container" : "");
+/** crun has a cgroup of its own below the scope, and tells systemd of no limits. */
+const nested = (ociRuntime: string) => (ociRuntime === "crun" ? "/container" : "");
+
+function isIn(lines: string, end: string): void {
+  assert.ok(
+    lines.split("\n").some((line) => line.endsWith(end)),
+    `${end} in ${lines}`,
+  );
+}
 
 async function limitsAre(
   { ociRuntime, place, scope }: { ociRuntime: string; place: string; scope: string },
@@ -185,22 +191,4 @@ async function limitsAre(
   assert.equal(await file("memory/memory.limit_in_bytes", "memory.max"), String(memory), "as the kernel has it");
   const cpu = await file("cpu/cpu.cfs_quota_us", "cpu.max");
   assert.equal(cpu, unified ? `${quota}00 100000` : `${quota}00`, "as the kernel has it");
-}
-
-async function show(unit: string, ...properties: string[]): Promise<Record<string, string>> {
-  const { stdout } = await run("systemctl", ["show", "-p", properties.join(","), "--", unit]);
-  return Object.fromEntries(
-    stdout
-      .split("\n")
-      .filter(Boolean)
-      .map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
-  ) as Record<string, string>;
-}
-
-/** systemd does not know the unit any more: not as failed either. */
-async function gone(unit: string) {
-  await eventually(async () => {
-    const { stdout } = await run("systemctl", ["list-units", "--all", "--plain", "--no-legend", "--", unit]);
-    return stdout.trim() === "";
-  });
 }

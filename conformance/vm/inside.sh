@@ -1,5 +1,5 @@
 #!/bin/bash
-# The virtual machine as a host of containers: cgroup v2 alone, AppArmor, a loopback interface. As its first process, or a service of systemd's. Then the tests, and their exit code.
+# The virtual machine as a host of containers: cgroup v2 alone (or as systemd was told), AppArmor, a loopback interface. As its first process, or a service of systemd's. Then the tests, and their exit code.
 # What to run comes from the kernel's command line: hawser.tests, files with commas between them, hawser.reporter,
 # hawser.names and hawser.slowness.
 checkout=$1
@@ -40,13 +40,19 @@ if [ $$ = 1 ]; then
 fi
 
 argument() { tr ' ' '\n' </proc/cmdline | sed -n "s/^hawser\\.$1=//p"; }
-echo "hawser-vm: up after $(cut -d' ' -f1 /proc/uptime) s: Linux $(uname -r), cgroup v2 with $(cat /sys/fs/cgroup/cgroup.controllers), AppArmor $(cat /sys/module/apparmor/parameters/enabled), init $(cat /proc/1/comm)"
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+  layout="cgroup v2 with $(cat /sys/fs/cgroup/cgroup.controllers)"
+else
+  layout="cgroup v1 with $(cd /sys/fs/cgroup && echo *)"
+fi
+echo "hawser-vm: up after $(cut -d' ' -f1 /proc/uptime) s: Linux $(uname -r), $layout, AppArmor $(cat /sys/module/apparmor/parameters/enabled), init $(cat /proc/1/comm)"
 
 export HAWSER_SLOWNESS=$(argument slowness)
 export NODE_OPTIONS="--import=$checkout/conformance/vm/slow-clock.ts"
 export NODE_COMPILE_CACHE=$checkout/.cache/vm/compile-cache # what the host has filled; what is added stays in here
 cd "$checkout" || exit 1
-cgroups() { find /sys/fs/cgroup -mindepth 1 -type d ! -path '*/system.slice/*'; }
+# Not systemd's own, which it makes in more of v1's hierarchies when others have theirs there.
+cgroups() { find /sys/fs/cgroup -mindepth 1 -type d ! -path '*/system.slice*' ! -name init.scope ! -name user.slice; }
 mounts() { grep -o ' /tmp/[^ ]*\| /run/[^ ]*' /proc/self/mountinfo; }
 before=$(cgroups; mounts)
 IFS=, read -ra files <<<"$(argument tests)"

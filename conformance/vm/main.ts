@@ -35,6 +35,19 @@ const names = process.env.HAWSER_VM_NAMES ?? ".";
 /** The machine's first process: the tests' shell, or systemd, below which they are a service. */
 const init = process.env.HAWSER_VM_INIT ?? "shell";
 
+/** Which cgroups systemd is to mount: v2 alone, v1 beside an empty v2, or v1 alone. Source: systemd(1), Kernel Command Line */
+const layouts: Record<string, string[]> = {
+  v2: ["systemd.unified_cgroup_hierarchy=1"],
+  hybrid: ["systemd.unified_cgroup_hierarchy=0", "systemd.legacy_systemd_cgroup_controller=0"],
+  v1: ["systemd.unified_cgroup_hierarchy=0", "systemd.legacy_systemd_cgroup_controller=1"],
+};
+const cgroups = process.env.HAWSER_VM_CGROUPS ?? "v2";
+const layout = layouts[cgroups];
+if (!layout) throw new Error(`HAWSER_VM_CGROUPS is one of ${Object.keys(layouts).join(", ")}, and not ${cgroups}`);
+if (cgroups !== "v2" && init !== "systemd") {
+  throw new Error(`HAWSER_VM_CGROUPS=${cgroups} needs HAWSER_VM_INIT=systemd, which mounts them`);
+}
+
 const words = process.argv.slice(2);
 const wanted = words.length > 0 ? words : usual;
 const tests = (await Array.fromAsync(glob("{packages,conformance,e2e}/**/*.test.ts", { cwd: checkout })))
@@ -45,7 +58,7 @@ const folder = await mkdtemp(path.join(tmpdir(), "hawser-vm-"));
 try {
   await fillCompileCache();
   const [initramfs, sources, disk] = await Promise.all([makeInitramfs({ vm, folder }), copySources(), makeDisk()]);
-  process.exitCode = await boot({ initramfs, sources, disk });
+  process.exitCode = await boot({ initramfs, sources, disk, layout });
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
@@ -103,12 +116,15 @@ async function boot({
   initramfs,
   sources,
   disk,
+  layout,
 }: {
   initramfs: string;
   sources: string;
   disk: string;
+  /** Of the kernel's command line. */
+  layout: string[];
 }): Promise<number> {
-  const command = ["console=ttyS0", "quiet", "panic=-1", "mitigations=off", "systemd.unified_cgroup_hierarchy=1"];
+  const command = ["console=ttyS0", "quiet", "panic=-1", "mitigations=off", ...layout];
   command.push(
     `hawser.checkout=${checkout}`,
     `hawser.tests=${tests.join(",")}`,

@@ -4,7 +4,7 @@ import { defaultCgroupRoot, isSlice } from "./cgroup/parent.ts";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
 import { stopSlice } from "./cgroup/systemd.ts";
 import { pidsBelow, removeTree } from "./cgroup/tree.ts";
-import { processes } from "./half-made.ts";
+import { endWorkers, processes } from "./half-made.ts";
 import { killUntilGone } from "./native/kill.ts";
 import { lockFile } from "./native/lock.ts";
 import { mountsBelow, unmount } from "./native/mount.ts";
@@ -16,6 +16,7 @@ import { podOfNamespace } from "./network/userns.ts";
 import { type CgroupMode, cgroupMode } from "./oci/probe.ts";
 import { unifiedMount } from "./oci/view.ts";
 import { type Paths, pathsOf } from "./paths.ts";
+import type { SandboxDraft } from "./server/discard.ts";
 import { lockState, removeState } from "./state-dir.ts";
 import { readJSON } from "./store/json-file.ts";
 import type { SandboxRecord } from "./store/records.ts";
@@ -51,8 +52,11 @@ export async function removeEverything(root: string): Promise<void> {
   using reaper = new Reaper();
   const mode = await cgroupMode();
   const records = await sandboxRecords(paths);
+  const cgroups = cgroupsOf(paths, [...records, ...(await sandboxDrafts(paths))]);
 
-  await killAll(mode, paths, records);
+  const whole = new Map(records.map((record) => [record.id, record]));
+  for (const id of await names(paths.sandboxes)) if (!whole.has(id)) await endWorkers(id); // or they would make more of it
+  await killAll(mode, paths, cgroups);
   const network = {
     cni: { reaper, binDir: places.cniBinDir, timeoutMs: pluginTimeout },
     name: places.bridge,
@@ -61,10 +65,9 @@ export async function removeEverything(root: string): Promise<void> {
     netnsDir: paths.netns,
     ready: async () => {},
   };
-  const known = new Map(records.map((record) => [record.id, record]));
   // A pod's users go with its network.
   for (const id of (await names(paths.netns)).map(podOfNamespace)) {
-    const record = known.get(id);
+    const record = whole.get(id);
     await disconnect(network, path.join(paths.netns, id), {
       id,
       podName: record?.metadata.name ?? "",
@@ -80,7 +83,7 @@ export async function removeEverything(root: string): Promise<void> {
   for (const directory of [paths.containers, paths.sandboxes]) {
     for (const target of await mountsBelow(directory)) unmount(target);
   }
-  for (const cgroup of cgroupsOf(paths, records)) {
+  for (const cgroup of cgroups) {
     await removeCgroup(mode, cgroup);
     if (isSlice(cgroup)) await stopSlice({ reaper }, cgroup);
   }
@@ -91,16 +94,23 @@ export async function removeEverything(root: string): Promise<void> {
   await rm(paths.places, { force: true });
 }
 
-async function sandboxRecords(paths: Paths): Promise<SandboxRecord[]> {
-  const ids = await names(paths.sandboxes);
-  const records = await Promise.all(
-    ids.map((id) => readJSON<SandboxRecord>(path.join(paths.sandboxes, id, "state.json"))),
-  );
-  return records.filter((record) => record !== undefined);
+function sandboxRecords(paths: Paths): Promise<SandboxRecord[]> {
+  return ofSandboxes<SandboxRecord>(paths, "state.json");
 }
 
-function cgroupsOf(paths: Paths, records: SandboxRecord[]): string[] {
-  const parents = records.filter(({ ownsCgroup }) => ownsCgroup).map(({ cgroupParent }) => cgroupParent);
+/** What was known of sandboxes before they were made: the runtime may have been killed in the midst of it. */
+function sandboxDrafts(paths: Paths): Promise<SandboxDraft[]> {
+  return ofSandboxes<SandboxDraft>(paths, "draft.json");
+}
+
+async function ofSandboxes<T>(paths: Paths, file: string): Promise<T[]> {
+  const ids = await names(paths.sandboxes);
+  const found = await Promise.all(ids.map((id) => readJSON<T>(path.join(paths.sandboxes, id, file))));
+  return found.filter((one) => one !== undefined);
+}
+
+function cgroupsOf(paths: Paths, sandboxes: Pick<SandboxDraft, "cgroupParent" | "ownsCgroup">[]): string[] {
+  const parents = sandboxes.filter(({ ownsCgroup }) => ownsCgroup).map(({ cgroupParent }) => cgroupParent);
   const roots = (["cgroupfs", "systemd"] as const).map((driver) => defaultCgroupRoot(paths.hash, driver));
   return [...new Set([...parents, ...roots])];
 }
@@ -111,14 +121,12 @@ function execGroups({ hash, cgroup2 }: Paths): string[] {
 }
 
 /** conmon first, so that no end is recorded any more; then whatever is in the pods' cgroups. */
-async function killAll(mode: CgroupMode, paths: Paths, records: SandboxRecord[]): Promise<void> {
+async function killAll(mode: CgroupMode, paths: Paths, cgroups: string[]): Promise<void> {
   const conmons = (await processes()).filter(
     ({ args }) => args[0]?.endsWith("conmon") && args.some((arg) => arg.startsWith(`${paths.containers}/`)),
   );
   for (const { pid } of conmons) killQuietly(pid, "SIGKILL");
-  const pods = (await hierarchies(mode)).flatMap((hierarchy) =>
-    cgroupsOf(paths, records).map((cgroup) => path.join(hierarchy, cgroup)),
-  );
+  const pods = (await hierarchies(mode)).flatMap((hierarchy) => cgroups.map((cgroup) => path.join(hierarchy, cgroup)));
   const directories = [...pods, ...execGroups(paths)];
   await killUntilGone(async () => (await Promise.all(directories.map(pidsBelow))).flat());
 }

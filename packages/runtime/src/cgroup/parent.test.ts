@@ -10,6 +10,7 @@ import {
   ociCgroupsPath,
   podCgroupOf,
   podSlice,
+  scopeAnnotations,
   sliceBelow,
 } from "./parent.ts";
 
@@ -55,14 +56,13 @@ for (const [driver, parent, message] of [
   });
 }
 
-for (const [parent, oci, version, cgroup] of [
-  ["/a/pod1", "crun", "v2", "/a/pod1/id"],
-  ["/a.slice", "runc", "v2", "/a.slice/hawser-id.scope"],
-  ["/a.slice", "crun", "v2", "/a.slice/hawser-id.scope/container"],
-  ["/a.slice", "crun", "v1", "/a.slice/hawser-id.scope"],
+for (const [parent, oci, cgroup] of [
+  ["/a/pod1", "crun", "/a/pod1/id"],
+  ["/a.slice", "runc", "/a.slice/hawser-id.scope"],
+  ["/a.slice", "crun", "/a.slice/hawser-id.scope/container"],
 ] as const) {
-  test(`where a container's limits are: ${parent}, ${oci}, ${version}`, () => {
-    assert.equal(containerCgroup(parent, { id: "id", oci, version }), cgroup);
+  test(`where a container's limits are: ${parent}, ${oci}`, () => {
+    assert.equal(containerCgroup(parent, { id: "id", oci }), cgroup);
     assert.equal(podCgroupOf(cgroup), parent);
   });
 }
@@ -88,3 +88,13 @@ test("podSlice: its name is one that a unit may have, as long as checkPodSlices 
 });
 
 test("sliceBelow", () => assert.equal(sliceBelow("/a.slice/a-b.slice", "c"), "/a.slice/a-b.slice/a-b-c.slice"));
+
+test("scopeAnnotations: for scopes alone", () => {
+  assert.deepEqual(scopeAnnotations("/kubepods/pod1/id"), {});
+  assert.deepEqual(scopeAnnotations("a-b.slice:hawser:id"), {
+    annotations: {
+      "run.oci.systemd.subgroup": "container",
+      "org.systemd.property.CollectMode": "'inactive-or-failed'",
+    },
+  });
+});

@@ -76,21 +76,25 @@ export function cgroupBelow(parent: string, id: string): string {
 }
 
 /** What a container's limits, counts and processes are in: that, or crun's cgroup below it. */
-export function containerCgroup(parent: string, { id, oci, version }: ContainerPlace): string {
-  const nested = isSlice(parent) && version === "v2" && oci === "crun";
+export function containerCgroup(parent: string, { id, oci }: ContainerPlace): string {
+  const nested = isSlice(parent) && oci === "crun";
   return path.posix.join(cgroupBelow(parent, id), nested ? nestedName : "");
 }
 
 interface ContainerPlace {
   id: string;
   oci: "crun" | "runc";
-  version: "v1" | "v2";
 }
 
 /** The pod's cgroup, from that of a container. */
 export function podCgroupOf(cgroup: string): string {
+  return path.posix.dirname(scopeOf(cgroup));
+}
+
+/** What systemd knows of a container's cgroup: its scope, without crun's cgroup below it. */
+export function scopeOf(cgroup: string): string {
   const nested = path.posix.basename(cgroup) === nestedName && path.posix.dirname(cgroup).endsWith(".scope");
-  return path.posix.dirname(nested ? path.posix.dirname(cgroup) : cgroup);
+  return nested ? path.posix.dirname(cgroup) : cgroup;
 }
 
 /**
@@ -104,20 +108,22 @@ export function ociCgroupsPath(parent: string, id: string): string {
 
 /**
  * crun's annotation that names the cgroup which it makes below a scope. It writes limits there by itself, and systemd, which
- * knows nothing of them, may write over those of the scope; runc tells systemd all of them. On v1 crun makes none.
+ * knows nothing of them, may write over those of the scope (on v1 a daemon-reload lifts a quota); runc tells systemd all of them.
  *
  * Source: crun(1)
  */
 export const nestedAnnotation = "run.oci.systemd.subgroup";
 const nestedName = "container";
+/** The annotation by which crun and runc give a scope a property. Source: opencontainers/runc docs/systemd.md */
+const collectAnnotation = "org.systemd.property.CollectMode";
 
-/** For a container in a scope: which cgroup crun makes below it, whatever is the default of its version. */
-export function scopeAnnotations(
-  ociCgroupsPath: string,
-  version: "v1" | "v2",
-): { annotations?: Record<string, string> } {
+/**
+ * For a container in a scope: which cgroup crun makes below it, whatever is the default of its version; and that systemd is to
+ * forget a scope that has failed, such as one whose process was gone before systemd came to it.
+ */
+export function scopeAnnotations(ociCgroupsPath: string): { annotations?: Record<string, string> } {
   if (!ociCgroupsPath.includes(":") || ociCgroupsPath.includes("/")) return {};
-  return { annotations: { [nestedAnnotation]: version === "v2" ? nestedName : "" } };
+  return { annotations: { [nestedAnnotation]: nestedName, [collectAnnotation]: "'inactive-or-failed'" } };
 }
 
 /** From an OCI runtime's name of a cgroup to its parent, and to itself. */

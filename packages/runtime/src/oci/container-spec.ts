@@ -108,7 +108,7 @@ export async function containerSpec(options: ContainerSpecOptions): Promise<Spec
       ],
       mounts.mounts,
     ),
-    ...scopeAnnotations(options.cgroupsPath, host.cgroup),
+    ...scopeAnnotations(options.cgroupsPath),
     linux: {
       namespaces: options.namespaces,
       ...(options.users && { uidMappings: options.users.uids, gidMappings: options.users.gids }),

@@ -1,6 +1,6 @@
 import { access, readFile } from "node:fs/promises";
 import path from "node:path";
-import { nestedAnnotation } from "../cgroup/parent.ts";
+import { nestedAnnotation, scopeOf } from "../cgroup/parent.ts";
 import { controllerPath, hierarchies } from "../cgroup/paths.ts";
 import type { IDMappings } from "../native/idmap.ts";
 import type { Place } from "./exec-request.ts";
@@ -21,6 +21,9 @@ const knownOfLinux: ReadonlySet<string> = new Set<keyof Spec["linux"]>([
 ]);
 const knownNamespaces: ReadonlySet<string> = new Set(["pid", "network", "ipc", "uts", "mount", "cgroup", "user"]);
 const knownOfSeccomp: ReadonlySet<string> = new Set(["defaultAction", "defaultErrnoRet", "architectures", "syscalls"]);
+
+/** The v1 hierarchy by which systemd tells whose a process is: crun makes nothing of its own there. */
+const systemdsOwn = "systemd";
 
 export interface PlaceDependencies {
   oci: OCIRuntime;
@@ -52,7 +55,8 @@ export async function findPlace(
   if (seccomp && oci.name !== "crun") return `${oci.name} keeps no compiled seccomp filter`;
   if (seccomp && !(await exists(seccomp))) return `${oci.name} has kept no compiled seccomp filter`;
   const limiting = dependencies.hierarchies.find((hierarchy) => path.basename(hierarchy).split(",").includes("pids"));
-  const tasks = (hierarchy: string) => path.join(hierarchy, cgroupPath, "tasks");
+  const tasks = (hierarchy: string) =>
+    path.join(hierarchy, path.basename(hierarchy) === systemdsOwn ? scopeOf(cgroupPath) : cgroupPath, "tasks");
   return {
     // On v2 there is one cgroup only, and the exec's own group is below the container's.
     cgroups: dependencies.hierarchies.filter((hierarchy) => hierarchy !== limiting).map(tasks),

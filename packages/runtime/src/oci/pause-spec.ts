@@ -69,7 +69,7 @@ export function pauseSpec(options: PauseSpecOptions): Spec {
       // pause processes share, get in each other's way (crun 1.8.1: creating symlink for `/dev/ptmx`: File exists).
       { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "mode=755", "size=64k"] },
     ],
-    ...scopeAnnotations(cgroupsPath, host.cgroup),
+    ...scopeAnnotations(cgroupsPath),
     linux: {
       ...own,
       namespaces,

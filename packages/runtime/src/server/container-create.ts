@@ -132,7 +132,7 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
     });
     await mapVolumes(sandbox, { requested: config.mounts, mounts: mounts.mounts, directory });
     const sandboxDirectory = sandboxes.directoryOf(sandbox.id);
-    const cgroupPath = containerCgroup(sandbox.cgroupParent, { id, oci: oci.name, version: host.cgroup });
+    const cgroupPath = containerCgroup(sandbox.cgroupParent, { id, oci: oci.name });
     const spec = await containerSpec({
       host,
       config,
