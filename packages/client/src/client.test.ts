@@ -3,8 +3,9 @@ import { createServer } from "node:net";
 import { describe, it } from "node:test";
 import type { TLSSocket } from "node:tls";
 import { notFound, type Pod, StatusError } from "@hawser/api";
-import { createClient, queryString } from "./client.ts";
+import { createClient } from "./client.ts";
 import { ConnectionError } from "./connection-error.ts";
+import { queryString } from "./query.ts";
 import { answerJSON, bodyText, fakeServer } from "./testing/fake-server.ts";
 
 const pods = { resource: "pods", namespace: "default" };

@@ -4,22 +4,19 @@ import type { KubernetesObject, List, WatchEvent } from "@hawser/api";
 import { StatusError } from "@hawser/api";
 import { defaultPeerTimeoutMs } from "@hawser/streaming/presence";
 import { answerError, isStatus } from "./answer.ts";
+import { bodyOf, isSystemError, parseJSON, readText } from "./body.ts";
 import { now } from "./clock.ts";
 import type { ClusterConfig, HeaderLines } from "./config/cluster-config.ts";
 import { ConnectionError, connectionError } from "./connection-error.ts";
-import { lines } from "./lines.ts";
-import { askedWhenQuiet } from "./quiet.ts";
+import { type Query, queryString } from "./query.ts";
 import { named, pathOf, type ResourceRef } from "./ref.ts";
 import { createTransport } from "./transport.ts";
+import { watch } from "./watch.ts";
 
 /** Bytes of one answer that is read as a whole. */
 const defaultMaxAnswerBytes = 256 * 1024 * 1024;
-/** Bytes of one watch event: twice the 3 MiB that an API server lets one object have, and some. */
-const maxEventBytes = 16 * 1024 * 1024;
 /** Bytes read of an error answer's body. */
 const maxErrorBytes = 64 * 1024;
-
-export type Query = Record<string, string | number | boolean | readonly string[] | undefined> | URLSearchParams;
 
 export interface RequestOptions {
   method: string;
@@ -194,7 +191,7 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
       const message = await answer({ ...rest, signal }, encode(rest.body, rest.contentType));
       const text = await readText(message, maxAnswerBytes);
       if (!/\bjson\b/.test(message.headers["content-type"] ?? "")) return text;
-      const value = parse(text);
+      const value = parseJSON(text);
       if (isStatus(value) && value.status === "Failure") throw new StatusError(value);
       return value;
     } catch (error) {
@@ -237,67 +234,12 @@ export function createClient(config: ClusterConfig, options: ClientOptions = {})
         : undefined;
       return (await request({ method: "DELETE", path: pathOf(named(ref)), body, signal })) as T;
     },
-    watch: <T extends KubernetesObject>(ref: ResourceRef, { signal, ...query }: WatchOptions = {}) =>
-      watch<T>(client, { path: pathOf(collectionOf(ref)), query: watchQuery(ref, query), signal, peerTimeoutMs }),
+    watch: <T extends KubernetesObject>(ref: ResourceRef, options: WatchOptions = {}) =>
+      watch<T>({ client, peerTimeoutMs }, ref, options),
     [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
   };
   recentAgents.set(client, transport.recentAgent);
   return client;
-}
-
-async function* watch<T extends KubernetesObject>(
-  client: Pick<KubeClient, "stream" | "request">,
-  {
-    path,
-    query,
-    signal,
-    peerTimeoutMs,
-  }: { path: string; query: Query; signal?: AbortSignal | undefined; peerTimeoutMs: number },
-): AsyncGenerator<WatchEvent<T>> {
-  if (signal?.aborted) return;
-  try {
-    const open = async (signal: AbortSignal | undefined) =>
-      (await client.stream({ method: "GET", path, query, accept: "application/json", signal })).body;
-    const ask = (signal: AbortSignal, timeoutMs: number) =>
-      client.request({ method: "GET", path: "/version", accept: "*/*", signal, timeoutMs });
-    const body = askedWhenQuiet(open, { client, peer: "server", peerTimeoutMs, ask, signal });
-    for await (const line of lines(body, maxEventBytes)) {
-      if (line.trim() === "") continue;
-      const event = parse(line) as WatchEvent<T>;
-      if (!event || typeof event !== "object" || typeof event.type !== "string") throw notJSON(line);
-      yield event;
-    }
-  } catch (error) {
-    if (signal?.aborted) return;
-    throw error;
-  }
-}
-
-function collectionOf({ name: _, ...collection }: ResourceRef): ResourceRef {
-  return collection;
-}
-
-/** One object is watched as the collection narrowed to its name: there is no watch on a single path any more. */
-function watchQuery(ref: ResourceRef, options: Omit<WatchOptions, "signal">): Query {
-  const one = ref.name ? `metadata.name=${ref.name}` : undefined;
-  const fieldSelector = [options.fieldSelector, one].filter(Boolean).join(",") || undefined;
-  const match = options.sendInitialEvents
-    ? (options.resourceVersionMatch ?? "NotOlderThan")
-    : options.resourceVersionMatch;
-  return { ...options, fieldSelector, resourceVersionMatch: match, watch: true };
-}
-
-/** `a=1&b=x&b=y`; undefined and false members are left out. */
-export function queryString(query: Query | undefined): string {
-  if (!query) return "";
-  if (query instanceof URLSearchParams) return query.toString();
-  const result = new URLSearchParams();
-  for (const [key, value] of Object.entries(query)) {
-    if (value === undefined || value === false) continue;
-    if (typeof value === "object") for (const each of value) result.append(key, each);
-    else result.append(key, String(value));
-  }
-  return result.toString();
 }
 
 function encode(body: unknown, type = "application/json"): { content: string | Uint8Array; type: string } | undefined {
@@ -311,55 +253,9 @@ function sameIdentityMayChange(identity: HeaderLines): boolean {
   return Object.keys(identity).some((name) => name.toLowerCase() === "authorization");
 }
 
-async function* bodyOf(message: IncomingMessage, server: URL): AsyncGenerator<Uint8Array> {
-  try {
-    yield* message as AsyncIterable<Uint8Array>;
-    if (!message.complete) throw Object.assign(new Error("the answer was cut short"), { code: "ECONNRESET" });
-  } catch (error) {
-    throw isAbort(error) || !isSystemError(error) ? error : connectionError(error, server);
-  } finally {
-    message.destroy(); // nothing is left of the connection when the reader leaves early
-  }
-}
-
-async function readText(message: IncomingMessage, maxBytes: number, { cut = false } = {}): Promise<string> {
-  const parts: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of message as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    parts.push(chunk);
-    if (length <= maxBytes) continue;
-    if (!cut) throw new RangeError(`the server's answer has more than ${maxBytes} bytes`);
-    break;
-  }
-  const [only] = parts;
-  const text = parts.length === 1 && only ? only.toString("utf8") : Buffer.concat(parts).toString("utf8");
-  return cut ? text.slice(0, maxBytes) : text;
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw notJSON(text, cause);
-  }
-}
-
-function notJSON(text: string, cause?: unknown): Error {
-  return new SyntaxError(`the server's answer is not JSON: ${JSON.stringify(text.slice(0, 80))}`, { cause });
-}
-
 function timedOut(server: URL, timeoutMs: number, cause: unknown): ConnectionError {
   const words = `net/http: request canceled: no answer from ${server.host} within ${timeoutMs / 1000}s (Client.Timeout exceeded while awaiting headers)`;
   return new ConnectionError(`Unable to connect to the server: ${words}`, { kind: "timeout", unsent: false, cause });
-}
-
-function isAbort(error: unknown): boolean {
-  return error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError");
-}
-
-function isSystemError(error: unknown): boolean {
-  return error instanceof Error && "code" in error && typeof error.code === "string";
 }
 
 /** The texts of `299 - "text"` values. Source: RFC 7234 section 5.5; apimachinery pkg/util/net ParseWarningHeaders */

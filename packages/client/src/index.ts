@@ -9,8 +9,6 @@ export {
   type KubeClient,
   type ListOptions,
   type PatchOptions,
-  type Query,
-  queryString,
   type RequestOptions,
   type StreamOptions,
   type WatchOptions,
@@ -39,5 +37,6 @@ export { LineTooLongError, lines } from "./lines.ts";
 export * from "./logs.ts";
 export type { Output } from "./output.ts";
 export * from "./portforward.ts";
+export { type Query, queryString } from "./query.ts";
 export { pathOf, type ResourceRef } from "./ref.ts";
 export * from "./remotecommand.ts";
