@@ -67,7 +67,8 @@ async function begin(
     const process = options.finishProcess
       ? await orAborted(options.finishProcess(options.process), signal)
       : options.process;
-    await orAborted(turn(), signal); // files that were read for many execs are there at once
+    await turn(); // files that were read for many execs are there at once
+    signal.throwIfAborted();
     const { oomScoreAdj } = container.process;
     const request = encodeRequest({
       ...place,

@@ -15,7 +15,7 @@ export interface ExecHelper extends AsyncDisposable {
   /** In words, for the log and the status: which way execs go, and why. */
   reason: string;
   /** Where to enter this container; undefined when the OCI runtime has to. */
-  placeOf(container: Pick<ContainerRecord, "id" | "cgroupPath" | "process">): Promise<Place | undefined>;
+  placeOf(container: Pick<ContainerRecord, "id" | "cgroupPath" | "process">): Place | Promise<Place | undefined>;
   /**
    * Porter.enter(), by a porter that was started again if need be: the one that has taken them, or undefined. One that begins
    * nothing is ended by who finds it so: the next exec starts another. Throws the signal's reason.
@@ -55,7 +55,7 @@ export async function openExecHelper(dependencies: Dependencies): Promise<ExecHe
       return undefined;
     });
   };
-  const known = new WeakMap<Process, Promise<Place | undefined>>();
+  const known = new WeakMap<Process, Place | Promise<Place | undefined>>();
   const look = async (container: Pick<ContainerRecord, "id" | "cgroupPath">) => {
     const place = await findPlace(dependencies, container);
     if (typeof place !== "string") return place;
@@ -65,13 +65,16 @@ export async function openExecHelper(dependencies: Dependencies): Promise<ExecHe
   return {
     reason: "execs go through hawser-exec",
     placeOf(container) {
-      let place = known.get(container.process);
-      if (!place) {
-        place = look(container);
-        place.catch(() => known.delete(container.process)); // the next one may be luckier
-        known.set(container.process, place);
-      }
-      return place;
+      const { process } = container;
+      const place = known.get(process);
+      if (place) return place;
+      const looked = look(container);
+      known.set(process, looked);
+      looked.then(
+        (found) => found && known.set(process, found),
+        () => known.delete(process), // the next one may be luckier
+      );
+      return looked;
     },
     async enter(descriptors, signal) {
       const tried = porter;
