@@ -29,6 +29,7 @@ import { updateRuntimeConfig } from "./server/update-runtime-config.ts";
 import { version } from "./server/version.ts";
 import type { Exits } from "./store/exits.ts";
 import type { Monitors } from "./store/monitors.ts";
+import { turn } from "./turns.ts";
 
 /** The CRI's RuntimeService: one function per method, joined to what they work with. */
 export function runtimeService(context: Context & { exits: Exits; monitors: Monitors }): Partial<RuntimeService> {
@@ -37,16 +38,16 @@ export function runtimeService(context: Context & { exits: Exits; monitors: Moni
     status: (request) => status(context, request),
     runtimeConfig: () => runtimeConfig(context),
     updateRuntimeConfig: (request) => updateRuntimeConfig(context, request),
-    runPodSandbox: (request, call) => runPodSandbox(context, request, call),
-    stopPodSandbox: (request) => stopPodSandbox(context, request),
-    removePodSandbox: (request) => removePodSandbox(context, request),
+    runPodSandbox: (request, call) => inTurn(() => runPodSandbox(context, request, call)),
+    stopPodSandbox: (request) => inTurn(() => stopPodSandbox(context, request)),
+    removePodSandbox: (request) => inTurn(() => removePodSandbox(context, request)),
     podSandboxStatus: (request) => podSandboxStatus(context, request),
     listPodSandbox: (request) => listPodSandbox(context, request),
     streamPodSandboxes: (request) => streamPodSandboxes(context, request),
-    createContainer: (request) => createContainer(context, request),
-    startContainer: (request) => startContainer(context, request),
-    stopContainer: (request, call) => stopContainer(context, request, call),
-    removeContainer: (request) => removeContainer(context, request),
+    createContainer: (request) => inTurn(() => createContainer(context, request)),
+    startContainer: (request) => inTurn(() => startContainer(context, request)),
+    stopContainer: (request, call) => inTurn(() => stopContainer(context, request, call)),
+    removeContainer: (request) => inTurn(() => removeContainer(context, request)),
     listContainers: (request) => listContainers(context, request),
     streamContainers: (request) => streamContainers(context, request),
     containerStatus: (request) => containerStatus(context, request),
@@ -68,4 +69,10 @@ export function runtimeService(context: Context & { exits: Exits; monitors: Moni
     listPodSandboxMetrics: () => listPodSandboxMetrics(context),
     updatePodSandboxResources: () => updatePodSandboxResources(),
   };
+}
+
+/** Of fifty pods that are asked for at once, as many are begun in one turn of the event loop as it may be held for. */
+async function inTurn<T>(body: () => Promise<T>): Promise<T> {
+  await turn();
+  return await body();
 }

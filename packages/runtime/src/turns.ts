@@ -1,7 +1,7 @@
 import { heapAtWork } from "./heap.ts";
 
 /** How long the bits of work that ask for it may hold one turn of the event loop together, milliseconds. */
-const budget = 2;
+const budget = 1;
 
 /** When this turn's first bit of work began; undefined while there is none. */
 let began: number | undefined;
