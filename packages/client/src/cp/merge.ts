@@ -5,13 +5,16 @@ import { argument } from "./paths.ts";
 import { runRemote } from "./remote.ts";
 import type { CopyToOptions } from "./types.ts";
 
+/** 127 where a container has not what merging takes. */
+export const mergeLookScript = lookFor("tail");
+
 /**
  * Unpacks, and removes the file that tar was at where it fails: the one it named last, since it names each as it begins with it. A hang-up does not end
  * it. An archive's last name is never a file's that is to stay: it is a directory's, or `end`, which is removed. Of a tar that names none nothing is removed.
  *
  * GNU's tar names them as they are by TAR_OPTIONS, which others do not know. Names with a newline must not be among them. 127 where there is no tail.
  */
-const script = `trap '' HUP; ${lookFor("tail")}
+const script = `trap '' HUP; ${mergeLookScript}
 d=$1 end=$2; shift 2
 said=$({ TAR_OPTIONS="$TAR_OPTIONS --quoting-style=literal" "$@" -C "$d"; echo ":$?"; } | tail -n 2)
 code=\${said##*:} last=\${said%:*}; last=$d/\${last%?}

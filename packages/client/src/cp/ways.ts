@@ -1,7 +1,7 @@
 import { archiveCommandLine } from "@hawser/tar";
 import type { KubeClient } from "../client.ts";
 import { type Beside, lookScript } from "./beside.ts";
-import { mergeCommand } from "./merge.ts";
+import { mergeCommand, mergeLookScript } from "./merge.ts";
 import { argument } from "./paths.ts";
 import { runRemote } from "./remote.ts";
 import type { Source } from "./source.ts";
@@ -60,7 +60,10 @@ export async function firstWay(
   const way = look?.way ?? "beside";
   const isNew = way !== "beside" || source.single || (await isVacant(client, options, target));
   if (isNew) return { way, sparse };
-  return { way: keep || source.hasNewlines || target.base.includes("\n") ? "tar" : "merge", sparse };
+  if (keep || source.hasNewlines || target.base.includes("\n")) return { way: "tar", sparse };
+  // Asked before anything is sent: a command that ends at once, with input on its way, may be told of as a session that broke off.
+  const { missing } = await runRemote(client, options, ["sh", "-c", mergeLookScript], {});
+  return { way: missing ? "tar" : "merge", sparse };
 }
 
 interface Found {
