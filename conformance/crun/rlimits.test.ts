@@ -22,3 +22,19 @@ it("rlimits of the configuration are those of containers and of what is executed
   assert.equal(await seen(), want);
   await runtime.cri.runtime.removePodSandbox({ podSandboxId });
 });
+
+it("a user's limit of processes leaves an exec as many as the container's own process has", async () => {
+  await using runtime = await startTestRuntime({ ociRuntime: "crun", config: { rlimits: { nproc: 2 } } });
+  // The sleep is one, the exec the other. Counted by user over the whole node: nobody else is this one.
+  const runAsUser = { value: 54_321n };
+  const { podSandboxId, containerId } = await startContainer(runtime.cri, {
+    command: ["sleep", "1000"],
+    linux: { ...linux, securityContext: { ...linux.securityContext, runAsUser } },
+  });
+  for (const helper of [true, false]) {
+    await runtime.restart({ exec: { helper } });
+    const { exitCode, stderr } = await sh(runtime.cri, containerId, "true");
+    assert.deepEqual({ helper, exitCode, stderr: stderr.length > 0 }, { helper, exitCode: 0, stderr: false });
+  }
+  await runtime.cri.runtime.removePodSandbox({ podSandboxId });
+});

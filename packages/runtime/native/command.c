@@ -28,6 +28,8 @@ void run_command(const struct request *request, struct found *found, const struc
   }
   if (!found->entered && !enter_directory(request->cwd)) fail(errno, "chdir `%s`", request->cwd);
   if (filter->len > 0 && request->no_new_privileges) apply_filter(filter);
+  for (size_t n = 0; n < request->limits_count; n++)
+    if (request->limits[n].resource == RLIMIT_NPROC) set_limit(&request->limits[n]); /* lower than the usher's */
   execve(found->executable, request->args, request->env);
   fail(errno, "exec");
 }

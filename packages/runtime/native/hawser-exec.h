@@ -105,6 +105,9 @@ int enter(bool *group_removed);
 void NEVER_RETURNS run_usher(const struct request *, struct sock_fprog *filter, int pidfd, bool in_group, bool late);
 void NEVER_RETURNS run_command(const struct request *, struct found *, const struct sock_fprog *filter, int limiting);
 
+/* Fails the exec where it cannot be set. usher.c */
+void set_limit(const struct limit *);
+
 /* How an usher makes a command: as the waiter's child. */
 #define BIRTH ((unsigned long)CLONE_PARENT | SIGCHLD)
 

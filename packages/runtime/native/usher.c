@@ -13,6 +13,10 @@
 
 #include "hawser-exec.h"
 
+void set_limit(const struct limit *limit) {
+  if (setrlimit((__rlimit_resource_t)limit->resource, &limit->value) < 0) fail(errno, "setrlimit `%d`", limit->resource);
+}
+
 /* What takes the host's rights, and its paths. */
 static void settle(const struct request *request) {
   if (request->oom_score_adj != NULL) {
@@ -30,8 +34,13 @@ static void settle(const struct request *request) {
   }
   /* Raising one takes a right that nobody in a user namespace has. */
   for (size_t n = 0; n < request->limits_count; n++) {
-    const struct limit *limit = &request->limits[n];
-    if (setrlimit((__rlimit_resource_t)limit->resource, &limit->value) < 0) fail(errno, "setrlimit `%d`", limit->resource);
+    struct limit limit = request->limits[n];
+    /* The usher itself is one of the user's processes for a moment: without it, so many are left as were asked for. run_command() sets the rest. */
+    if (limit.resource == RLIMIT_NPROC) {
+      if (limit.value.rlim_cur != RLIM_INFINITY) limit.value.rlim_cur++;
+      if (limit.value.rlim_max != RLIM_INFINITY) limit.value.rlim_max++;
+    }
+    set_limit(&limit);
   }
 }
 

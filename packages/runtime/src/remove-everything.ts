@@ -1,4 +1,4 @@
-import { readdir, rm } from "node:fs/promises";
+import { access, readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { defaultCgroupRoot, isSlice } from "./cgroup/parent.ts";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
@@ -10,7 +10,7 @@ import { lockFile } from "./native/lock.ts";
 import { mountsBelow, unmount } from "./native/mount.ts";
 import { Reaper } from "./native/reaper.ts";
 import { killQuietly } from "./native/spawn.ts";
-import { disconnect } from "./network/bridge.ts";
+import { connectionOfRecord, disconnect } from "./network/bridge.ts";
 import { removeBridge, removeRules } from "./network/rules.ts";
 import { podOfNamespace } from "./network/userns.ts";
 import { type CgroupMode, cgroupMode } from "./oci/probe.ts";
@@ -52,10 +52,14 @@ export async function removeEverything(root: string): Promise<void> {
   using reaper = new Reaper();
   const mode = await cgroupMode();
   const records = await sandboxRecords(paths);
-  const cgroups = cgroupsOf(paths, [...records, ...(await sandboxDrafts(paths))]);
+  const drafts = await sandboxDrafts(paths);
+  const cgroups = cgroupsOf(paths, [...records.values(), ...drafts.values()]);
 
-  const whole = new Map(records.map((record) => [record.id, record]));
-  for (const id of await names(paths.sandboxes)) if (!whole.has(id)) await endWorkers(id); // or they would make more of it
+  // Of what is half-made, they would make more.
+  for (const id of await names(paths.sandboxes)) if (!records.has(id)) await endWorkers(id);
+  for (const id of await names(paths.containers)) {
+    if (!(await isThere(path.join(paths.containers, id, "state.json")))) await endWorkers(id);
+  }
   await killAll(mode, paths, cgroups);
   const network = {
     cni: { reaper, binDir: places.cniBinDir, timeoutMs: pluginTimeout },
@@ -67,14 +71,10 @@ export async function removeEverything(root: string): Promise<void> {
   };
   // A pod's users go with its network.
   for (const id of (await names(paths.netns)).map(podOfNamespace)) {
-    const record = whole.get(id);
-    await disconnect(network, path.join(paths.netns, id), {
-      id,
-      podName: record?.metadata.name ?? "",
-      podNamespace: record?.metadata.namespace ?? "",
-      podUID: record?.metadata.uid ?? "",
-      portMappings: record?.network?.portMappings ?? [],
-    });
+    const record = records.get(id);
+    const known = drafts.get(id)?.connection ?? (record && connectionOfRecord(record));
+    const unknown = { id, podName: "", podNamespace: "", podUID: "", portMappings: [] };
+    await disconnect(network, path.join(paths.netns, id), known ?? unknown);
   }
   const commands = { reaper, timeoutMs: pluginTimeout };
   await removeRules(commands, { hash: paths.hash, bridge: places.bridge, podCIDR: places.podCIDR });
@@ -94,19 +94,22 @@ export async function removeEverything(root: string): Promise<void> {
   await rm(paths.places, { force: true });
 }
 
-function sandboxRecords(paths: Paths): Promise<SandboxRecord[]> {
+function sandboxRecords(paths: Paths): Promise<Map<string, SandboxRecord>> {
   return ofSandboxes<SandboxRecord>(paths, "state.json");
 }
 
 /** What was known of sandboxes before they were made: the runtime may have been killed in the midst of it. */
-function sandboxDrafts(paths: Paths): Promise<SandboxDraft[]> {
+function sandboxDrafts(paths: Paths): Promise<Map<string, SandboxDraft>> {
   return ofSandboxes<SandboxDraft>(paths, "draft.json");
 }
 
-async function ofSandboxes<T>(paths: Paths, file: string): Promise<T[]> {
-  const ids = await names(paths.sandboxes);
-  const found = await Promise.all(ids.map((id) => readJSON<T>(path.join(paths.sandboxes, id, file))));
-  return found.filter((one) => one !== undefined);
+async function ofSandboxes<T>(paths: Paths, file: string): Promise<Map<string, T>> {
+  const found = new Map<string, T>();
+  for (const id of await names(paths.sandboxes)) {
+    const content = await readJSON<T>(path.join(paths.sandboxes, id, file));
+    if (content !== undefined) found.set(id, content);
+  }
+  return found;
 }
 
 function cgroupsOf(paths: Paths, sandboxes: Pick<SandboxDraft, "cgroupParent" | "ownsCgroup">[]): string[] {
@@ -129,6 +132,13 @@ async function killAll(mode: CgroupMode, paths: Paths, cgroups: string[]): Promi
   const pods = (await hierarchies(mode)).flatMap((hierarchy) => cgroups.map((cgroup) => path.join(hierarchy, cgroup)));
   const directories = [...pods, ...execGroups(paths)];
   await killUntilGone(async () => (await Promise.all(directories.map(pidsBelow))).flat());
+}
+
+async function isThere(place: string): Promise<boolean> {
+  return await access(place).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function names(directory: string): Promise<string[]> {

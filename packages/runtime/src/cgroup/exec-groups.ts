@@ -147,7 +147,8 @@ async function endAbandoned(parent: string, prefix: string): Promise<void> {
   const groups = names.filter((name) => name.startsWith(prefix)).map((name) => path.join(parent, name));
   await Promise.all(
     groups.map(async (group) => {
-      if ((await readdir(group)).includes(keptMark)) return;
+      const inside = await readdir(group).catch(() => undefined); // the exec's waiter may have removed it meanwhile
+      if (!inside || inside.includes(keptMark)) return;
       const { kill, count } = members(group);
       const deadline = performance.now() + killPatience;
       // Who was on the way when that runtime was killed may come in between; when the group is gone, nobody can any more.

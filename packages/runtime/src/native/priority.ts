@@ -38,7 +38,11 @@ export function favourThisThread(): number {
 export function favourThreadsOfV8(): void {
   if (getPriority() !== wanted) return;
   for (const thread of readdirSync("/proc/self/task")) {
-    const name = readFileSync(`/proc/self/task/${thread}/comm`, "latin1").trim();
-    if (name === nameOfV8s) setPriority(Number(thread), wanted);
+    try {
+      const name = readFileSync(`/proc/self/task/${thread}/comm`, "latin1").trim();
+      if (name === nameOfV8s) setPriority(Number(thread), wanted);
+    } catch {
+      // It has just ended, or may not be favoured: no reason not to start.
+    }
   }
 }

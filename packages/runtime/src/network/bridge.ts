@@ -1,6 +1,6 @@
 import path from "node:path";
 import type { IDMappings } from "../native/idmap.ts";
-import type { NetworkRecord } from "../store/records.ts";
+import type { NetworkRecord, SandboxRecord } from "../store/records.ts";
 import { type Attachment, type CNI, type PluginConfig, plugin } from "./cni.ts";
 import { createNetns, dropUnpinned } from "./netns.ts";
 import { createUserNamespaces, removeNamespaces } from "./userns.ts";
@@ -62,6 +62,17 @@ export async function connect(network: Network, netns: string, connection: Conne
   const ips = (result.ips ?? []).map(({ address }) => address.split("/")[0] ?? address);
   if (ips.length === 0) throw new Error(`the bridge plugin gave "${connection.id}" no address`);
   return { netns, ips, portMappings: connection.portMappings };
+}
+
+/** The connection of a sandbox that exists. */
+export function connectionOfRecord({ id, metadata, network }: SandboxRecord): Connection {
+  return {
+    id,
+    podName: metadata.name,
+    podNamespace: metadata.namespace,
+    podUID: metadata.uid,
+    portMappings: network?.portMappings ?? [],
+  };
 }
 
 /** Gives back addresses, ports and the namespace. Idempotent: what is gone is gone. */

@@ -213,17 +213,6 @@ function protocolName(protocol: Protocol): "tcp" | "udp" | "sctp" {
   }
 }
 
-/** The connection of a sandbox that exists. */
-export function connectionOfRecord({ id, metadata, network }: SandboxRecord): Connection {
-  return {
-    id,
-    podName: metadata.name,
-    podNamespace: metadata.namespace,
-    podUID: metadata.uid,
-    portMappings: network?.portMappings ?? [],
-  };
-}
-
 async function exists(file: string): Promise<boolean> {
   return await stat(file).then(
     () => true,

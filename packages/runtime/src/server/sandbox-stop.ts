@@ -6,13 +6,12 @@ import {
 } from "@hawser/cri";
 import type { Context } from "../context.ts";
 import { limiter } from "../limiter.ts";
-import { disconnect } from "../network/bridge.ts";
+import { connectionOfRecord, disconnect } from "../network/bridge.ts";
 import { call } from "../oci/runtime.ts";
 import type { Exits } from "../store/exits.ts";
 import type { SandboxRecord } from "../store/records.ts";
 import { endContainer } from "./container-end.ts";
 import { unmountShm } from "./sandbox-files.ts";
-import { connectionOfRecord } from "./sandbox-run.ts";
 
 /** Containers that are ended at a time: each has only so long to be gone, and its end is work for us. */
 const endedAtOnce = 16;
