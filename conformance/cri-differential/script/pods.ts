@@ -19,6 +19,11 @@ export async function usePods(subject: Subject): Promise<void> {
   const id = learn((await run("first", first)).podSandboxId, "first");
   await run("the same once more", first);
   const second = learn((await run("second", config("second", { labels: { app: "db" } }))).podSandboxId, "second");
+  const hostPort = { portMappings: [{ hostPort: 1, containerPort: 80 }] };
+  const node = { ...hostPort, hostname: "", linux: { securityContext: { namespaceOptions: { network: 2 } } } };
+  const third = learn((await run("the node's network with a host port", config("third", node))).podSandboxId, "third");
+  await call("pod status: the node's network", "PodSandboxStatus", { podSandboxId: third });
+  await call("remove a pod in the node's network", "RemovePodSandbox", { podSandboxId: third });
   await call("pod status", "PodSandboxStatus", { podSandboxId: id });
   await call("pod status: verbose", "PodSandboxStatus", { podSandboxId: id, verbose: true }, { pick: keysOfInfo });
   await call("pod status: shortened id", "PodSandboxStatus", { podSandboxId: id.slice(0, 13) });
