@@ -23,7 +23,8 @@
  *   'B'                     the token is taken: from here on the command may have begun
  *   'T'                     the terminal's master is on the other socket (SCM_RIGHTS)
  *   'F', words, NUL         there is no command, and why, in crun's words
- *   'R' or 'X', one byte    its exit code: its own, or 128 + n after signal n. With 'R' the exec's group is removed, with 'X' it may be there
+ *   'R' or 'X', one byte    its exit code: its own, or 128 + n after signal n. With 'R' nobody is left in the exec's group, and
+ *                           the waiter removes it; with 'X' that is the runtime's
  */
 #pragma once
 #include <limits.h>
@@ -100,8 +101,8 @@ struct found {
 
 /* ---- the processes: waiter.c, usher.c, command.c ------------------------------------------------------------------- */
 
-/* One exec, in a process of its own, with its descriptors as 0, 1, 2, ... Returns the exit code. */
-int enter(bool *group_removed);
+/* One exec, in a process of its own, with its descriptors as 0, 1, 2, ... Returns the exit code, and a group that nobody is left in. */
+int enter(const char **empty_group);
 void NEVER_RETURNS run_usher(const struct request *, struct sock_fprog *filter, int pidfd, bool in_group, bool late);
 void NEVER_RETURNS run_command(const struct request *, struct found *, const struct sock_fprog *filter, int limiting);
 

@@ -44,10 +44,11 @@ static void __attribute__((noreturn)) serve(const int descriptors[DESCRIPTORS], 
   for (int fd = 0; fd < count; fd++)
     if (dup2(descriptors[fd], fd) < 0) _exit(FAILED);
   if (syscall(SYS_close_range, count, ~0U, 0) < 0) _exit(FAILED); /* before Linux 5.9: nothing has begun, the OCI runtime can */
-  bool group_removed;
-  const int code = enter(&group_removed);
-  const char end[2] = {group_removed ? 'R' : 'X', (char)code};
+  const char *empty_group;
+  const int code = enter(&empty_group);
+  const char end[2] = {empty_group ? 'R' : 'X', (char)code};
   send(CONTROL, end, sizeof end, MSG_NOSIGNAL);
+  if (empty_group) rmdir(empty_group);
   _exit(0);
 }
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -85,8 +86,21 @@ static void need_runtime(const char *group) {
   _exit(FAILED);
 }
 
-/* One exec, in a process of its own. Returns the exit code. A group in which the command has left nobody goes with it. */
-int enter(bool *group_removed) {
+/* Has the command left nobody there? To look takes no lock; a removal may wait for others', so the runtime is not kept waiting for it. */
+static bool is_empty(const char *group) {
+  char file[PATH_MAX], text[256];
+  if (snprintf(file, sizeof file, "%s/cgroup.events", group) >= (int)sizeof file) return false;
+  int events = open(file, O_RDONLY | O_CLOEXEC);
+  if (events < 0) return false;
+  ssize_t got = read(events, text, sizeof text - 1);
+  close(events);
+  if (got < 0) return false;
+  text[got] = '\0';
+  return strstr(text, "populated 0\n") != NULL;
+}
+
+/* One exec, in a process of its own. */
+int enter(const char **empty_group) {
   struct request request = read_request();
   take_token();
   if (!tell("B", 1)) _exit(FAILED); /* nobody wants it any more */
@@ -115,6 +129,6 @@ int enter(bool *group_removed) {
   const int end = wait_for(-1); /* also when the usher was killed behind its back */
   if (end >= 0) code = end;
   pass_on(words[0]);
-  *group_removed = request.group != NULL && rmdir(request.group) == 0;
+  *empty_group = request.group != NULL && is_empty(request.group) ? request.group : NULL;
   return code;
 }

@@ -27,7 +27,7 @@ export interface ExecGroup {
   signal(signal: NodeJS.Signals, except: number): Promise<number>;
   /** SIGKILL until only `except` is left. */
   kill(except: number): Promise<void>;
-  /** Somebody else has removed it. */
+  /** Nobody is left in it, and somebody else removes it. */
   wasRemoved(): void;
   /** Removes the group if it is there and empty; what the command left running keeps it, until a later exec's end. */
   remove(): Promise<void>;
