@@ -22,6 +22,8 @@ for release in /root"$checkout"/.cache/vm/lib/modules/*; do ln -sfn "${release#/
 for variable in $(cat /proc/cmdline); do
   case $variable in hawser.init=systemd) systemd=yes ;; esac
 done
+# This is no container, whatever the host is: else systemd would not read the kernel's command line.
+rm -f /root/.dockerenv
 umount /proc /sys /dev
 if [ "$systemd" = yes ]; then
   # systemd with a bus and the tests, and nothing else that the host's root would have it start.
