@@ -110,6 +110,25 @@ for (const how of ["cancel", "deadline"] as const) {
   });
 }
 
+test("a server that stops ends the calls under way", { timeout: 10_000 }, async () => {
+  await using socket = await tempSocket();
+  const begun = Promise.withResolvers<AbortSignal>();
+  const runtime: Partial<RuntimeService> = {
+    version: async () => ({ version: "0.1.0" }),
+    status: (_request, { signal }) => {
+      begun.resolve(signal);
+      return new Promise(() => {});
+    },
+  };
+  const server = await serveCRI({ socketPath: socket.path, runtime, images: {} });
+  using cri = await connectCRI({ endpoint: socket.endpoint });
+  const call = assert.rejects(cri.runtime.status({}), { name: "CRIError" });
+  const signal = await begun.promise;
+  await server[Symbol.asyncDispose]();
+  await call;
+  if (!signal.aborted) await once(signal, "abort");
+});
+
 test("an answered call's signal does not fire", async () => {
   await using socket = await tempSocket();
   const signals: AbortSignal[] = [];

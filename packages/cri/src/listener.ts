@@ -6,12 +6,18 @@ import { AuthorityFilter } from "./authority.ts";
 
 /**
  * Serves a gRPC server on a Unix socket, for clients that name the socket's path as their authority too.
- * Throws when it cannot listen. Disposing stops listening, and removes the socket; connections are the gRPC server's.
+ * Throws when it cannot listen. Disposing stops listening, removes the socket and ends all connections: without channelz grpc-js' forceShutdown knows none.
  */
 export async function listen(server: Server, socketPath: string): Promise<AsyncDisposable> {
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   // libuv gives a client's end only to who keeps his own side open until then.
-  const listener = createServer({ allowHalfOpen: true }, (socket) => injector.injectConnection(filtered(socket)));
+  const connections = new Set<Duplex>();
+  const listener = createServer({ allowHalfOpen: true }, (socket) => {
+    const connection = filtered(socket);
+    connections.add(connection);
+    connection.once("close", () => connections.delete(connection));
+    injector.injectConnection(connection);
+  });
   listener.listen(socketPath);
   try {
     await once(listener, "listening");
@@ -22,6 +28,7 @@ export async function listen(server: Server, socketPath: string): Promise<AsyncD
   return {
     async [Symbol.asyncDispose]() {
       listener.close(); // calls back when the last connection is gone: not ours to wait for
+      for (const connection of connections) connection.destroy();
     },
   };
 }
