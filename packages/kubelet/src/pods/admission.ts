@@ -86,7 +86,7 @@ export async function tellRejected(
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof StatusError && (error.code === 404 || error.code === 409)) return; // gone, or another pod has its name by now
-      log.warn("rejection not told", { pod: name, reason, error });
+      if (pause === firstPause) log.warn("rejection not told yet", { pod: name, reason, error });
       await delay(pause, undefined, { signal }).catch(() => undefined);
     }
   }

@@ -34,6 +34,8 @@ export async function startPodManager(context: KubeletContext): Promise<PodManag
   const removed = new Set<string>();
   const missing = new Map<string, number>();
   const removing = new Map<string, Promise<void>>();
+  /** Pods that were refused, which is for good, until the API server has them as ended or has them no more; aborted when it need not be told any longer. */
+  const rejected = new Map<string, AbortController>();
   const appArmor = await hasAppArmor();
   let inRuntime = await snapshot(context, signal);
   let synced = false;
@@ -46,7 +48,10 @@ export async function startPodManager(context: KubeletContext): Promise<PodManag
     const { uid } = pod.metadata;
     const name = nameOf(pod);
     const before = names.get(name);
-    if (before && before !== uid) workers.get(before)?.remove(); // a new pod of that name
+    if (before && before !== uid) {
+      workers.get(before)?.remove(); // a new pod of that name
+      stopTelling(before);
+    }
     names.set(name, uid);
     const known = workers.get(uid);
     if (known) {
@@ -54,13 +59,21 @@ export async function startPodManager(context: KubeletContext): Promise<PodManag
       return;
     }
     const going = pod.metadata.deletionTimestamp !== undefined;
+    if (rejected.has(uid)) {
+      if (!hasEnded(pod) && !going) return;
+      stopTelling(uid);
+    }
     if (!inRuntime.pods.has(uid) && !hasEnded(pod) && !going) {
       const active = [...workers.values()].filter(
         (one) => !one.ended && !hasEnded({ status: one.status ?? {} }),
       ).length;
       const rejection = reject(pod, { active, maxPods: settings.maxPods, appArmor });
       if (rejection) {
-        tellRejected(context, pod, rejection, signal).catch((error: unknown) => log.error("pod rejection", { error }));
+        const telling = new AbortController();
+        rejected.set(uid, telling);
+        tellRejected(context, pod, rejection, AbortSignal.any([signal, telling.signal])).catch((error: unknown) =>
+          log.error("pod rejection", { error }),
+        );
         return;
       }
     }
@@ -76,11 +89,17 @@ export async function startPodManager(context: KubeletContext): Promise<PodManag
     const pod = boundPod(object);
     if (!pod) return;
     const { uid } = pod.metadata;
+    stopTelling(uid);
     const worker = workers.get(uid);
     if (worker && !worker.ended) {
       removed.add(uid);
       worker.remove();
     } else forget(uid, nameOf(pod));
+  }
+
+  function stopTelling(uid: string): void {
+    rejected.get(uid)?.abort();
+    rejected.delete(uid);
   }
 
   function forget(uid: string, name: string): void {

@@ -3,7 +3,7 @@ import { mkdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import type { PodStatus } from "@hawser/api";
+import { type PodStatus, StatusError } from "@hawser/api";
 import { Code, CRIError } from "@hawser/cri";
 import { startTestKubelet, testContainer, testPod } from "../testing/test-kubelet.ts";
 
@@ -330,4 +330,31 @@ test("what this kubelet cannot do is refused by name, and so is one pod too many
   assert.equal((await kubelet.api.until("two", ({ phase }) => phase === "Failed")).reason, "OutOfpods");
   kubelet.api.delete("two", 0);
   await kubelet.api.gone("two");
+});
+
+test("a pod that was refused stays so, and is told of once, though the API server takes that late and there is room by then", async (test) => {
+  await using kubelet = await startTestKubelet();
+  const { api, context } = kubelet;
+  const record = test.mock.method(context.events, "record");
+  context.settings.maxPods = 1;
+  api.put(testPod("one"));
+  await api.until("one", isRunning);
+  const { patch } = api.client;
+  const refused = Promise.withResolvers<void>();
+  let refuses = true;
+  api.client.patch = async (ref, body, options) => {
+    if (!refuses || ref.name !== "two") return patch(ref, body, options);
+    refused.resolve();
+    throw new StatusError({ status: "Failure", code: 500, reason: "InternalError", message: "not now" });
+  };
+  api.put(testPod("two"));
+  await refused.promise;
+  api.delete("one", 0);
+  await api.gone("one");
+  for (const label of ["a", "b", "c"])
+    api.put({ ...testPod("two"), metadata: { ...testPod("two").metadata, labels: { label } } });
+  refuses = false;
+  assert.equal((await api.until("two", ({ phase }) => phase === "Failed")).reason, "OutOfpods");
+  assert.ok(api.statuses("two").every(({ phase }) => phase === "Failed"));
+  assert.equal(record.mock.calls.filter(({ arguments: [, , reason] }) => reason === "OutOfpods").length, 1);
 });
