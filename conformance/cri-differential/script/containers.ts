@@ -91,11 +91,12 @@ export async function useContainers(subject: Subject): Promise<void> {
 
   const stubborn = await create(
     "heeds SIGTERM",
-    containerConfig("term", { command: ["sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.05; done"] }),
+    containerConfig("term", { command: ["sh", "-c", "trap 'exit 7' TERM; : >/tmp/up; while :; do sleep 0.05; done"] }),
   );
   learn(stubborn, "term");
   await call("start: heeds SIGTERM", "StartContainer", { containerId: stubborn });
-  await call("exec: it is on its way", "ExecSync", { containerId: stubborn, cmd: ["sleep", "0.3"] });
+  const up = ["sh", "-c", "until test -e /tmp/up; do sleep 0.05; done"];
+  await call("exec: it is on its way", "ExecSync", { containerId: stubborn, cmd: up, timeout: 30n });
   await call("stop: heeds SIGTERM", "StopContainer", { containerId: stubborn, timeout: 10n });
   await call("stopped by SIGTERM: status", "ContainerStatus", { containerId: stubborn });
 
