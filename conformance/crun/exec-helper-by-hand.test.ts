@@ -2,7 +2,19 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { type FileHandle, mkdir, mkdtemp, open, readFile, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import {
+  type FileHandle,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  rmdir,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -107,6 +119,28 @@ describe("hawser-exec, asked by hand", { timeout: 60_000 }, () => {
     }
   });
 
+  it("takes nothing that a container says by the pipe of its words for the waiter's own", async () => {
+    const fifo = path.join(folder, "joined");
+    await promisify(execFile)("mkfifo", [fifo]);
+    const saying = async (words: string) => {
+      const asked = ask(
+        porter,
+        fields(...us.slice(0, 3), "arg=/bin/sh", "arg=-c", "arg=exit 3", `cgroup=${fifo}`),
+        nothing.fd,
+      );
+      // Its usher waits for a reader of the file that it joins a cgroup by; who may trace it could open its descriptors.
+      const pipe = await wordsOfUsher();
+      await using stolen = await open(pipe, "w");
+      await stolen.write(words);
+      await using _reader = await open(fifo);
+      return (await asked).said;
+    };
+    for (const end of ["R\0", "X\0", "TR\0", "T", "Fwithout an end", "\0", "x".repeat(10_000)]) {
+      assert.equal(await saying(end), "BX\x03", JSON.stringify(end.slice(0, 20)));
+    }
+    assert.equal(await saying("Fno\0R\0X\0Fno\0"), "BFno\0X\x03");
+  });
+
   it("enters no process but the recorded one", async () => {
     const [id = "", init = "", , arg = ""] = us;
     const gone = "BFthe container `it` is not running\0";
@@ -125,3 +159,29 @@ describe("hawser-exec, asked by hand", { timeout: 60_000 }, () => {
     assert.match(await words(fields(...us, `group=${folder}/none`)), /No such file/);
   });
 });
+
+/** The pipe of the one usher there is, when it is there. */
+async function wordsOfUsher(): Promise<string> {
+  let found = "";
+  await eventually(async () => {
+    const named = async (pid: string) =>
+      (await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "")) === "hawser-exec\n";
+    for (const porter of await childrenOf(String(process.pid))) {
+      if (!(await named(porter))) continue;
+      for (const waiter of await childrenOf(porter)) {
+        for (const usher of await childrenOf(waiter)) {
+          const place = `/proc/${usher}/fd/3`;
+          if ((await readlink(place).catch(() => "")).startsWith("pipe:")) found = place;
+        }
+      }
+    }
+    return found !== "";
+  });
+  return found;
+}
+
+async function childrenOf(pid: string): Promise<string[]> {
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  const texts = threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/children`, "utf8").catch(() => ""));
+  return (await Promise.all(texts)).join(" ").split(" ").filter(Boolean);
+}

@@ -31,14 +31,24 @@ static bool tell(const char *bytes, size_t count) {
   return true;
 }
 
+/* Of an exec's words, how many the runtime was told: after the last of them there is nothing to say but the end. */
+struct told {
+  bool terminal; /* 'T', or there is no terminal to tell of */
+  bool failure;
+};
+
 /*
- * Passes on what an usher or a command has said. It is never waited for, and is no more than their words can be: a container that
- * may trace its command may have got hold of the pipe, keep it open for ever, and write to it without end.
+ * Passes on what an usher or a command has said, each of their words once, and nothing that they never say: a container that
+ * may trace its command may have got hold of the pipe, keep it open for ever, and write to it without end, also the waiter's own
+ * words. So it is never waited for, and no more is read than their words can be.
  */
-static void pass_on(int pipe) {
+static void pass_on(int pipe, struct told *told) {
   char words[MAX_WORDS];
   ssize_t got = read(pipe, words, sizeof words);
-  if (got > 0) tell(words, (size_t)got);
+  const char *at = words, *end = words + (got > 0 ? got : 0);
+  if (at < end && *at == 'T' && !told->terminal) told->terminal = tell(at++, 1);
+  const char *nul = at < end && *at == 'F' && !told->failure ? memchr(at, '\0', (size_t)(end - at)) : NULL;
+  if (nul != NULL) told->failure = tell(at, (size_t)(nul + 1 - at));
 }
 
 static void ignore(int signal) { (void)signal; }
@@ -122,13 +132,14 @@ int enter(const char **empty_group) {
   if (request.terminal) close(TERMINAL);
   close(pidfd);
   close(words[1]);
+  struct told told = {.terminal = !request.terminal};
   if (code == 0 && request.terminal) {
     await_word(words[0]);
-    pass_on(words[0]);
+    pass_on(words[0], &told);
   }
   const int end = wait_for(-1); /* also when the usher was killed behind its back */
   if (end >= 0) code = end;
-  pass_on(words[0]);
+  pass_on(words[0], &told);
   *empty_group = request.group != NULL && is_empty(request.group) ? request.group : NULL;
   return code;
 }

@@ -117,7 +117,7 @@ const code = { begun: 0x42, terminal: 0x54, failure: 0x46, exit: 0x58, removed: 
 /** Has the waiter said its last word? */
 function isWhole(said: Buffer): boolean {
   const last = said.at(-2);
-  return (last === code.exit || last === code.removed) && failureEnd(said) <= said.length - 2;
+  return (last === code.exit || last === code.removed) && failureEnd(said) === said.length - 2;
 }
 
 /** Where the failure's words end: 0 when there are none, beyond the end when they are not whole yet. */
