@@ -1,4 +1,4 @@
-import { type PodLogOptions, podLogOptionsQuery } from "@hawser/api";
+import { type PodLogOptions, podLogOptionsQuery, type StatusError } from "@hawser/api";
 import { defaultPeerTimeoutMs } from "@hawser/streaming/presence";
 import type { KubeClient } from "./client.ts";
 import { askedWhenQuiet } from "./quiet.ts";
@@ -41,7 +41,10 @@ export async function* logs(
     const ask = (signal: AbortSignal, timeoutMs: number) =>
       client.request({ method: "GET", path, query: podLogOptionsQuery(nothing), accept: "*/*", signal, timeoutMs });
     const peer = node === undefined ? `pod ${namespace}/${pod}` : `node ${node}`;
-    yield* askedWhenQuiet(open, { client, peer, peerTimeoutMs: query.follow ? peerTimeoutMs : 0, ask, signal });
+    // An API server says of a pod that was deleted by force that it is not found, and asks no node.
+    const isAnswer = ({ code }: StatusError) => code !== 404 && code !== 410;
+    const peerTimeout = query.follow ? peerTimeoutMs : 0;
+    yield* askedWhenQuiet(open, { client, peer, peerTimeoutMs: peerTimeout, ask, isAnswer, signal });
   } catch (error) {
     throw signal?.aborted ? signal.reason : error;
   }

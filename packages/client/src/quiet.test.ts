@@ -9,11 +9,11 @@ const isFollow = (request: IncomingMessage) =>
   request.url?.includes("follow=true") || request.url?.includes("watch=true");
 
 /** A server whose followed log and watch say one thing and then nothing; `answer` is for what it is asked besides. */
-async function quietServer(answer: (response: ServerResponse, asked: number) => void) {
+async function quietServer(answer: (response: ServerResponse, asked: number, request: IncomingMessage) => void) {
   let asked = 0;
   const followers: ServerResponse[] = [];
   const server = await fakeServer((request, response) => {
-    if (!isFollow(request)) return answer(response, ++asked);
+    if (!isFollow(request)) return answer(response, ++asked, request);
     followers.push(response);
     response.write(request.url?.includes("watch") ? '{"type":"BOOKMARK","object":{}}\n' : "one\n");
   });
@@ -36,13 +36,14 @@ async function all(chunks: AsyncIterable<Uint8Array>): Promise<string> {
 describe("a log that is followed, and quiet", () => {
   it("goes on while its server answers, whatever that is below 500, by a request for none of it", async () => {
     const { server: held, followers } = await quietServer((response, asked) => {
-      response.statusCode = asked === 1 ? 403 : 200;
+      response.statusCode = asked <= 2 ? 403 : 200;
       response.end();
-      if (asked === 3) followers[0]?.end("two\n");
+      if (asked === 4) followers[0]?.end("two\n");
     });
     await using server = held;
     await using client = createClient(server.config);
     assert.equal(await all(logs(client, { ...of, peerTimeoutMs: 250 })), "one\ntwo\n"); // a busy machine answers late
+    assert.equal(server.requests[1], server.requests[2]); // what was refused was asked again, for this log alone
     assert.equal(server.requests[1], "GET /api/v1/namespaces/n/pods/p/log?container=c&tailLines=0&limitBytes=1");
   });
 
@@ -73,34 +74,57 @@ describe("a log that is followed, and quiet", () => {
     await assert.rejects(all(logs(client, { ...of, peerTimeoutMs: -1 })), RangeError);
   });
 
-  it("is asked about together with the others of its node; where that is not known, with those of its pod", async () => {
+  it("is asked about together with the others of its node; where that is not known, with those of its pod", async (t) => {
     await using server = (await quietServer(() => {})).server;
     await using client = createClient(server.config);
-    const follow = async (pod: string, more: { node?: string; container?: string } = {}) =>
-      await assert.rejects(all(logs(client, { ...of, peerTimeoutMs: 250, pod, ...more })), { kind: "timeout" });
     const here = { node: "here" };
-    await Promise.all([follow("a", here), follow("b", here), follow("c", { node: "there" })]);
-    await Promise.all([follow("d"), follow("d", { container: "e" }), follow("f")]);
-    const questions = server.requests.filter((line) => line.includes("tailLines=0"));
-    assert.ok(questions.length < 6, questions.join()); // 4, where none is late
+    const followed = [
+      { ...here, pod: "a" },
+      { ...here, pod: "b" },
+      { pod: "c", node: "there" },
+      { pod: "d" },
+      { pod: "d", container: "e" },
+      { pod: "f" },
+    ];
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const ends: Promise<void>[] = [];
+    for (const one of followed) {
+      const chunks = logs(client, { ...of, peerTimeoutMs: 250, ...one });
+      await chunks.next();
+      ends.push(assert.rejects(chunks.next(), { kind: "timeout" }));
+    }
+    t.mock.timers.tick(250);
+    await Promise.all(ends);
+    assert.equal(server.requests.filter((line) => line.includes("tailLines=0")).length, 4);
+  });
+
+  it("is asked about for itself where it is refused, and given up where its pod is not found: nobody need have been asked", async () => {
+    const codes: Record<string, number> = { gone: 404, expired: 410 };
+    await using server = (
+      await quietServer((response, _, { url = "" }) => {
+        const code = codes[url.split("/")[6] ?? ""];
+        if (code) response.writeHead(code).end();
+      })
+    ).server;
+    await using client = createClient(server.config);
+    const follow = async (pod: string) =>
+      await assert.rejects(all(logs(client, { ...of, peerTimeoutMs: 50, pod, node: "here" })), lost);
+    await Promise.all(["gone", "frozen", "expired", "frozen"].map(follow));
   });
 });
 
-it("watches that are quiet are given up when their server does not answer, by one question for all of them", async () => {
+it("watches that are quiet are given up when their server does not answer, by one question for all of them", async (t) => {
   await using server = (await quietServer(() => {})).server;
   await using client = createClient(server.config, { peerTimeoutMs: 250 });
-  const watching = async (resource: string) => {
-    const types: string[] = [];
-    try {
-      for await (const { type } of client.watch({ resource })) types.push(type);
-    } catch (error) {
-      return { types, error };
-    }
-  };
-  for (const watched of await Promise.all(["pods", "nodes", "leases"].map(watching))) {
-    assert.deepEqual(watched?.types, ["BOOKMARK"]);
-    assert.match(String(watched?.error), /^ConnectionError: nothing came for 0\.25 s, and for as long again no answer/);
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const ends: Promise<void>[] = [];
+  for (const resource of ["pods", "nodes", "leases"]) {
+    const events = client.watch({ resource })[Symbol.asyncIterator]();
+    assert.equal((await events.next()).value?.type, "BOOKMARK");
+    const message = /^nothing came for 0\.25 s, and for as long again no answer/;
+    ends.push(assert.rejects(events.next(), { name: "ConnectionError", message }));
   }
-  const questions = server.requests.filter((line) => line === "GET /version").length;
-  assert.ok(questions >= 1 && questions < 3, `${questions} questions`);
+  t.mock.timers.tick(250);
+  await Promise.all(ends);
+  assert.equal(server.requests.filter((line) => line === "GET /version").length, 1);
 });

@@ -4,13 +4,18 @@ import { Questions } from "@hawser/streaming/presence";
 import { ConnectionError } from "./connection-error.ts";
 
 export interface QuietOptions {
-  /** Whose servers are asked. Of the answers of one client that are quiet at the same time, those with the same `peer` are asked about once. */
+  /**
+   * Whose servers are asked. Of the answers of one client that are quiet at the same time, those with the same `peer` are asked about once, as long as
+   * the question is granted: after a refusal, which need not come from the peer, each asks for itself.
+   */
   client: object;
   peer: string;
   /** Milliseconds that the answer may be quiet until its server is asked whether it is there, and that this may take; 0 for never. */
   peerTimeoutMs: number;
-  /** Something cheap that goes through the same hops. Any answer below 500 will do. */
+  /** Something cheap that goes through the same hops. */
   ask(signal: AbortSignal, timeoutMs: number): Promise<unknown>;
+  /** Whether a refusal below 500 shows that the servers are there. Each does, where this is absent. */
+  isAnswer?: ((refusal: StatusError) => boolean) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -22,30 +27,35 @@ const asked = new WeakMap<object, Questions>();
  */
 export async function* askedWhenQuiet(
   open: (signal: AbortSignal | undefined) => Promise<AsyncIterable<Uint8Array>>,
-  { client, peer, peerTimeoutMs, ask, signal }: QuietOptions,
+  { client, peer, peerTimeoutMs, ask, isAnswer, signal }: QuietOptions,
 ): AsyncGenerator<Uint8Array> {
   if (!(peerTimeoutMs >= 0)) throw new RangeError(`peerTimeoutMs is ${peerTimeoutMs}: at least 0 is needed`);
   if (peerTimeoutMs === 0) return yield* await open(signal);
   const questions = asked.get(client) ?? new Questions();
   asked.set(client, questions);
-  const answered = async (signal: AbortSignal) => {
-    try {
-      await ask(signal, peerTimeoutMs);
-    } catch (error) {
-      if (!(error instanceof StatusError) || (error.code ?? 0) >= 500) throw error;
-    }
-  };
+  const own = new Questions();
   const over = new AbortController();
   const ending = signal ? AbortSignal.any([signal, over.signal]) : over.signal;
   /** Chunks so far; undefined while nobody waits for one. */
   let waitingFor: number | undefined;
   let chunks = 0;
+  const unanswered = async () => {
+    const options = { timeoutMs: peerTimeoutMs, signal: ending };
+    const shared = (signal: AbortSignal) => ask(signal, peerTimeoutMs);
+    const why = await questions.unanswered(peer, { ...options, ask: shared, isFinal: isRefusal });
+    if (!isRefusal(why)) return why;
+    const answered = async (signal: AbortSignal) => {
+      try {
+        await ask(signal, peerTimeoutMs);
+      } catch (error) {
+        if (!isRefusal(error) || isAnswer?.(error) === false) throw error;
+      }
+    };
+    return await own.unanswered(peer, { ...options, ask: answered });
+  };
   const look = async () => {
     const quietSince = waitingFor;
-    const why =
-      quietSince === undefined
-        ? undefined
-        : await questions.unanswered(peer, { ask: answered, timeoutMs: peerTimeoutMs, signal: ending });
+    const why = quietSince === undefined ? undefined : await unanswered();
     if (ending.aborted) return;
     if (why === undefined || waitingFor !== quietSince) return void timer.refresh();
     const seconds = peerTimeoutMs / 1000;
@@ -73,4 +83,8 @@ export async function* askedWhenQuiet(
     over.abort(new DOMException("nobody waits any more", "AbortError")); // of a question under way
     await source?.return?.();
   }
+}
+
+function isRefusal(error: unknown): error is StatusError {
+  return error instanceof StatusError && (error.code ?? 0) < 500;
 }

@@ -26,6 +26,17 @@ describe("a question whether a peer is there", () => {
     assert.equal(await why(never), "nothing within 0.04 s");
   });
 
+  it("comes to nothing at once with a reason that is final", async () => {
+    let tries = 0;
+    const ask = async () => {
+      if (++tries < 3) await refused();
+      throw new Error("forbidden");
+    };
+    const isFinal = (error: unknown) => error instanceof Error && error.message === "forbidden";
+    const why = await new Questions().unanswered("a", { ask, timeoutMs: 800, isFinal });
+    assert.deepEqual([why?.message, tries], ["forbidden", 3]);
+  });
+
   it("is one for all who ask the same at a time, until the last of them has gone", async () => {
     const questions = new Questions();
     const asked: AbortSignal[] = [];

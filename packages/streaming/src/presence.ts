@@ -10,6 +10,8 @@ export interface QuestionOptions {
   /** Resolves when the peer has answered. It is called again, a second at most after it has failed, until the time is over. */
   ask(signal: AbortSignal): Promise<unknown>;
   timeoutMs: number;
+  /** Whether `ask` is not to be called again after this failure: it is the reason then, at once. */
+  isFinal?: ((error: unknown) => boolean) | undefined;
   /** Nobody wants to know any more. */
   signal?: AbortSignal | undefined;
 }
@@ -29,10 +31,10 @@ export class Questions {
    * Why nobody has answered within the time; undefined where somebody has, or once `signal` is aborted. A peer that refuses at first, because it starts again, or
    * whom we cannot ask at first, has all of its time. `what` is the question's name: who joins one that is under way gets its answer, and its time.
    */
-  async unanswered(what: string, { ask, timeoutMs, signal }: QuestionOptions): Promise<Error | undefined> {
+  async unanswered(what: string, { signal, ...options }: QuestionOptions): Promise<Error | undefined> {
     if (signal?.aborted) return undefined;
-    const key = `${timeoutMs} ${what}`;
-    const question = this.#underWay.get(key) ?? this.#begin(key, ask, timeoutMs);
+    const key = `${options.timeoutMs} ${what}`;
+    const question = this.#underWay.get(key) ?? this.#begin(key, options);
     question.waiting++;
     const gone = Promise.withResolvers<undefined>();
     const leave = () => gone.resolve(undefined);
@@ -45,9 +47,9 @@ export class Questions {
     }
   }
 
-  #begin(key: string, ask: QuestionOptions["ask"], timeoutMs: number): Question {
+  #begin(key: string, options: QuestionOptions): Question {
     const stop = new AbortController();
-    const question = { answer: asked(ask, timeoutMs, stop.signal), waiting: 0, stop };
+    const question = { answer: asked(options, stop.signal), waiting: 0, stop };
     this.#underWay.set(key, question);
     return question;
   }
@@ -58,7 +60,7 @@ export class Questions {
   }
 }
 
-async function asked(ask: QuestionOptions["ask"], timeoutMs: number, stopped: AbortSignal): Promise<Error | undefined> {
+async function asked({ ask, timeoutMs, isFinal }: QuestionOptions, stopped: AbortSignal): Promise<Error | undefined> {
   const late = AbortSignal.timeout(timeoutMs);
   const ending = AbortSignal.any([stopped, late]);
   let why = new Error(`nothing within ${timeoutMs / 1000} s`);
@@ -69,6 +71,7 @@ async function asked(ask: QuestionOptions["ask"], timeoutMs: number, stopped: Ab
     } catch (error) {
       if (ending.aborted) break; // it was still waiting
       why = error instanceof Error ? error : new Error(String(error));
+      if (isFinal?.(error)) break;
     }
     await delay(Math.min(againMs, timeoutMs / 4), undefined, { signal: ending }).catch(() => {}); // over: the loop ends
   }
