@@ -16,8 +16,8 @@ help:
 	  'make test-long the streams'"'"' tests at their full sizes: 1 GiB each way, every client (root)' \
 	  'make test-faults the runtime killed at every step, spoiled programs, full disks (root, half an hour)' \
 	  'make test-cgroup-v2 containers on a kernel with cgroup v2 alone and AppArmor, in an emulated machine (root, an hour)' \
-	  'make test-systemd pods as slices of systemd'"'"'s, in an emulated machine with it as init (root, a quarter of an hour)' \
-  'make test-unit the tests that need neither root nor peers' \
+	  'make test-systemd pods as slices of systemd'"'"'s, in an emulated machine with it as init (root, half an hour)' \
+	  'make test-unit the tests that need neither root nor peers' \
 	  'make fuzz      fuzz the stream codecs for TIME seconds, 60 by default' \
 	  'make build     bundle the program: then node_modules/.bin/hawser runs from dist' \
 	  'make bench     the table of docs/benchmarks.md (root)' \
