@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as timeout } from "node:timers/promises";
 import { rfc3339, StatusError } from "@hawser/api";
 import type { KubeClient } from "@hawser/client";
 import type { Logger } from "@hawser/trace";
@@ -10,7 +10,10 @@ const maxWaiting = 500;
 const maxRemembered = 1000;
 /** Milliseconds between an event and its sending: a pod's status goes first. */
 const sendDelay = 50;
-/** How often an event is tried whose API server cannot be reached, and milliseconds between two tries; after the first it is at once. Upstream's. */
+/**
+ * How often an event is tried while there is no API server to take it, and milliseconds between two tries; after the first it is at once. Upstream's.
+ * That is 100 s where each fails at once, and longer by what the tries take.
+ */
 const maxTries = 12;
 const pause = 10_000;
 
@@ -43,7 +46,8 @@ interface Waiting {
 
 /**
  * Sends events in the background, one after the other. An event that repeats an earlier one (same object, reason and
- * text) counts that one up. What the API server refuses is logged, and not tried again; what it cannot be reached for is, for two minutes. Meanwhile the others wait.
+ * text) counts that one up. What the API server refuses is logged, and not tried again; where it cannot be reached, or has no time, it is tried 12 times in all.
+ * Meanwhile the others wait. `delay` resolves after some milliseconds, and rejects when its signal is aborted.
  *
  * Source: kubernetes/client-go tools/record
  */
@@ -52,8 +56,10 @@ export function createEventRecorder(options: {
   nodeName: string;
   log: Logger;
   now?: () => number;
+  delay?: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }): EventRecorder {
   const { client, nodeName, log, now = Date.now } = options;
+  const { delay = (ms, signal) => timeout(ms, undefined, { signal }) } = options;
   const waiting: Waiting[] = [];
   const remembered = new Map<string, Remembered>();
   const stop = new AbortController();
@@ -61,7 +67,7 @@ export function createEventRecorder(options: {
   let running: Promise<void> | undefined;
 
   async function drain(): Promise<void> {
-    await delay(sendDelay, undefined, { signal: stop.signal }).catch(() => undefined);
+    await delay(sendDelay, stop.signal).catch(() => undefined);
     for (let event = waiting.shift(); event && !stop.signal.aborted; event = waiting.shift()) {
       try {
         await sendSurely(event);
@@ -87,9 +93,9 @@ export function createEventRecorder(options: {
       try {
         return await send(event, { key, known, fresh });
       } catch (error) {
-        if (stop.signal.aborted || error instanceof StatusError || tries === maxTries) throw error;
-        if (tries === 2) log.warn("events wait: the API server cannot be reached", { error });
-        if (tries > 1) await delay(pause, undefined, { signal: stop.signal });
+        if (stop.signal.aborted || isRefusal(error) || tries === maxTries) throw error;
+        if (tries === 2) log.warn("events wait: the API server does not take them", { error });
+        if (tries > 1) await delay(pause, stop.signal);
       }
     }
   }
@@ -148,4 +154,9 @@ export function createEventRecorder(options: {
       await running;
     },
   };
+}
+
+/** Whether an API server says no to this event, and not that it, or what is before or behind it, has no time now. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof StatusError && ![429, 502, 503, 504].includes(error.code);
 }
