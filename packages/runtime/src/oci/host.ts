@@ -1,8 +1,12 @@
 import { access, glob, readFile, stat } from "node:fs/promises";
 import { hostname } from "node:os";
+import path from "node:path";
 import { Code, CRIError, type SELinuxOption } from "@hawser/cri";
 import { hasMountSetattr } from "../native/mount-tree.ts";
 import { capabilityNames } from "./capabilities.ts";
+import { hardLimits } from "./rlimits.ts";
+
+const cgroupMount = "/sys/fs/cgroup";
 
 /** What this process itself may do; nobody can be granted more. */
 export interface Host {
@@ -17,8 +21,8 @@ export interface Host {
   /** The kernel has it, and securityfs is mounted, where the OCI runtimes look for it. */
   appArmor: boolean;
   selinux: boolean;
-  /** Does the kernel count and limit swap by cgroup? */
-  swapAccounting: boolean;
+  /** Does the kernel count and limit swap by cgroup? On cgroup v2 nobody knows before there is one with the memory controller. */
+  swapAccounting: () => Promise<boolean>;
   /** Is there a controller that limits huge pages? */
   hugetlb: boolean;
   /** Can the kernel make a mount and all below it read-only? */
@@ -27,25 +31,24 @@ export interface Host {
 
 /** Reads what the kernel says of this process. */
 export async function readHost(cgroup: "v1" | "v2"): Promise<Host> {
-  const [status, oom, limits, appArmor, selinux, swapAccounting, hugetlb] = await Promise.all([
+  const [status, oom, limits, appArmor, selinux, hugetlb] = await Promise.all([
     readFile("/proc/self/status", "utf8"),
     readFile("/proc/self/oom_score_adj", "utf8"),
     readFile("/proc/self/limits", "utf8"),
     hasAppArmor(),
     readFile("/sys/fs/selinux/enforce", "utf8").catch(() => undefined),
-    hasSwapAccounting(cgroup),
     hasHugetlb(cgroup),
   ]);
   const bounding = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`);
   return {
     capabilities: new Set(capabilityNames.filter((_, bit) => (bounding >> BigInt(bit)) & 1n)),
     oomScoreAdj: Number.parseInt(oom, 10),
-    rlimits: new Map(limits.split("\n").flatMap(hardLimit)),
+    rlimits: hardLimits(limits),
     hostname: hostname(),
     cgroup,
     appArmor,
     selinux: selinux !== undefined,
-    swapAccounting,
+    swapAccounting: swapAccountingOf(cgroup),
     hugetlb,
     recursiveReadOnly: hasMountSetattr(),
   };
@@ -56,48 +59,30 @@ async function hasAppArmor(): Promise<boolean> {
   return enabled.startsWith("Y") && (await stat("/sys/kernel/security/apparmor").catch(() => undefined)) !== undefined;
 }
 
-async function hasSwapAccounting(cgroup: "v1" | "v2"): Promise<boolean> {
-  const places =
-    cgroup === "v1" ? "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes" : "/sys/fs/cgroup/*/memory.swap.max"; // the root has none
-  for await (const _ of glob(places)) return true;
-  return false;
+/**
+ * Asks, at each call until it has been so once, whether there is a cgroup whose swap can be limited. The root of cgroup v2 has no
+ * such file, and on a fresh host no cgroup below it has the memory controller: that of the first pod does.
+ */
+export function swapAccountingOf(cgroup: "v1" | "v2", mount = cgroupMount): () => Promise<boolean> {
+  const files = cgroup === "v1" ? "memory/memory.memsw.limit_in_bytes" : "{,*/}memory.swap.max"; // in a namespace the root is none
+  let known = false;
+  return async () => {
+    if (known) return true;
+    for await (const _ of glob(path.join(mount, files))) known = true;
+    return known;
+  };
 }
 
-async function hasHugetlb(cgroup: "v1" | "v2"): Promise<boolean> {
+/** Is there a controller that limits huge pages? */
+export async function hasHugetlb(cgroup: "v1" | "v2", mount = cgroupMount): Promise<boolean> {
   if (cgroup === "v1") {
-    return await access("/sys/fs/cgroup/hugetlb").then(
+    return await access(path.join(mount, "hugetlb")).then(
       () => true,
       () => false,
     );
   }
-  const controllers = await readFile("/sys/fs/cgroup/cgroup.controllers", "utf8").catch(() => "");
+  const controllers = await readFile(path.join(mount, "cgroup.controllers"), "utf8").catch(() => "");
   return controllers.trim().split(" ").includes("hugetlb");
-}
-
-/** /proc/self/limits' own words for the limits. */
-const limitNames: Record<string, string> = {
-  "Max cpu time": "RLIMIT_CPU",
-  "Max file size": "RLIMIT_FSIZE",
-  "Max data size": "RLIMIT_DATA",
-  "Max stack size": "RLIMIT_STACK",
-  "Max core file size": "RLIMIT_CORE",
-  "Max resident set": "RLIMIT_RSS",
-  "Max processes": "RLIMIT_NPROC",
-  "Max open files": "RLIMIT_NOFILE",
-  "Max locked memory": "RLIMIT_MEMLOCK",
-  "Max address space": "RLIMIT_AS",
-  "Max file locks": "RLIMIT_LOCKS",
-  "Max pending signals": "RLIMIT_SIGPENDING",
-  "Max msgqueue size": "RLIMIT_MSGQUEUE",
-  "Max nice priority": "RLIMIT_NICE",
-  "Max realtime priority": "RLIMIT_RTPRIO",
-  "Max realtime timeout": "RLIMIT_RTTIME",
-};
-
-function hardLimit(line: string): [string, number][] {
-  const [, name = "", hard = ""] = /^(.{1,25}?)\s{2,}\S+\s+(\S+)/.exec(line) ?? [];
-  const limit = limitNames[name];
-  return limit && hard !== "unlimited" ? [[limit, Number(hard)]] : [];
 }
 
 /** The nearest oom_score_adj we are able to give. */

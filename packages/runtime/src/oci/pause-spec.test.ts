@@ -12,7 +12,7 @@ const host: Host = {
   cgroup: "v1",
   appArmor: false,
   selinux: false,
-  swapAccounting: false,
+  swapAccounting: async () => false,
   hugetlb: false,
   recursiveReadOnly: true,
 };

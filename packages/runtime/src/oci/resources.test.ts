@@ -3,11 +3,11 @@ import { test } from "node:test";
 import { create, LinuxContainerResourcesSchema } from "@hawser/cri";
 import { mergeResources, ociResources, resourceRecord } from "./resources.ts";
 
-const host = { cgroup: "v2", swapAccounting: false, hugetlb: true } as const;
+const host = { cgroup: "v2", swapAccounting: async () => false, hugetlb: true } as const;
 
-test("resourceRecord: what is zero was not given", () => {
-  assert.deepEqual(resourceRecord(host, undefined), {});
-  assert.deepEqual(resourceRecord(host, create(LinuxContainerResourcesSchema)), {});
+test("resourceRecord: what is zero was not given", async () => {
+  assert.deepEqual(await resourceRecord(host, undefined), {});
+  assert.deepEqual(await resourceRecord(host, create(LinuxContainerResourcesSchema)), {});
   const given = create(LinuxContainerResourcesSchema, {
     cpuShares: 512n,
     memoryLimitInBytes: 1n << 40n,
@@ -15,7 +15,7 @@ test("resourceRecord: what is zero was not given", () => {
     hugepageLimits: [{ pageSize: "2MB", limit: 4096n }],
     unified: { "memory.high": "1000" },
   });
-  assert.deepEqual(resourceRecord(host, given), {
+  assert.deepEqual(await resourceRecord(host, given), {
     cpuShares: 512,
     memoryLimitInBytes: 2 ** 40,
     cpusetCpus: "0-1",
@@ -24,29 +24,28 @@ test("resourceRecord: what is zero was not given", () => {
   });
 });
 
-test("resourceRecord: a memory limit is one for swap too, where the kernel counts it and nothing else is said", () => {
-  const limited = (memorySwapLimitInBytes: bigint, swapAccounting: boolean) =>
-    resourceRecord(
-      { ...host, swapAccounting },
-      create(LinuxContainerResourcesSchema, { memoryLimitInBytes: 100n, memorySwapLimitInBytes }),
-    ).memorySwapLimitInBytes;
-  assert.equal(limited(0n, true), 100);
-  assert.equal(limited(300n, true), 300);
-  assert.equal(limited(-1n, true), -1);
-  assert.deepEqual([limited(0n, false), limited(100n, false), limited(-1n, false)], [undefined, undefined, undefined]);
+test("resourceRecord: a memory limit is one for swap too, where the kernel counts it and nothing else is said", async () => {
+  const limited = async (memorySwapLimitInBytes: bigint, counted: boolean) => {
+    const given = create(LinuxContainerResourcesSchema, { memoryLimitInBytes: 100n, memorySwapLimitInBytes });
+    return (await resourceRecord({ ...host, swapAccounting: async () => counted }, given)).memorySwapLimitInBytes;
+  };
+  assert.equal(await limited(0n, true), 100);
+  assert.equal(await limited(300n, true), 300);
+  assert.equal(await limited(-1n, true), -1);
+  for (const swap of [0n, 100n, -1n]) assert.equal(await limited(swap, false), undefined);
 });
 
-test("resourceRecord: limits of huge pages need their controller; a limit of none is one", () => {
+test("resourceRecord: limits of huge pages need their controller; a limit of none is one", async () => {
   const sizes = ["2MB", "1GB"].map((pageSize) => ({ pageSize, limit: 0n }));
   const given = create(LinuxContainerResourcesSchema, { hugepageLimits: sizes });
   const want = sizes.map(({ pageSize }) => ({ pageSize, limit: 0 }));
-  assert.deepEqual(resourceRecord(host, given), { hugepageLimits: want });
-  assert.deepEqual(resourceRecord({ ...host, hugetlb: false }, given), {});
+  assert.deepEqual(await resourceRecord(host, given), { hugepageLimits: want });
+  assert.deepEqual(await resourceRecord({ ...host, hugetlb: false }, given), {});
 });
 
-test("resourceRecord: cgroup v2's own files are refused on v1", () => {
+test("resourceRecord: cgroup v2's own files are refused on v1", async () => {
   const unified = create(LinuxContainerResourcesSchema, { unified: { "memory.high": "1000" } });
-  assert.throws(() => resourceRecord({ ...host, cgroup: "v1" }, unified), { code: 3, message: /cgroup v2/ });
+  await assert.rejects(resourceRecord({ ...host, cgroup: "v1" }, unified), { code: 3, message: /cgroup v2/ });
 });
 
 test("ociResources: a quota of no limit is left out on v1; unified is for v2", () => {

@@ -12,23 +12,24 @@ import type { Resources } from "./types.ts";
  *
  * Throws InvalidArgument for cgroup v2's own files where cgroups are v1's.
  */
-export function resourceRecord(
+export async function resourceRecord(
   host: Pick<Host, "cgroup" | "swapAccounting" | "hugetlb">,
   resources: LinuxContainerResources | undefined,
-): ResourceRecord {
+): Promise<ResourceRecord> {
   if (!resources) return {};
   if (host.cgroup === "v1" && Object.keys(resources.unified).length > 0) {
     throw new CRIError(Code.InvalidArgument, "unified resources need cgroup v2: this node has v1");
   }
   const { memoryLimitInBytes: memory } = resources;
-  const swap = host.swapAccounting ? resources.memorySwapLimitInBytes || (memory > 0n ? memory : 0n) : 0n;
+  const swap = resources.memorySwapLimitInBytes || (memory > 0n ? memory : 0n);
+  const limitsSwap = swap !== 0n && (await host.swapAccounting());
   const number = (value: bigint) => (value === 0n ? undefined : Number(value));
   return compact({
     cpuPeriod: number(resources.cpuPeriod),
     cpuQuota: number(resources.cpuQuota),
     cpuShares: number(resources.cpuShares),
     memoryLimitInBytes: number(resources.memoryLimitInBytes),
-    memorySwapLimitInBytes: number(swap),
+    memorySwapLimitInBytes: limitsSwap ? Number(swap) : undefined,
     oomScoreAdj: number(resources.oomScoreAdj),
     cpusetCpus: resources.cpusetCpus || undefined,
     cpusetMems: resources.cpusetMems || undefined,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { checkRlimits, rlimitNumber, rlimitsFor } from "./rlimits.ts";
+import { checkRlimits, hardLimits, rlimitNumber, rlimitsFor } from "./rlimits.ts";
 
 test("rlimitNumber: the kernel's numbers", () => {
   assert.deepEqual(["RLIMIT_CPU", "RLIMIT_NOFILE", "RLIMIT_RTTIME"].map(rlimitNumber), [0, 7, 15]);
@@ -36,3 +37,45 @@ for (const given of [
   test(`checkRlimits: ${JSON.stringify(given)} is refused`, () =>
     assert.throws(() => checkRlimits(given), { message: /^setting "rlimits/ }));
 }
+
+test("hardLimits: by name, none for unlimited; the kernel's lines are in setrlimit's order", async () => {
+  const names = [
+    ...[
+      "cpu time",
+      "file size",
+      "data size",
+      "stack size",
+      "core file size",
+      "resident set",
+      "processes",
+      "open files",
+    ],
+    ...["locked memory", "address space", "file locks", "pending signals", "msgqueue size", "nice priority"],
+    ...["realtime priority", "realtime timeout"],
+  ].map((name) => `Max ${name}`);
+  const own = (await readFile("/proc/self/limits", "utf8")).split("\n").slice(1, -1);
+  assert.deepEqual(
+    own.map((line) => line.slice(0, 25).trim()),
+    names,
+  );
+  const line = (name: string, hard: string) => `${name.padEnd(25)} ${"1".padEnd(20)} ${hard.padEnd(20)} units     \n`;
+  const text = names.map((name, number) => line(name, number % 2 ? String(number) : "unlimited")).join("");
+  assert.deepEqual(
+    [...hardLimits(`Limit\n${text}`)],
+    [
+      ...[
+        ["RLIMIT_FSIZE", 1],
+        ["RLIMIT_STACK", 3],
+        ["RLIMIT_RSS", 5],
+        ["RLIMIT_NOFILE", 7],
+        ["RLIMIT_AS", 9],
+      ],
+      ...[
+        ["RLIMIT_SIGPENDING", 11],
+        ["RLIMIT_NICE", 13],
+        ["RLIMIT_RTTIME", 15],
+      ],
+    ],
+  );
+  assert.equal(hardLimits("").size, 0);
+});

@@ -17,6 +17,15 @@ export function rlimitNumber(type: string): number {
   return number;
 }
 
+/** The hard limits that /proc/PID/limits tells, by RLIMIT_ name; absent for unlimited. Its lines come in setrlimit's order. */
+export function hardLimits(text: string): Map<string, number> {
+  const [, ...lines] = text.split("\n");
+  const hard = names.map(
+    (name, number) => [typeOf(name), Number(/^.{25} \S+ +(\S+)/.exec(lines[number] ?? "")?.[1])] as const,
+  );
+  return new Map(hard.filter(([, limit]) => !Number.isNaN(limit)));
+}
+
 /** Throws an Error that names the setting for what is no limit. */
 export function checkRlimits(value: unknown): RlimitSettings {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {

@@ -111,7 +111,7 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
   if (!oci) throw new CRIError(Code.FailedPrecondition, `${sandbox.runtimeHandler} is not installed any more`);
   const image = images.status(config.image?.image ?? "");
   if (!image) throw new CRIError(Code.NotFound, `image "${config.image?.image ?? ""}" not found`);
-  const resources = resourceRecord(host, config.linux?.resources);
+  const resources = await resourceRecord(host, config.linux?.resources);
   const namespaces = namespacesOf(dependencies, sandbox, config);
   const mounts = await requestedMounts(config.mounts);
   const security = config.linux?.securityContext;

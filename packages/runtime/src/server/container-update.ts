@@ -27,7 +27,7 @@ export async function updateContainerResources(
   await containers.lock.run(id, async () => {
     const record = containers.get(id);
     if (record.state === "exited") throw new CRIError(Code.FailedPrecondition, `container "${id}" has ended`);
-    const { oomScoreAdj: _, ...asked } = resourceRecord(host, linux);
+    const { oomScoreAdj: _, ...asked } = await resourceRecord(host, linux);
     const resources = mergeResources(record.resources, asked);
     const file = path.join(containers.directoryOf(id), "resources.json");
     await writeFile(file, JSON.stringify(ociResources(resources, host.cgroup)), { mode: 0o600 });

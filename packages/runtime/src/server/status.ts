@@ -51,7 +51,7 @@ export async function status(
       lowestOOMScoreAdj: host.capabilities.has("CAP_SYS_RESOURCE") ? -1000 : host.oomScoreAdj,
       withheldCapabilities: withheld,
       hardLimits: Object.fromEntries(host.rlimits),
-      swap: host.swapAccounting,
+      swap: await host.swapAccounting(),
       hugePages: host.hugetlb,
     },
     appArmor: context.appArmor.reason,
