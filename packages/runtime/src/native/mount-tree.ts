@@ -26,6 +26,7 @@ const AT_EMPTY_PATH = 0x1000;
 const AT_RECURSIVE = 0x8000;
 const OPEN_TREE_CLONE = 1;
 const O_CLOEXEC = 0o2000000;
+const EPERM = 1;
 const ENOSYS = 38;
 
 /** Source: linux/mount.h */
@@ -53,6 +54,13 @@ export function setAttributes(
 }
 
 /** Does the kernel have mount_setattr(2), by which a mount and all below it become read-only? */
-export function hasMountSetattr(): boolean {
-  return mountSetattr(SYS_mount_setattr, -1, "", 0, new Uint8Array(1), 0) >= 0 || errno() !== ENOSYS; // it refuses the size
+export function hasMountSetattr(ask = askWithoutSize): boolean {
+  const { done, why } = ask();
+  return done || (why !== ENOSYS && why !== EPERM); // a seccomp filter, such as an older Docker's, answers with either
+}
+
+/** It refuses a size of 0. */
+function askWithoutSize(): { done: boolean; why: number } {
+  const done = mountSetattr(SYS_mount_setattr, -1, "", 0, new Uint8Array(1), 0) >= 0;
+  return { done, why: errno() };
 }

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { create, MountPropagation, MountSchema } from "@hawser/cri";
 import { baseMounts, mergeMounts, requestedMounts } from "./spec-mounts.ts";
 
+const host = { recursiveReadOnly: true };
 const base = baseMounts({
   privileged: false,
   cgroup: "v1",
@@ -45,13 +46,13 @@ test("requestedMounts: links are resolved, missing paths made, propagation hande
     await mkdir(path.join(directory, "real"));
     await symlink(path.join(directory, "real"), path.join(directory, "link"));
     const mount = (hostPath: string, more = {}) => create(MountSchema, { containerPath: "/x", hostPath, ...more });
-    const linked = await requestedMounts([mount(path.join(directory, "link"), { readonly: true })]);
+    const linked = await requestedMounts(host, [mount(path.join(directory, "link"), { readonly: true })]);
     assert.equal(linked.mounts[0]?.source, path.join(directory, "real"));
     assert.deepEqual(linked.mounts[0]?.options, ["rbind", "ro", "rprivate"]);
     assert.equal(linked.records[0]?.hostPath, path.join(directory, "link"));
-    const fresh = await requestedMounts([mount(path.join(directory, "a/b"))]);
+    const fresh = await requestedMounts(host, [mount(path.join(directory, "a/b"))]);
     assert.equal(fresh.mounts[0]?.source, path.join(directory, "a/b"));
-    const both = await requestedMounts([
+    const both = await requestedMounts(host, [
       mount(directory, { propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER }),
       mount(directory, { propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL }),
     ]);
@@ -72,6 +73,14 @@ for (const [name, mount, code] of [
   ["recursive read-only that is not read-only", { hostPath: "/", containerPath: "/b", recursiveReadOnly: true }, 3],
 ] as const) {
   test(`requestedMounts: ${name} is refused`, async () => {
-    await assert.rejects(requestedMounts([create(MountSchema, mount as never)]), { code });
+    await assert.rejects(requestedMounts(host, [create(MountSchema, mount as never)]), { code });
   });
 }
+
+test("requestedMounts: recursive read-only is refused by name where the kernel cannot", async () => {
+  const mount = { hostPath: "/", containerPath: "/b", readonly: true, recursiveReadOnly: true };
+  const { mounts } = await requestedMounts(host, [create(MountSchema, mount)]);
+  assert.deepEqual(mounts[0]?.options, ["rbind", "rro", "rprivate"]);
+  const refused = { code: 9, message: /recursive read-only needs mount_setattr/ };
+  await assert.rejects(requestedMounts({ recursiveReadOnly: false }, [create(MountSchema, mount)]), refused);
+});

@@ -1,6 +1,7 @@
 import { mkdir, realpath } from "node:fs/promises";
 import { Code, CRIError, type Mount as CRIMount, MountPropagation } from "@hawser/cri";
 import type { MountRecord } from "../store/records.ts";
+import type { Host } from "./host.ts";
 import type { Mount } from "./types.ts";
 
 export interface BaseMountOptions {
@@ -62,15 +63,19 @@ export interface RequestedMounts {
 
 /**
  * The mounts a request asks for: host paths with their links resolved, made as directories where nothing is.
- * Throws InvalidArgument, or Unimplemented for what we do not do: images as volumes.
+ * Throws InvalidArgument, FailedPrecondition for recursive read-only where the kernel has it not, or Unimplemented for what we do
+ * not do: images as volumes.
  */
-export async function requestedMounts(requested: CRIMount[]): Promise<RequestedMounts> {
+export async function requestedMounts(
+  host: Pick<Host, "recursiveReadOnly">,
+  requested: CRIMount[],
+): Promise<RequestedMounts> {
   const mounts: Mount[] = [];
   const records: MountRecord[] = [];
   let rootfsPropagation: RequestedMounts["rootfsPropagation"] = "rprivate";
   for (const mount of requested) {
     const { containerPath, hostPath, propagation, readonly } = mount;
-    refuse(mount);
+    refuse(host, mount);
     const source = await hostSource(hostPath);
     const options = ["rbind", readonly ? (mount.recursiveReadOnly ? "rro" : "ro") : "rw"];
     if (propagation === MountPropagation.PROPAGATION_BIDIRECTIONAL) {
@@ -99,7 +104,10 @@ export function mergeMounts(base: Mount[], requested: Mount[]): Mount[] {
     .map(({ mount }) => mount);
 }
 
-function refuse({ propagation, containerPath, hostPath, image, recursiveReadOnly, readonly }: CRIMount) {
+function refuse(
+  host: Pick<Host, "recursiveReadOnly">,
+  { propagation, containerPath, hostPath, image, recursiveReadOnly, readonly }: CRIMount,
+) {
   if (image?.image) throw new CRIError(Code.Unimplemented, "an image as a volume is not implemented");
   if (!containerPath.startsWith("/")) {
     throw new CRIError(
@@ -113,6 +121,12 @@ function refuse({ propagation, containerPath, hostPath, image, recursiveReadOnly
     throw new CRIError(
       Code.InvalidArgument,
       `mount of "${hostPath}": recursive read-only needs read-only and private propagation`,
+    );
+  }
+  if (recursiveReadOnly && !host.recursiveReadOnly) {
+    throw new CRIError(
+      Code.FailedPrecondition,
+      `mount of "${hostPath}": recursive read-only needs mount_setattr(2), which this kernel has not, or does not allow`,
     );
   }
 }

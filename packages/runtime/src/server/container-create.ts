@@ -113,7 +113,7 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
   if (!image) throw new CRIError(Code.NotFound, `image "${config.image?.image ?? ""}" not found`);
   const resources = await resourceRecord(host, config.linux?.resources);
   const namespaces = namespacesOf(dependencies, sandbox, config);
-  const mounts = await requestedMounts(config.mounts);
+  const mounts = await requestedMounts(host, config.mounts);
   const security = config.linux?.securityContext;
   const appArmorProfile = await dependencies.appArmor.profileFor({
     profile: security?.apparmor,
