@@ -1,6 +1,7 @@
 import { createLogger, type Logger, type Metrics } from "@hawser/trace";
 import { claimNode } from "./claim-node.ts";
 import { completeConfig, type PartialConfig } from "./config.ts";
+import { checkFilesLimit } from "./oci/rlimits.ts";
 import type { OCIRuntimeName } from "./oci/runtime.ts";
 import { openContext } from "./open-context.ts";
 import { pathsOf } from "./paths.ts";
@@ -37,10 +38,11 @@ export interface Runtime extends AsyncDisposable, Pick<Reloader, "reload"> {
 
 /**
  * Starts the CRI runtime: finds what an earlier one has left, and serves. Resolves when it is ready.
- * Throws when the root or the state directory is in use, a program is missing, the socket is taken, or the pods' addresses are.
+ * Throws when a setting is none, the root or the state directory is in use, a program is missing, the socket is taken, or the pods' addresses are.
  */
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const config = completeConfig(options.config ?? {});
+  await checkFilesLimit(config.rlimits);
   const log = options.log ?? createLogger({ name: "runtime" });
   const paths = pathsOf(options.root, config.stateDir);
   await using started = new AsyncDisposableStack();

@@ -68,3 +68,10 @@ test("many wishes at once are two readings", async () => {
   await Promise.all([first, reload(read), reload(read), reload(read)]);
   assert.equal(readings, 2);
 });
+
+test("limits that the kernel does not have are a bad configuration", async () => {
+  const { config, lines, reload } = reloader();
+  assert.equal(await reload({ verbosity: 3, rlimits: { nofile: Number.MAX_SAFE_INTEGER } }), undefined);
+  assert.deepEqual([config.verbosity, config.rlimits], [0, {}]);
+  assert.match(lines[0] ?? "", /not reloaded.*fs\.nr_open/);
+});

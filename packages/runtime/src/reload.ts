@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "@hawser/trace";
 import { completeConfig, type PartialConfig, type RuntimeConfig } from "./config.ts";
 import type { ImageStore } from "./images/index.ts";
+import { checkFilesLimit } from "./oci/rlimits.ts";
 import { settings } from "./settings.ts";
 
 /** What a reading of the configuration came to, by the settings' keys. */
@@ -39,6 +40,7 @@ export function createReloader({ config, images, log, now = Date.now }: Dependen
   const once = async (read: () => Promise<PartialConfig>): Promise<Reloaded | undefined> => {
     try {
       const next = completeConfig(await read());
+      await checkFilesLimit(next.rlimits);
       const differ = settings.filter(({ key }) => !isDeepStrictEqual(valueAt(config, key), valueAt(next, key)));
       const changed = differ.filter(({ reload }) => reload).map(({ key }) => key);
       const needRestart = differ.filter(({ reload }) => !reload).map(({ key }) => key);

@@ -48,7 +48,8 @@ export const settings: readonly Setting[] = [
   atOnce(
     "rlimits",
     "Limits of the processes of containers that are made from now on, by setrlimit's names: soft:hard, or one number for",
-    "both; at most our own where we may not raise them. What is not named is as our own:",
+    "both; at most our own where we may not raise them. There is no word for unlimited; nproc counts what a user runs on the",
+    "whole node. What is not named is as our own, of files the hard limit for both: Node.js raises the soft one at its start.",
     "  nofile: 1024:524288",
   ),
   atStart("streaming.address", "Where exec, attach and port-forward are served, by one-time tokens."),

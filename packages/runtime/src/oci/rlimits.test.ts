@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { checkRlimits, hardLimits, rlimitNumber, rlimitsFor } from "./rlimits.ts";
+import { checkFilesLimit, checkRlimits, hardLimits, rlimitNumber, rlimitsFor } from "./rlimits.ts";
 
 test("rlimitNumber: the kernel's numbers", () => {
   assert.deepEqual(["RLIMIT_CPU", "RLIMIT_NOFILE", "RLIMIT_RTTIME"].map(rlimitNumber), [0, 7, 15]);
@@ -33,6 +33,8 @@ for (const given of [
   { nofile: "1:2:3" },
   { core: "unlimited" },
   { core: -1 },
+  { nofile: ["1024"] },
+  { nofile: true },
 ]) {
   test(`checkRlimits: ${JSON.stringify(given)} is refused`, () =>
     assert.throws(() => checkRlimits(given), { message: /^setting "rlimits/ }));
@@ -78,4 +80,15 @@ test("hardLimits: by name, none for unlimited; the kernel's lines are in setrlim
     ],
   );
   assert.equal(hardLimits("").size, 0);
+});
+
+test("checkFilesLimit: a hard limit above the kernel's is refused by name", async () => {
+  const most = async () => 4096;
+  for (const fine of [{}, { nofile: 4096 }, { nofile: "1:4096" }, { core: 5000 }]) await checkFilesLimit(fine, most);
+  for (const nofile of [4097, "1:4097"]) {
+    await assert.rejects(checkFilesLimit({ nofile }, most), {
+      message: /"rlimits.nofile": 4097 .* 4096 .*fs\.nr_open/,
+    });
+  }
+  await assert.rejects(checkFilesLimit({ nofile: Number.MAX_SAFE_INTEGER }), /fs\.nr_open/);
 });

@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import type { Host } from "./host.ts";
 import type { Process } from "./types.ts";
 
@@ -44,6 +45,21 @@ export function checkRlimits(value: unknown): RlimitSettings {
 }
 
 /**
+ * Throws an Error for a hard limit of files above `most`: by default the kernel's, which nobody may exceed, so that no container
+ * could be made. Source: setrlimit(2), fs.nr_open
+ */
+export async function checkFilesLimit({ nofile }: RlimitSettings, most = mostFiles): Promise<void> {
+  if (nofile === undefined) return;
+  const [hard = 0, limit] = [numbersOf(nofile).at(-1), await most()];
+  if (hard <= limit) return;
+  throw new Error(`setting "rlimits.nofile": ${hard} is more than this kernel allows, ${limit} (sysctl fs.nr_open)`);
+}
+
+async function mostFiles(): Promise<number> {
+  return Number(await readFile("/proc/sys/fs/nr_open", "utf8"));
+}
+
+/**
  * The limits of a container's processes, in the OCI's words; undefined where none are set: then they are the runtime's own. Hard
  * ones above the runtime's own are these, where it lacks the capability to raise them.
  */
@@ -62,6 +78,7 @@ export function rlimitsFor(
 }
 
 function numbersOf(value: unknown): number[] {
+  if (typeof value !== "string" && typeof value !== "number") return [Number.NaN];
   return String(value)
     .split(":")
     .map((text) => (/^\d+$/.test(text) ? Number(text) : Number.NaN));
