@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { truncateSync } from "node:fs";
 import * as fs from "node:fs/promises";
@@ -130,6 +131,58 @@ describe("copyTo of a tree that breaks off", () => {
         assert.equal(found, await digest(join(copy.from, "below", name)));
       }
       assert.equal(lost, 1, "sent once");
+    }
+  });
+
+  it("is in place where its tar was so slow that it was sent again meanwhile, and that came too late", async () => {
+    const tries: { command: string[]; input: Buffer }[] = [];
+    const { place, copy } = await tree({
+      // The first begins when its client has gone, and has ended when the second begins.
+      async answer(command, session) {
+        if (!isCut(command)) return false;
+        const [first] = tries;
+        if (!first) {
+          tries.push({ command, input: Buffer.concat(await Array.fromAsync(session.stdin ?? [])) });
+          return true;
+        }
+        const [program = "", ...args] = first.command;
+        const { status } = spawnSync(program, args, { input: first.input, cwd: place.there });
+        assert.equal(status, 0);
+        return false;
+      },
+    });
+    await using _ = place;
+    const result = await copyTo(place.client, { ...copy, retries: 1 });
+    assert.deepEqual(result, { files: 3, directories: 2, links: 0, skipped: 0, bytes: 6_000_000 });
+    await isWhole(place);
+  });
+
+  it("is whole, and a warning says what may be left, where that could not be removed, or nobody waits for it", async () => {
+    for (const aborts of [false, true]) {
+      const stop = new AbortController();
+      const over = Promise.withResolvers<void>();
+      const { place, copy } = await tree({
+        async answer([program]) {
+          if (program !== "rm") return false;
+          if (aborts) {
+            stop.abort();
+            await over.promise;
+          }
+          return true; // without an answer
+        },
+      });
+      await using _ = place;
+      const warnings: string[] = [];
+      const onWarning = (line: string) => warnings.push(line);
+      try {
+        const result = await copyTo(place.client, { ...copy, retries: 1, signal: stop.signal, onWarning });
+        assert.equal(result.files, 3);
+      } finally {
+        over.resolve();
+      }
+      const left = (await fs.readdir(place.there)).filter((name) => name !== "tree");
+      assert.match(left.join(), /^\.hawser-cp-[0-9a-f]{12}\.end$/);
+      assert.match(warnings.join(), new RegExp(`^the copy is whole, but .*: .*/${left[0]}$`));
     }
   });
 

@@ -4,7 +4,7 @@ import { argument } from "./paths.ts";
 import { runRemote } from "./remote.ts";
 import type { CopyToOptions } from "./types.ts";
 
-/** Milliseconds to remove what an upload that failed has left. */
+/** Milliseconds to remove what an upload has left. */
 export const tidyPatience = 2_000;
 
 /**
@@ -56,8 +56,8 @@ export interface Beside {
   command(tar: readonly string[], how: { keep: boolean; isTree: boolean }): string[];
   /** Whether the command has moved a tree that was kept for a next try to its place. */
   isPlaced(client: KubeClient, options: CopyToOptions): Promise<boolean>;
-  /** Removes what a command that keeps has left, where the container can be reached within 2 s. */
-  tidy(client: KubeClient, options: CopyToOptions): Promise<void>;
+  /** Both names, with their directory. */
+  paths: readonly string[];
 }
 
 /** `directory` and `base` are the container's: where it goes to in the end. */
@@ -65,22 +65,33 @@ export function besideOf({ directory, base }: { directory: string; base: string 
   const name = `.hawser-cp-${randomBytes(6).toString("hex")}`;
   const place = argument(directory);
   const end = `${name}.end`;
+  const paths = [`${place}/${name}`, `${place}/${end}`];
   return {
     name,
     end,
+    paths,
     command(tar, { keep, isTree }) {
       return ["sh", "-c", script, "sh", place, name, base, keep ? "keep" : "", isTree ? end : "", ...tar];
     },
     async isPlaced(client, options) {
-      const command = ["sh", "-c", placedScript, "sh", `${place}/${name}`, `${place}/${end}`];
+      const command = ["sh", "-c", placedScript, "sh", ...paths];
       return (await runRemote(client, options, command, {})).exitCode === 0;
     },
-    async tidy(client, options) {
-      const signal = AbortSignal.timeout(tidyPatience);
-      // A failure is told already; this one would only hide it.
-      await runRemote(client, options, ["rm", "-rf", `${place}/${name}`, `${place}/${end}`], { signal }).catch(
-        () => {},
-      );
-    },
   };
+}
+
+/** Removes what commands that keep have left, where the container can be reached within 2 s. Resolves with whether it has said that nothing is left. */
+export async function tidy(
+  client: KubeClient,
+  options: CopyToOptions,
+  { besides, signal }: { besides: readonly Beside[]; signal?: AbortSignal | undefined },
+): Promise<boolean> {
+  const late = AbortSignal.timeout(tidyPatience);
+  const ending = signal ? AbortSignal.any([signal, late]) : late;
+  const command = ["rm", "-rf", ...besides.flatMap(({ paths }) => paths)];
+  try {
+    return (await runRemote(client, options, command, { signal: ending })).exitCode === 0;
+  } catch {
+    return false; // why does not matter: how the copy has ended is known already
+  }
 }

@@ -1,7 +1,7 @@
 import { posix } from "node:path";
 import { byteString, contentHead, endOfArchive, shown } from "@hawser/tar";
 import type { KubeClient } from "../client.ts";
-import { besideOf } from "./beside.ts";
+import { type Beside, besideOf, tidy } from "./beside.ts";
 import { removeHalf } from "./merge.ts";
 import { changedWhile, exitError, noTar, type RemoteResult, Retries, runRemote } from "./remote.ts";
 import { resumeFile } from "./resume-file.ts";
@@ -19,24 +19,44 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
   const first = await firstWay(client, options, { source, target, keep: retries.any });
   const { sparse } = first;
   let { way } = first;
-  const beside = besideOf(target);
+  let beside = besideOf(target);
+  const besides = [beside];
   /** What an entry is called in the end. */
   const titleOf = (name: string) =>
     target.base + shown(name).slice((way === "beside" ? beside.name : target.base).length);
   let from: SentEntry | undefined;
   /** Whether `from` may be half there. */
   let half = false;
-  /** Of a try whose whole archive was sent. */
-  let sent: Counter | undefined;
+  /** Tries of a new tree whose whole archive was sent: each may be in place, or come there yet. */
+  const sent: { beside: Beside; count: Counter }[] = [];
+  const tidied = async () => {
+    if (!retries.any || source.single || (await tidy(client, options, { besides, signal: options.signal }))) return;
+    const paths = besides.flatMap(({ paths }) => paths);
+    options.onWarning?.(
+      `the copy is whole, but there may be left in the container: ${paths.join(", ")}`,
+    );
+  };
+  /** The result of the first of these that has come to its place. */
+  const placed = async (tries: typeof sent) => {
+    for (const { beside, count } of tries) {
+      if (!(await beside.isPlaced(client, options))) continue;
+      await tidied();
+      return conclude(options, count, { exitCode: 0, missing: false, words: [] });
+    }
+  };
   for (;;) {
     const count = newCounter();
     const named = countLines();
     try {
-      if (sent && way === "beside" && !source.single && (await beside.isPlaced(client, options))) {
-        await beside.tidy(client, options);
-        return conclude(options, sent, { exitCode: 0, missing: false, words: [] });
+      if (sent.at(-1)?.beside === beside) {
+        const found = await placed(sent.slice(-1));
+        if (found) return found;
+        // Its tar may be at work for long: the next does not meddle with it, but has a place of its own.
+        beside = besideOf(target);
+        besides.push(beside);
+        from = undefined;
+        half = false;
       }
-      sent = undefined;
       if (from && half && way !== "runtime") {
         const { name, size, before } = from;
         const resumed = await resumeFile(client, options, {
@@ -60,12 +80,14 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
         continue;
       }
       if (result.missing) throw noTar(options);
+      const earlier = result.exitCode === 0 ? undefined : await placed(sent); // which may be why this one failed
+      if (earlier) return earlier;
       const copied = conclude(options, count, result);
-      if (way === "beside" && end && retries.any) await beside.tidy(client, options);
+      if (way === "beside") await tidied();
       return copied;
     } catch (error) {
       if (!source.repeatable) throw error;
-      if (count.ended) sent = count;
+      if (count.ended && way === "beside" && !source.single) sent.push({ beside, count });
       const last = way === "runtime" ? undefined : lastNamed(count, named.lines());
       if (last) {
         from = last;
@@ -74,7 +96,7 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
       try {
         await retries.next(error, from?.before ?? 0);
       } catch (final) {
-        if (way === "beside" && retries.any) await beside.tidy(client, options);
+        if (way === "beside" && retries.any) await tidy(client, options, { besides });
         if (way === "tar" && retries.any && from?.type === "0") {
           const path = posix.join(target.directory, shown(from.name));
           await removeHalf(client, options, { path, size: from.size });
