@@ -32,9 +32,7 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
   const tidied = async () => {
     if (!retries.any || source.single || (await tidy(client, options, { besides, signal: options.signal }))) return;
     const paths = besides.flatMap(({ paths }) => paths);
-    options.onWarning?.(
-      `the copy is whole, but there may be left in the container: ${paths.join(", ")}`,
-    );
+    options.onWarning?.(`the copy is whole, but there may be left in the container: ${paths.join(", ")}`);
   };
   /** The result of the first of these that has come to its place. */
   const placed = async (tries: typeof sent) => {
