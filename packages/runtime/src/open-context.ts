@@ -1,12 +1,11 @@
-import type { ContainerEventType } from "@hawser/cri";
 import { Metrics } from "@hawser/trace";
+import { allAtTheirEnd } from "./all-at-their-end.ts";
 import { openExecGroups } from "./cgroup/open-exec-groups.ts";
 import { Usage } from "./cgroup/usage.ts";
 import type { ClaimedNode } from "./claim-node.ts";
 import type { Context } from "./context.ts";
 import { openImageStore } from "./images/index.ts";
-import type { Network } from "./network/bridge.ts";
-import { addRules } from "./network/rules.ts";
+import { openNetwork } from "./network/open.ts";
 import { openAppArmor } from "./oci/apparmor.ts";
 import { openExecHelper } from "./oci/exec-helper.ts";
 import { readHierarchies } from "./oci/exec-place.ts";
@@ -15,8 +14,8 @@ import { makePauseRoot } from "./oci/pause-spec.ts";
 import { chooseRuntime } from "./oci/probe.ts";
 import type { OCIRuntimeName } from "./oci/runtime.ts";
 import { containerName } from "./server/container-name.ts";
-import { describeContainerStatus, describeSandboxStatus } from "./server/describe.ts";
-import { type ContainerEvent, Events } from "./server/events.ts";
+import { describeEvent } from "./server/describe-event.ts";
+import { Events } from "./server/events.ts";
 import { PodCgroups } from "./server/pod-cgroups.ts";
 import { sandboxName } from "./server/sandbox-name.ts";
 import { Pauses } from "./store/pauses.ts";
@@ -36,22 +35,30 @@ export async function openContext(
   started: AsyncDisposableStack,
 ): Promise<OpenContext> {
   const { config, paths, log, reaper, cgroupMode, conmonPath, pauseProgram } = dependencies;
-  const [oci, host, groups, images] = await Promise.all([
-    chooseRuntime({
-      reaper,
-      wanted: ociRuntime,
-      root: paths.ociRoot,
-      mode: cgroupMode,
-      cgroupDriver: config.cgroupDriver,
-      timeoutMs: config.ociTimeoutSeconds * 1000,
-      hidden: [paths.containers, paths.sandboxes, paths.netns],
-    }),
+  // Whatever becomes of the others, what was opened is closed.
+  const keep = async <T>(opening: Promise<T>, what: (opened: T) => AsyncDisposable | Disposable): Promise<T> => {
+    const opened = await opening;
+    started.use(what(opened));
+    return opened;
+  };
+  const [oci, host, groups, images] = await allAtTheirEnd([
+    keep(
+      chooseRuntime({
+        reaper,
+        wanted: ociRuntime,
+        root: paths.ociRoot,
+        mode: cgroupMode,
+        cgroupDriver: config.cgroupDriver,
+        timeoutMs: config.ociTimeoutSeconds * 1000,
+        hidden: [paths.containers, paths.sandboxes, paths.netns],
+      }),
+      ({ view }) => view,
+    ),
     readHost(cgroupMode === "v2" ? "v2" : "v1"),
     openExecGroups({ mode: cgroupMode, paths }),
-    openImageStore({ root: paths.root, log: log.named("images"), config: config.images }),
+    keep(openImageStore({ root: paths.root, log: log.named("images"), config: config.images }), (store) => store),
     makePauseRoot(paths.pauseRoot, pauseProgram),
   ]);
-  started.use(oci.view);
   const helper = started.use(
     await openExecHelper({
       reaper,
@@ -67,7 +74,6 @@ export async function openContext(
   const appArmor = await openAppArmor({ host, reaper });
   log.info(helper.reason);
   log.at(2, appArmor.reason);
-  started.use(images);
   const now = () => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
   const sandboxes = new Store<SandboxRecord>({
     directory: paths.sandboxes,
@@ -106,45 +112,5 @@ export async function openContext(
     pauses: started.use(new Pauses({ sandboxes, reaper, events, log })),
     podCgroups: new PodCgroups(sandboxes),
     now,
-  };
-}
-
-function openNetwork({ config, paths, reaper, bridge }: Dependencies): Network {
-  const { podCIDR, cniBinDir } = config;
-  const commands = { reaper, timeoutMs: config.cniTimeoutSeconds * 1000 };
-  let ready: Promise<void> | undefined;
-  return {
-    cni: { ...commands, binDir: cniBinDir },
-    name: bridge,
-    podCIDR,
-    ipamDir: paths.ipam,
-    netnsDir: paths.netns,
-    ready() {
-      ready ??= addRules(commands, { hash: paths.hash, bridge, podCIDR });
-      ready.catch(() => {
-        ready = undefined; // the next pod tries again
-      });
-      return ready;
-    },
-  };
-}
-
-function describeEvent(
-  { sandboxes, containers, now }: Pick<Context, "sandboxes" | "containers" | "now">,
-  id: string,
-  type: ContainerEventType,
-): ContainerEvent | undefined {
-  const sandboxId = containers.find(id)?.sandboxId ?? id;
-  const sandbox = sandboxes.find(sandboxId);
-  if (!sandbox) return undefined;
-  return {
-    containerId: id,
-    containerEventType: type,
-    createdAt: now(),
-    podSandboxStatus: describeSandboxStatus(sandbox),
-    containersStatuses: containers
-      .list()
-      .filter((record) => record.sandboxId === sandboxId)
-      .map(describeContainerStatus),
   };
 }

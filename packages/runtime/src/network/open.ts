@@ -1,0 +1,29 @@
+import type { Context } from "../context.ts";
+import type { Network } from "./bridge.ts";
+import { addRules } from "./rules.ts";
+
+/** The pods' network, of which nothing is made yet: the first pod has its rules added. */
+export function openNetwork({
+  config,
+  paths,
+  reaper,
+  bridge,
+}: Pick<Context, "config" | "paths" | "reaper"> & { bridge: string }): Network {
+  const { podCIDR, cniBinDir } = config;
+  const commands = { reaper, timeoutMs: config.cniTimeoutSeconds * 1000 };
+  let ready: Promise<void> | undefined;
+  return {
+    cni: { ...commands, binDir: cniBinDir },
+    name: bridge,
+    podCIDR,
+    ipamDir: paths.ipam,
+    netnsDir: paths.netns,
+    ready() {
+      ready ??= addRules(commands, { hash: paths.hash, bridge, podCIDR });
+      ready.catch(() => {
+        ready = undefined; // the next pod tries again
+      });
+      return ready;
+    },
+  };
+}
