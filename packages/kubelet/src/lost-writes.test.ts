@@ -71,7 +71,7 @@ async function resettingServer({ done = false } = {}) {
       return resets;
     },
     async until(isThere: (last: string | undefined, count: number) => boolean) {
-      const signal = AbortSignal.timeout(10_000);
+      const signal = AbortSignal.timeout(30_000);
       while (!isThere(written.at(-1), written.length)) await once(told, "written", { signal });
     },
     async [Symbol.asyncDispose]() {
