@@ -15,8 +15,8 @@ export interface Directories extends AsyncDisposable {
  * Makes what is missing of a runtime's root and state directory, and takes both. Disposing, or a failure, removes what has been
  * made of the state directory and of the way there, unless it is to be kept.
  *
- * The root's lock comes before anything else is made, so that one who is refused has made nothing, and removes nothing of the
- * other's. Throws when another live runtime has either of them, or anybody may write there.
+ * The root's lock comes before anything else is made, so that one who is refused has made nothing but the root, and removes
+ * nothing of the other's. Throws when another live runtime has either of them, or anybody may write there.
  */
 export async function takeDirectories(paths: Paths): Promise<Directories> {
   const { root, stateDir, sandboxes, containers, ociRoot, exits, sockets, netns, ipam } = paths;

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
-import { cgroupRoot, hierarchies, sliceOfRoot } from "./cgroups.ts";
+import { cgroupRoot, hierarchies, removeSlices, sliceOfRoot } from "./cgroups.ts";
 import { clusterPaths, defaultDataDir } from "./paths.ts";
 
 test("a cluster's cgroup, and its slice: of its own, and below no other's", () => {
@@ -24,3 +27,38 @@ test("hierarchies: of both versions, and nothing else that is mounted", () => {
   ];
   assert.deepEqual(hierarchies(lines.join("\n")), ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd"]);
 });
+
+for (const [what, foreign, want] of [
+  ["go, the pods' first", undefined, { stopped: ["hawser-kubepods.slice", "hawser.slice"], left: [] }],
+  [
+    "go, but for the one that an operator's unit is in",
+    "hawser-backup.slice",
+    { stopped: ["hawser-kubepods.slice"], left: ["hawser.slice"] },
+  ],
+] as const) {
+  test(`removeSlices: the cluster's slices ${what}`, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "hawser-slices-"));
+    try {
+      const mounts = ["systemd", "memory"].map((name) => join(folder, name));
+      await mkdir(join(folder, "systemd/hawser.slice/hawser-kubepods.slice/hawser-kubepods-burstable.slice"), {
+        recursive: true,
+      });
+      await mkdir(join(folder, "memory/hawser.slice"), { recursive: true });
+      if (foreign) await mkdir(join(folder, "systemd/hawser.slice", foreign, "backup.service"), { recursive: true });
+      const stopped: string[] = [];
+      const stop = async (slice: string) => void stopped.push(slice);
+      await removeSlices({ stop }, { mounts, slice: "hawser.slice" });
+      assert.deepEqual({ stopped, left: await readdir(join(folder, "systemd")) }, want);
+      if (foreign)
+        assert.deepEqual(await readdir(join(folder, "systemd/hawser.slice"), { recursive: true }), [
+          foreign,
+          `${foreign}/backup.service`,
+        ]);
+      stopped.length = 0;
+      await removeSlices({ stop }, { mounts, slice: "hawser.slice" });
+      assert.deepEqual(stopped, [], "a second time there is nothing to do");
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+}

@@ -9,6 +9,8 @@ import { type ClusterPaths, defaultDataDir } from "./paths.ts";
 const bootedMark = "/run/systemd/system";
 /** How long systemd may take to stop a slice whose processes are gone, milliseconds. */
 const patience = 30_000;
+/** What systemctl exits with when it knows no such unit. Source: systemctl(1) */
+const notLoaded = 5;
 
 /** Below which cgroup a cluster's pods have theirs: its own, so that nothing else can be in it. */
 export function cgroupRoot({ dataDir }: ClusterPaths): string {
@@ -22,28 +24,49 @@ export function sliceOfRoot(root: string): string {
 }
 
 /**
- * Removes the cluster's cgroup from every hierarchy, a slice with those below it from systemd too. Its processes have ended before.
- * Throws when a cgroup stays, and with systemd's words when it does not stop the slice within 30 s.
+ * Removes the cluster's cgroup from every hierarchy, its slices from systemd too. Its processes have ended before.
+ * Throws when a cgroup stays, and with systemd's words when it does not stop a slice within 30 s.
  */
 export async function removeCgroups(paths: ClusterPaths): Promise<void> {
   const root = cgroupRoot(paths);
-  const slice = sliceOfRoot(root);
   const mounts = hierarchies(await readFile("/proc/self/mountinfo", "utf8"));
-  const inUse = await Promise.all(mounts.map((mount) => isThere(join(mount, slice))));
+  const booted = await isThere(bootedMark);
+  await removeSlices({ stop: booted ? stopSlice : async () => {} }, { mounts, slice: sliceOfRoot(root) });
+  for (const mount of mounts) await removeTree(join(mount, root));
+}
+
+/**
+ * Removes the pods' slice, with those below it, and then the one above it: unless something else is in there, an operator's own unit
+ * (hawser-NAME.slice is below hawser.slice), which systemd would stop with it.
+ */
+export async function removeSlices(
+  { stop }: { stop: (slice: string) => Promise<void> },
+  { mounts, slice }: { mounts: string[]; slice: string },
+): Promise<void> {
   // The runtime has stopped its pods' slices; those above them, the kubelet's classes, only go when no pod is left to it.
-  if (inUse.includes(true) && (await isThere(bootedMark))) await stopSlice(slice);
-  for (const mount of mounts) {
-    for (const name of [root, slice]) await removeTree(join(mount, name));
+  const pods = `${basename(slice, ".slice")}-kubepods.slice`;
+  const places = mounts.map((mount) => join(mount, slice));
+  for (const [name, directories] of [
+    [pods, places.map((place) => join(place, pods))],
+    [slice, places],
+  ] as const) {
+    const there = await Promise.all(directories.map(isThere));
+    if (!there.includes(true)) continue;
+    if (name === slice && (await Promise.all(places.map(childrenOf))).flat().length > 0) return;
+    await stop(name);
+    for (const directory of directories) await removeTree(directory);
   }
 }
 
-/** systemd stops what is below a slice with it. */
+/** systemd stops what is below a slice with it. Nothing where there is no systemctl, or systemd has no such slice. */
 async function stopSlice(slice: string): Promise<void> {
   try {
     await promisify(execFile)("systemctl", ["stop", "--quiet", "--", slice], { timeout: patience });
   } catch (cause) {
-    const said = (cause as { stderr?: string }).stderr?.trim();
-    throw new Error(`systemctl stop ${slice}${said ? `: ${said}` : " failed, or took more than 30 s"}`, { cause });
+    const { code, killed, stderr } = cause as { code?: number | string; killed?: boolean; stderr?: string };
+    if (code === "ENOENT" || code === notLoaded) return;
+    const why = stderr?.trim() || (killed ? "took more than 30 s" : `exit status ${code}`);
+    throw new Error(`systemctl stop ${slice}: ${why}`, { cause });
   }
 }
 
@@ -65,12 +88,17 @@ export function hierarchies(mountinfo: string): string[] {
 
 /** A cgroup is removed by rmdir, its files go with it; so the deepest first. */
 async function removeTree(folder: string): Promise<void> {
+  for (const name of await childrenOf(folder)) await removeTree(join(folder, name));
+  await rmdir(folder).catch((err: NodeJS.ErrnoException) => {
+    if (err.code !== "ENOENT") throw err;
+  });
+}
+
+/** Names of the cgroups right below one; none when it is gone. */
+async function childrenOf(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((err: NodeJS.ErrnoException) => {
     if (err.code === "ENOENT") return [];
     throw err;
   });
-  for (const entry of entries) if (entry.isDirectory()) await removeTree(join(folder, entry.name));
-  await rmdir(folder).catch((err: NodeJS.ErrnoException) => {
-    if (err.code !== "ENOENT") throw err;
-  });
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }
