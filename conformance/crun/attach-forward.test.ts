@@ -5,6 +5,7 @@ import { networkInterfaces } from "node:os";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { openPortForward } from "@hawser/streaming";
+import { freePort } from "@hawser/testing";
 import { sandboxConfig, sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
 import { eventually, openAttach, readUntil, textOf } from "./support/session.ts";
 
@@ -116,7 +117,7 @@ describe("attach, port-forward and network over crun", { timeout: 90_000 }, () =
   });
 
   it("connects pods, the node and host ports", async () => {
-    const [containerPort, hostPort] = [8080, 20_000 + (process.pid % 20_000)];
+    const [containerPort, hostPort] = [8080, await freePort()];
     const sandbox = sandboxConfig({ portMappings: [{ containerPort, hostPort, protocol: 0, hostIp: "" } as never] });
     const { podSandboxId, containerId } = await startContainer(runtime.cri, {}, sandbox);
     const other = await startContainer(runtime.cri);

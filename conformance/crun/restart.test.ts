@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { glob, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { ContainerState, connectCRI, PodSandboxState, upload } from "@hawser/cri";
 import { removeEverything } from "@hawser/runtime";
+import { freePort } from "@hawser/testing";
 import { inChunks, makeArchive } from "./support/image.ts";
 import { image, sandboxConfig, sh, startContainer, testConfig } from "./support/runtime.ts";
 import { eventually, openExec, textOf } from "./support/session.ts";
@@ -64,9 +65,7 @@ async function traces(root: string): Promise<string[]> {
   const commands = await Promise.all(
     pids.filter((name) => /^\d+$/.test(name)).map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")),
   );
-  const cgroups = (await readdir("/sys/fs/cgroup", { recursive: true }).catch(() => [])).filter((name) =>
-    name.includes(`hawser-${hash}`),
-  );
+  const cgroups = await Array.fromAsync(glob(`/sys/fs/cgroup/{,*/}hawser-${hash}{,/**}`));
   return [
     ...rules.split("\n").filter((line) => line.includes(hash)),
     ...links.split("\n").filter((line) => line.includes(hash)),
@@ -176,9 +175,7 @@ describe("a runtime that is killed", { timeout: 90_000 }, () => {
     const runtime = await startProcess(root, podCIDR);
     try {
       await runtime.load();
-      const ports = [
-        { protocol: 0, containerPort: 80, hostPort: 41_000 + (process.pid % 10_000), hostIp: "" } as never,
-      ];
+      const ports = [{ protocol: 0, containerPort: 80, hostPort: await freePort(), hostIp: "" } as never];
       await startContainer(runtime.cri, {}, sandboxConfig({ portMappings: ports }));
       const { containerId } = await startContainer(runtime.cri, { tty: true, stdin: true });
       const session = await openExec(runtime.cri, { containerId, cmd: ["sleep", "1000"], tty: true });

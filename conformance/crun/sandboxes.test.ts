@@ -6,6 +6,7 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { NamespaceMode, Protocol } from "@hawser/cri";
+import { freePort } from "@hawser/testing";
 import { unified } from "./support/cgroups.ts";
 import { image, sandboxConfig, sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
 import { eventually } from "./support/session.ts";
@@ -129,7 +130,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
     });
 
     it("are reached by udp, at one address of the node alone", async () => {
-      const port = 20_000 + (process.pid % 20_000);
+      const port = await freePort();
       const mapping = { protocol: Protocol.UDP, containerPort: 9000, hostPort: port, hostIp: "127.0.0.1" };
       const sandbox = sandboxConfig({ portMappings: [mapping] });
       const { podSandboxId } = await rpc().runPodSandbox({ config: sandbox });
