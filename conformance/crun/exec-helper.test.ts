@@ -240,7 +240,7 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
 
   it("ends a command whose waiter is killed, and says that nobody knows", async () => {
     const mark = newMark();
-    const running = runtime.cri.runtime.execSync({ containerId, cmd: ["sleep", mark], timeout: 20n });
+    const running = runtime.cri.runtime.execSync({ containerId, cmd: ["sleep", mark], timeout: 60n });
     const refused = assert.rejects(running, /hawser-exec was killed before it could tell how the command ended/);
     const [waiter] = await eventually(async () => {
       const found = await helpers(await porterPid());
@@ -255,7 +255,7 @@ describe("hawser-exec in containers", { timeout: 90_000 }, () => {
     const killed = performance.now();
     process.kill(Number(waiter), "SIGKILL");
     await refused;
-    assert.ok(performance.now() - killed < 2000, "at once");
+    assert.ok(performance.now() - killed < 20_000, "not only with its time");
     await eventually(async () => (await identify(Number(command))) === undefined);
   });
 

@@ -43,7 +43,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       const script = `trap '' HUP TERM; setsid sleep ${mark} & sleep ${mark}`;
       const started = performance.now();
       await assert.rejects(sh(runtime.cri, containerId, script, 1n), { code: 4 });
-      assert.ok(performance.now() - started < 3000);
+      assert.ok(performance.now() - started < 20_000);
       assert.equal(await running(mark), 0);
     });
 
@@ -67,7 +67,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       const started = performance.now();
       const { stdout } = await sh(runtime.cri, containerId, "sleep 1000 & echo done");
       assert.equal(stdout, "done\n");
-      assert.ok(performance.now() - started < 3000);
+      assert.ok(performance.now() - started < 20_000);
     });
 
     it("takes a command larger than a pipe", async () => {

