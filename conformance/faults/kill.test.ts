@@ -29,16 +29,17 @@ describe("a runtime killed at any step of", { timeout: thorough ? 3_600_000 : 28
     const subject = await cut.prepare(runtime.cri);
     const prepared = await settledInventory(runtime.root);
     await runtime.arm(step === "midst" ? 0 : step);
-    const calling = cut.call(runtime.cri, subject).then(
+    const call = (step === "midst" && cut.midst?.call) || cut.call;
+    const calling = call(runtime.cri, subject).then(
       () => false,
       () => true, // nothing else makes these calls fail
     );
     if (step === "midst") {
-      await eventually(async () => cut.midst?.());
+      await eventually(async () => cut.midst?.reached());
       await runtime.kill();
     }
     const cutOff = await calling;
-    if (cutOff) {
+    if (cutOff || step === "midst") {
       await runtime.gone();
       await runtime.start();
     } else await runtime.counted();

@@ -29,10 +29,19 @@ describe("a runtime with systemd's cgroups that is killed in", { timeout: 240_00
   after(() => runtime?.[Symbol.asyncDispose]());
 
   /** All that there is of this runtime's in systemd's eyes, and as cgroups. */
-  const inventory = async () => {
+  const all = async () => {
     const hash = createHash("sha256").update(runtime.root).digest("hex").slice(0, 8);
     const known = await units("hawser-*.scope", `hawser_${hash}*`);
-    return [...known, ...(await cgroupsWith(`/hawser_${hash}`)).filter((place) => !place.includes("/hawser-exec-"))];
+    return [...known, ...(await cgroupsWith(`/hawser_${hash}`))];
+  };
+  /** That, once the groups of execs that were answered are gone: an exec is answered before. */
+  const inventory = async () => {
+    let found: string[] = [];
+    await eventually(async () => {
+      found = await all();
+      return !found.some((place) => place.includes("/hawser-exec-"));
+    });
+    return found;
   };
   const isAs = async (expected: string[]) => {
     const changes = async () => difference(expected, await inventory());

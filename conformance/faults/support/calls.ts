@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { ContainerState, type CRIConnection, NamespaceMode, type PodSandboxConfig, PodSandboxState } from "@hawser/cri";
 import { image, sandboxConfig, startContainer } from "../../crun/support/runtime.ts";
+import { mark } from "../../crun/support/session.ts";
 
 /** One call of the CRI that is cut off: what it needs, the call, and what has to be true after the next start. */
 export interface Cut {
@@ -11,8 +12,8 @@ export interface Cut {
   /** Makes what the call works on. What it returns is given to the others. */
   prepare(cri: CRIConnection): Promise<Subject>;
   call(cri: CRIConnection, subject: Subject): Promise<unknown>;
-  /** True in the midst of it, for a call that lasts: it is cut off there too. */
-  midst?(): Promise<boolean>;
+  /** Such a call that lasts, and whether it has come so far: it is cut off there too. */
+  midst?: { call: Cut["call"]; reached(): Promise<boolean> };
   /** True when the call has come to nothing: then everything is as it was before. */
   undone?(cri: CRIConnection, subject: Subject): Promise<boolean>;
   /** Looks at what there is, has it work, and removes it all. */
@@ -29,6 +30,12 @@ const { CONTAINER_CREATED, CONTAINER_RUNNING, CONTAINER_EXITED } = ContainerStat
 
 /** Each container's first process is its own number 1. */
 const linux = { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } };
+
+/** How long the exec that is cut off in its midst would last. */
+const asleep = mark();
+
+/** Commands that end one after another once nobody reads what they write. */
+const ending = [1, 2, 3, 4, 5, 6].map((n) => ["sh", "-c", `while echo ${asleep}; do sleep 0.${n}; done`]);
 
 /** A host port that this machine does not use otherwise. */
 const hostPort = 20_000 + (process.pid % 10_000);
@@ -203,21 +210,41 @@ export const cuts: Cut[] = [
   },
   {
     name: "ExecSync",
-    short: [0.6],
+    short: [], // the runtime changes nothing on the machine by itself
     prepare: running,
-    call: (cri, { containerId }) => cri.runtime.execSync({ containerId, cmd: ["sleep", "2.71"], timeout: 60n }),
-    midst: () => runs("sleep", "2.71"),
+    call: (cri, { containerId }) => cri.runtime.execSync({ containerId, cmd: ["true"], timeout: 60n }),
+    midst: {
+      call: (cri, { containerId }) => cri.runtime.execSync({ containerId, cmd: ["sleep", asleep], timeout: 60n }),
+      reached: () => runs("sleep", asleep),
+    },
     async after(cri, subject) {
-      const { stdout } = await cri.runtime.execSync({
-        containerId: subject.containerId,
-        cmd: ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"],
-        timeout: 30n,
-      });
-      assert.doesNotMatch(Buffer.from(stdout).toString(), /sleep 2\.71/, "its command goes on without anybody");
+      await nobodyRuns(cri, subject, `sleep ${asleep}`);
+      await useAndRemove(cri, subject);
+    },
+  },
+  {
+    name: "several ExecSync, which end while the next runtime starts",
+    short: [],
+    prepare: running,
+    call: (cri, { containerId }) => cri.runtime.execSync({ containerId, cmd: ["true"], timeout: 60n }),
+    midst: {
+      call: (cri, { containerId }) =>
+        Promise.all(ending.map((cmd) => cri.runtime.execSync({ containerId, cmd, timeout: 60n }))),
+      reached: async () => (await Promise.all(ending.map((cmd) => runs(...cmd)))).every(Boolean),
+    },
+    async after(cri, subject) {
+      await nobodyRuns(cri, subject, asleep);
       await useAndRemove(cri, subject);
     },
   },
 ];
+
+/** Throws when a process with this in its command line is in the container. */
+async function nobodyRuns(cri: CRIConnection, { containerId }: Subject, words: string): Promise<void> {
+  const cmd = ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"];
+  const { stdout } = await cri.runtime.execSync({ containerId, cmd, timeout: 30n });
+  assert.ok(!Buffer.from(stdout).toString().includes(words), "its command goes on without anybody");
+}
 
 /** Is there a process of this command line on the node? */
 async function runs(...words: string[]): Promise<boolean> {

@@ -1,6 +1,6 @@
 // What is read and written of cgroup v2, in a folder that looks like it. On a kernel: make test-cgroup-v2.
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
@@ -76,6 +76,15 @@ test("nestedExecGroups: what an earlier runtime was running is ended, what an ex
   const stranger = await make("systemd", false);
   await nestedExecGroups(place.directory).endAbandoned({ id: "id", cgroupPath: "/pod/container" });
   assert.deepEqual([await killed(), await spared(), await stranger()], ["1", "", ""]);
+});
+
+test("nestedExecGroups: an abandoned group that goes while it is looked for is no failure", async () => {
+  await using place = await folder();
+  const container = path.join(place.directory, "pod/container");
+  await symlink("gone", path.join(container, "hawser-exec-1-1")); // is in the list, and not there
+  await mkdir(path.join(container, "hawser-exec-1-2"));
+  await nestedExecGroups(place.directory).endAbandoned({ id: "id", cgroupPath: "/pod/container" });
+  assert.deepEqual(await readdir(container), ["hawser-exec-1-1"], "the other is ended all the same");
 });
 
 test("killAll: makes no file where the kernel has none", async () => {

@@ -34,7 +34,7 @@ for (const { name, request, has, lacks } of [
     lacks: ["CAP_CHOWN"],
   },
   {
-    name: "drops all before it adds all, as containerd does",
+    name: "drops ALL that is added too; what is added by name stays, as containerd does",
     request: asked(["ALL", "CHOWN"], ["ALL"]),
     has: ["CAP_CHOWN"],
     lacks: ["CAP_SYS_ADMIN", "CAP_KILL"],
