@@ -70,6 +70,7 @@ for (const [parent, oci, cgroup] of [
 for (const [parent, cgroup, told] of [
   ["/kubepods/pod1", "/kubepods/pod1/id", "/kubepods/pod1/id"],
   ["/a.slice/a-b.slice", "/a.slice/a-b.slice/hawser-id.scope", "a-b.slice:hawser:id"],
+  ["/x.slice:hawser:foo", "/x.slice:hawser:foo/id", "/x.slice:hawser:foo/id"],
 ] as const) {
   test(`a container's cgroup, and what the OCI runtime is told: ${parent}`, () => {
     assert.equal(cgroupBelow(parent, "id"), cgroup);

@@ -14,8 +14,8 @@ const idLength = 64;
 /**
  * The cgroup that a pod's parent names, as a path from the root of the hierarchies.
  *
- * With cgroupfs it is a path; one without its first slash gets it, and slashes and dots that lead nowhere go. With systemd it is a slice, by its name or by a path that
- * ends in it, and it lies where its name says: `kubepods-burstable-pod1.slice` in
+ * With cgroupfs it is a path; one without its first slash gets it, and slashes and dots that lead nowhere go. With systemd it is
+ * a slice, by its name or by a path that ends in it, and it lies where its name says: `kubepods-burstable-pod1.slice` in
  * `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice`.
  *
  * Throws InvalidArgument for a parent in the other driver's style, for what leads out, and for what is no slice's name.
@@ -129,7 +129,8 @@ export function scopeAnnotations(ociCgroupsPath: string): { annotations?: Record
 /** From an OCI runtime's name of a cgroup to its parent, and to itself. */
 export function fromOCICgroupsPath(name: string): { parent: string; cgroup: string } {
   const [slice = "", prefix, id, ...more] = name.split(":");
-  if (prefix !== scopePrefix || !id || more.length > 0 || !isSlice(slice)) {
+  // A path may have colons too.
+  if (name.includes("/") || prefix !== scopePrefix || !id || more.length > 0 || !isSlice(slice)) {
     return { parent: path.posix.dirname(name), cgroup: name };
   }
   const parent = expandSlice(slice);
