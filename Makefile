@@ -48,7 +48,7 @@ test-long: build
 
 test-faults: build
 	@scripts/install.sh test peers
-	@HAWSER_FAULTS=all HAWSER_TEST_TIMEOUT=3600000 node scripts/test.ts conformance/faults
+	@HAWSER_FAULTS=all HAWSER_TEST_TIMEOUT=3600000 HAWSER_FILE_TIMEOUT=7200000 node scripts/test.ts conformance/faults
 
 test-cgroup-v2: build
 	@scripts/install.sh test peers vm

@@ -43,6 +43,10 @@ const phases = [
 ];
 /** For one test or hook, milliseconds. The longest takes a tenth of it; `make test-long` has longer ones. */
 const timeout = Number(process.env.HAWSER_TEST_TIMEOUT ?? (process.env.HAWSER_TEST_LONG === "1" ? 300_000 : 120_000));
+/** For one file, milliseconds: more than the longest time that one of its tests asks for. A file that is not over then is ended, and leaves what it had. */
+const fileTimeout = Number(
+  process.env.HAWSER_FILE_TIMEOUT ?? (process.env.HAWSER_TEST_LONG === "1" ? 3_600_000 : 1_200_000),
+);
 
 const words = process.argv.slice(2);
 const wanted = (file: string) => words.length === 0 || words.some((word) => file.includes(word));
@@ -64,7 +68,7 @@ for (const { files, concurrency } of runs) {
   for (const reporter of ["spec", "./scripts/slowest.ts"])
     options.push(`--test-reporter=${reporter}`, "--test-reporter-destination=stdout");
   const runner = spawn(process.execPath, [...options, ...files], {
-    env: { ...process.env, TMPDIR: folder, HAWSER_TEST_TIMEOUT: String(timeout) },
+    env: { ...process.env, TMPDIR: folder, HAWSER_FILE_TIMEOUT: String(fileTimeout) },
     stdio: "inherit",
   });
   const [code] = await once(runner, "exit");
