@@ -24,7 +24,7 @@ import { startPorter } from "../../packages/runtime/src/oci/exec-porter.ts";
 import { cgroupOf, unified } from "./support/cgroups.ts";
 import { ask, fields, program } from "./support/exec-helper.ts";
 import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually, mark as newMark, openExec, readUntil, textOf } from "./support/session.ts";
+import { eventually, newMark, openExec, readUntil, textOf } from "./support/session.ts";
 
 const F_GET_SEALS = 1034;
 

@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { exitCode } from "@hawser/api";
 import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually, mark as newMark, openExec, readUntil, textOf } from "./support/session.ts";
+import { eventually, newMark, openExec, readUntil, textOf } from "./support/session.ts";
 
 /** Host pids of processes with this argument in their command line. */
 async function pidsWith(mark: string): Promise<number[]> {

@@ -45,7 +45,7 @@ export async function readUntil(source: AsyncIterator<Uint8Array>, part: string 
 }
 
 /** A word no other process has, for `sleep`. */
-export function mark(): string {
+export function newMark(): string {
   return String(10_000_000 + Math.floor(Math.random() * 89_000_000));
 }
 

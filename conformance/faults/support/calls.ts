@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { ContainerState, type CRIConnection, NamespaceMode, type PodSandboxConfig, PodSandboxState } from "@hawser/cri";
 import { image, sandboxConfig, startContainer } from "../../crun/support/runtime.ts";
-import { mark } from "../../crun/support/session.ts";
+import { newMark } from "../../crun/support/session.ts";
 
 /** One call of the CRI that is cut off: what it needs, the call, and what has to be true after the next start. */
 export interface Cut {
@@ -32,7 +32,7 @@ const { CONTAINER_CREATED, CONTAINER_RUNNING, CONTAINER_EXITED } = ContainerStat
 const linux = { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } };
 
 /** How long the exec that is cut off in its midst would last. */
-const asleep = mark();
+const asleep = newMark();
 
 /** Commands that end one after another once nobody reads what they write. */
 const ending = [1, 2, 3, 4, 5, 6].map((n) => ["sh", "-c", `while echo ${asleep}; do sleep 0.${n}; done`]);

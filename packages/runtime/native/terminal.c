@@ -15,8 +15,8 @@
 #endif
 
 /*
- * A terminal of the container's own devpts, with its size, as stdio; its master goes to the runtime. The master has to be a real one, whatever the container has made of /dev/ptmx, and the other end is asked
- * of the master, not of a path.
+ * A terminal of the container's own devpts, with its size, as stdio; its master goes to the runtime. The master has to be a real
+ * one, whatever the container has made of /dev/ptmx, and the other end is asked of the master, not of a path.
  */
 void open_terminal(const struct request *request) {
   int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);

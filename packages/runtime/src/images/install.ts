@@ -31,8 +31,9 @@ export interface Installation {
 }
 
 /**
- * Makes an image of a config and its layers: extracts what is missing, a few layers at a time, each in its place only when those below it are; then writes the record.
- * Either the image is there at the end, or nothing new but whole layers, which the next collection removes.
+ * Makes an image of a config and its layers: extracts what is missing, a few layers at a time, each in its place only when those
+ * below it are; then writes the record. Either the image is there at the end, or nothing new but whole layers, which the next
+ * collection removes.
  */
 export async function installImage(
   { layers, records, isPinned, now }: Installer,

@@ -76,7 +76,8 @@ export interface ImageStore extends AsyncDisposable {
 
 /**
  * Opens the image store below `root`, finding what former runs left. One process at a time may have it open.
- * Throws for a configuration that is not one. State that cannot be understood is moved to `<root>/images/corrupt`; half-made things of a crash are removed.
+ * Throws for a configuration that is not one. State that cannot be understood is moved to `<root>/images/corrupt`; half-made
+ * things of a crash are removed.
  */
 export async function openImageStore({
   root,
