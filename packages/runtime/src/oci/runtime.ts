@@ -132,7 +132,8 @@ export function placeArgs({ root, cgroupDriver }: OCIRuntime): string[] {
 
 /**
  * Runs one command of the OCI runtime to its end, of the one whose the container is (its id is the last argument), with
- * /dev/null for stdio, since a container may inherit it. Throws OCIError with the runtime's own message when it fails; it is killed when it takes too long.
+ * /dev/null for stdio, since a container may inherit it. Throws OCIError with the runtime's own message when it fails; it is
+ * killed when it takes too long.
  */
 export async function call(
   { reaper, oci: chosen }: { reaper: Reaper; oci: OCIRuntime },
