@@ -249,14 +249,18 @@ describe("cp through the whole path", () => {
   it("an interrupted upload leaves what was in its place, and nothing beside it, however the client goes", async () => {
     const here = join(folder, "slow");
     const file = await fs.open(here, "w");
-    await file.truncate(8 * 1024 * MiB); // zeros, for busybox's tar: long enough
+    await file.truncate(64 * MiB); // zeros, for busybox's tar
     await file.close();
+    await using relay = await cuttingRelay(cluster.kubeconfig, { stopAfter: 2 * MiB });
     for (const signal of ["SIGKILL", "SIGINT"] as const) {
       await inPod("box", "mkdir -p /tmp/upload; echo old >/tmp/upload/file");
       const list = async () => (await inPod("box", "ls -A /tmp/upload")).trim().split("\n");
-      await using copy = background(cluster.hawser.command(["cp", here, "box:/tmp/upload/file"]), {
-        env: cluster.hawser.env,
-      });
+      await using copy = background(
+        cluster.hawser.command(["cp", "--server", relay.server, here, "box:/tmp/upload/file"]),
+        {
+          env: cluster.hawser.env,
+        },
+      );
       await eventually("it has begun", async () => (await list()).length === 2);
       copy.child.kill(signal);
       await copy.exit;
@@ -270,9 +274,12 @@ describe("cp through the whole path", () => {
     const here = join(folder, "added");
     await fs.mkdir(here);
     await fs.writeFile(join(here, "slow"), "");
-    await fs.truncate(join(here, "slow"), 8 * 1024 * MiB); // zeros, for busybox's tar: long enough
+    await fs.truncate(join(here, "slow"), 64 * MiB); // zeros, for busybox's tar
+    await using relay = await cuttingRelay(cluster.kubeconfig, { stopAfter: 2 * MiB });
     await inPod("box", "mkdir -p /tmp/added; echo old >/tmp/added/slow; echo old >/tmp/added/other");
-    await using copy = background(cluster.hawser.command(["cp", here, "box:/tmp"]), { env: cluster.hawser.env });
+    await using copy = background(cluster.hawser.command(["cp", "--server", relay.server, here, "box:/tmp"]), {
+      env: cluster.hawser.env,
+    });
     await eventually("it has begun", async () => Number(await inPod("box", "wc -c </tmp/added/slow || echo 0")) > MiB);
     copy.child.kill("SIGKILL");
     await copy.exit;
@@ -301,8 +308,14 @@ async function digest(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** A relay before the API server that cuts a connection after so many bytes, either way; one number for each that is cut. */
-async function cuttingRelay(kubeconfig: string, { cutAfter }: { cutAfter: number[] }) {
+/**
+ * A relay before the API server that cuts a connection after so many bytes, either way; one number for each that is cut. Of each connection it passes
+ * nothing more of what comes after `stopAfter` bytes, but its end.
+ */
+async function cuttingRelay(
+  kubeconfig: string,
+  { cutAfter = [], stopAfter = Number.POSITIVE_INFINITY }: { cutAfter?: number[]; stopAfter?: number },
+) {
   const { server } = await loadKubeconfig({ path: kubeconfig });
   let cuts = [...cutAfter];
   let total = 0;
@@ -319,6 +332,11 @@ async function cuttingRelay(kubeconfig: string, { cutAfter }: { cutAfter: number
     const count = (chunk: Buffer) => {
       passed += chunk.length;
       total += chunk.length;
+      if (passed >= stopAfter) {
+        near.unpipe(far);
+        near.pause(); // and slowly, so that it takes a while until all is lost
+        setTimeout(() => near.resume(), 20).unref();
+      }
       const [limit] = cuts;
       // What a cut connection had already received is no reason for the next cut.
       if (ended || limit === undefined || passed < limit) return;
