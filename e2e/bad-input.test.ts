@@ -19,8 +19,8 @@ import {
 import { mountsBelow } from "hawser";
 import { type OwnCluster, startOwnCluster } from "./own-cluster.ts";
 
-/** Each answer has to come within this, milliseconds. */
-const seconds = 10_000;
+/** Each answer has to come within this, milliseconds, on a machine that has other work. */
+const seconds = 20_000;
 
 describe("bad input", () => {
   let cluster: OwnCluster;
