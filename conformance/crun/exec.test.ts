@@ -175,7 +175,14 @@ for (const { ociRuntime, helper, way } of ways) {
           await new Promise((resolve) => setTimeout(resolve, n / 2));
           await session[Symbol.asyncDispose]();
         }
-        await eventually(async () => (await pidsWith(mark)).length === 0);
+        // Nobody tells when the last has begun and ended: there must be none for a while.
+        await eventually(async () => {
+          for (let looks = 0; looks < 40; looks++) {
+            if ((await pidsWith(mark)).length > 0) return false;
+            await new Promise((resolve) => setTimeout(resolve, 50));
+          }
+          return true;
+        });
       });
     });
 

@@ -4,7 +4,7 @@ const worker = Number(process.env.NODE_TEST_WORKER_ID ?? 0);
 const network = 100 + ((process.ppid * 8 + worker) % 100);
 let given = process.pid;
 
-/** A /24 for the pods of one runtime of a test: no other has it, neither in this file nor in one that runs beside it. */
+/** A /24 for the pods of one runtime of a test: no other of this run has it, neither in this file nor in one beside it; of another run's, hardly any. */
 export function podAddresses(): string {
   return `10.${network}.${given++ % 256}.0/24`;
 }
