@@ -1,8 +1,8 @@
 import { posix } from "node:path";
 import { byteString, contentHead, endOfArchive, shown } from "@hawser/tar";
 import type { KubeClient } from "../client.ts";
-import { type Beside, besideOf, tidy } from "./beside.ts";
 import { removeHalf } from "./merge.ts";
+import { Places } from "./places.ts";
 import { changedWhile, exitError, noTar, type RemoteResult, Retries, runRemote } from "./remote.ts";
 import { resumeFile } from "./resume-file.ts";
 import { type Counter, contentSource, fileSource, newCounter, type SentEntry } from "./source.ts";
@@ -19,46 +19,33 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
   const first = await firstWay(client, options, { source, target, keep: retries.any });
   const { sparse } = first;
   let { way } = first;
-  let beside = besideOf(target);
-  const besides = [beside];
+  const places = new Places(client, options, target);
   /** What an entry is called in the end. */
   const titleOf = (name: string) =>
-    target.base + shown(name).slice((way === "beside" ? beside.name : target.base).length);
+    target.base + shown(name).slice((way === "beside" ? places.current.name : target.base).length);
   let from: SentEntry | undefined;
   /** Whether `from` may be half there. */
   let half = false;
-  /** Tries of a new tree whose whole archive was sent: each may be in place, or come there yet. */
-  const sent: { beside: Beside; count: Counter }[] = [];
-  const tidied = async () => {
-    if (!retries.any || source.single || (await tidy(client, options, { besides, signal: options.signal }))) return;
-    const paths = besides.flatMap(({ paths }) => paths);
-    options.onWarning?.(`the copy is whole, but there may be left in the container: ${paths.join(", ")}`);
-  };
-  /** The result of the first of these that has come to its place. */
-  const placed = async (tries: typeof sent) => {
-    for (const { beside, count } of tries) {
-      if (!(await beside.isPlaced(client, options))) continue;
-      await tidied();
-      return conclude(options, count, { exitCode: 0, missing: false, words: [] });
-    }
+  const succeed = async (count: Counter, result: RemoteResult = { exitCode: 0, missing: false, words: [] }) => {
+    const copied = conclude(options, count, result);
+    if (way === "beside" && retries.any && !source.single) await places.tidy();
+    return copied;
   };
   for (;;) {
     const count = newCounter();
     const named = countLines();
     try {
-      if (sent.at(-1)?.beside === beside) {
-        const found = await placed(sent.slice(-1));
-        if (found) return found;
-        // Its tar may be at work for long: the next does not meddle with it, but has a place of its own.
-        beside = besideOf(target);
-        besides.push(beside);
+      if (places.isSent) {
+        const earlier = await places.placed("last");
+        if (earlier) return await succeed(earlier);
+        places.another();
         from = undefined;
         half = false;
       }
       if (from && half && way !== "runtime") {
         const { name, size, before } = from;
         const resumed = await resumeFile(client, options, {
-          local: source.pathOf(name, way === "beside" ? beside.name : target.base),
+          local: source.pathOf(name, way === "beside" ? places.current.name : target.base),
           remote: posix.join(target.directory, shown(name)),
           size,
           onBytes: (bytes) => options.onProgress?.({ bytes: before + bytes, total: source.total, name: titleOf(name) }),
@@ -66,6 +53,7 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
         if (resumed) from = after(from);
         half = false;
       }
+      const beside = places.current;
       const as = way === "beside" ? beside.name : target.base;
       const packed = source.pack({ as, title: target.base, sparse: sparse || way === "runtime", from, count });
       const end = endOf(way, { isTree: !source.single, base: target.base }) ? beside.end : "";
@@ -78,14 +66,11 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
         continue;
       }
       if (result.missing) throw noTar(options);
-      const earlier = result.exitCode === 0 ? undefined : await placed(sent); // which may be why this one failed
-      if (earlier) return earlier;
-      const copied = conclude(options, count, result);
-      if (way === "beside") await tidied();
-      return copied;
+      const earlier = result.exitCode === 0 ? undefined : await places.placed("all"); // which may be why this one failed
+      return earlier ? await succeed(earlier) : await succeed(count, result);
     } catch (error) {
       if (!source.repeatable) throw error;
-      if (count.ended && way === "beside" && !source.single) sent.push({ beside, count });
+      if (count.ended && way === "beside" && !source.single) places.sent(count);
       const last = way === "runtime" ? undefined : lastNamed(count, named.lines());
       if (last) {
         from = last;
@@ -94,7 +79,7 @@ export async function upload(client: KubeClient, options: CopyToOptions): Promis
       try {
         await retries.next(error, from?.before ?? 0);
       } catch (final) {
-        if (way === "beside" && retries.any) await tidy(client, options, { besides });
+        if (way === "beside" && retries.any) await places.clear();
         if (way === "tar" && retries.any && from?.type === "0") {
           const path = posix.join(target.directory, shown(from.name));
           await removeHalf(client, options, { path, size: from.size });
