@@ -61,6 +61,13 @@ describe("API server: writing", () => {
     assert.match(body, /^hawser_apiserver_operations_total\{operation="create"\} \d+$/m);
   });
 
+  it("says how long it keeps an idle connection, so that clients close theirs before", async () => {
+    const { keepAlive } = await plainGet(`${test.server.url}/version`, test.server.ca.certPEM, {
+      Connection: "keep-alive",
+    });
+    assert.equal(keepAlive, "timeout=90");
+  });
+
   it("takes a request line as long as a long command makes it", async () => {
     const path = `/api/v1/namespaces/default/pods/web/exec?command=${"x".repeat(500_000)}`;
     assert.equal((await plainGet(`${test.server.url}${path}`, test.server.ca.certPEM)).statusCode, 401);
@@ -368,7 +375,12 @@ function plainGet(
   url: string,
   ca: string,
   headers: Record<string, string> = {},
-): Promise<{ statusCode: number | undefined; type: string | undefined; body: string }> {
+): Promise<{
+  statusCode: number | undefined;
+  type: string | undefined;
+  keepAlive: string | string[] | undefined;
+  body: string;
+}> {
   return new Promise((resolve, reject) => {
     httpsGet(url, { ca, agent: false, headers }, (response) => {
       let body = "";
@@ -376,9 +388,10 @@ function plainGet(
       response.on("data", (chunk: string) => {
         body += chunk;
       });
-      response.on("end", () =>
-        resolve({ statusCode: response.statusCode, type: response.headers["content-type"], body }),
-      );
+      response.on("end", () => {
+        const { "content-type": type, "keep-alive": keepAlive } = response.headers;
+        resolve({ statusCode: response.statusCode, type, keepAlive, body });
+      });
     }).on("error", reject);
   });
 }

@@ -53,13 +53,13 @@ export function unmask(bytes: Buffer, mask: Uint8Array, position: number): void 
   else xor(bytes, mask, position);
 }
 
-/** The mask as it is for the byte at `position` and those after. */
+/** The mask as it is for the byte at `position` and those after. The next call writes over what this one returns. */
 function turned(mask: Uint8Array, position: number): Uint8Array {
   for (let at = 0; at < 4; at++) scratch[at] = mask[(position + at) % 4] ?? 0;
   return scratch;
 }
 
-/** One call's; the next writes over it. */
+/** What `turned` returns. */
 const scratch = new Uint8Array(4);
 
 function xor(bytes: Buffer, mask: Uint8Array, position: number) {
