@@ -83,6 +83,30 @@ test("errors keep their code; others are Unknown; what is missing is Unimplement
   );
 });
 
+test("an error with a text of 1 MiB is cut, in the report too, and the connection lives", async () => {
+  await using socket = await tempSocket();
+  const runtime: Partial<RuntimeService> = {
+    version: async () => ({ version: "0.1.0" }),
+    containerStatus: async ({ containerId }) => {
+      throw new CRIError(Code.NotFound, `container "${containerId}" not found`);
+    },
+  };
+  const reports: CallReport[] = [];
+  const onCall = (report: CallReport) => void reports.push(report);
+  await using _server = await serveCRI({ socketPath: socket.path, runtime, images: {}, onCall });
+  using cri = await connectCRI({ endpoint: socket.endpoint });
+  for (const letter of ["x", "ü", "漢", "😀"]) {
+    await assert.rejects(cri.runtime.containerStatus({ containerId: letter.repeat(512 * 1024) }), (error) => {
+      assert.ok(error instanceof CRIError);
+      assert.equal(error.code, Code.NotFound);
+      assert.match(error.message, /^container ".* \[…\d+ characters left out…\] .*" not found$/u);
+      const told = reports.at(-1)?.error;
+      assert.equal(told instanceof Error && told.message, error.message);
+      return true;
+    });
+  }
+});
+
 for (const how of ["cancel", "deadline"] as const) {
   test(`a ${how} on the client aborts the handler's signal`, async () => {
     await using socket = await tempSocket();

@@ -10,6 +10,7 @@ import {
   type sendUnaryData,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { bounded } from "./bounded.ts";
 import { clientsDeadline } from "./deadline.ts";
 import { type AnyMessage, type APIVersion, apiVersions, methodDefinition, serviceName } from "./definition.ts";
 import { Code, CRIError } from "./errors.ts";
@@ -31,6 +32,7 @@ export interface CallReport {
   code: Code;
   /** Milliseconds; for a stream, its whole life. */
   durationMs: number;
+  /** With its message cut, as the caller gets it. */
   error?: unknown;
 }
 
@@ -50,7 +52,8 @@ export interface ServeOptions {
 /**
  * Serves the CRI on a Unix socket (mode 0600), as runtime.v1 and as runtime.v1alpha2.
  *
- * A method that is not given answers Unimplemented; a CRIError keeps its code; any other error is Unknown with its text.
+ * A method that is not given answers Unimplemented; a CRIError keeps its code; any other error is Unknown with its text, of which
+ * 4,096 characters are sent.
  * Throws when a live server has the socket; replaces a dead one. Disposing ends running calls and removes the socket.
  */
 export function serveCRI(options: ServeOptions): Promise<AsyncDisposable> {
@@ -101,7 +104,15 @@ function bind(method: DescMethod, version: APIVersion, handlers: Record<string, 
   const kind = method.methodKind === "server_streaming" ? "server_stream" : "unary";
   const report = (started: number, error?: unknown) => {
     const code = error === undefined ? Code.OK : codeOf(error);
-    onCall?.({ method: method.name, service, kind, code, durationMs: performance.now() - started, error });
+    const durationMs = performance.now() - started;
+    onCall?.({
+      method: method.name,
+      service,
+      kind,
+      code,
+      durationMs,
+      error: error === undefined ? error : bounded(error),
+    });
   };
   // Looked up per call: a test may replace one meanwhile.
   const find = (): AnyHandler => {
@@ -217,6 +228,6 @@ function codeOf(error: unknown): Code {
 }
 
 function serviceError(error: unknown) {
-  const message = error instanceof Error ? error.message : String(error);
+  const { message } = bounded(error);
   return Object.assign(new Error(message), { code: codeOf(error), details: message });
 }
