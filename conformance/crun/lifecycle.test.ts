@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -160,6 +161,32 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       await rpc().stopContainer({ containerId, timeout: 0n });
       await assert.rejects(rpc().reopenContainerLog({ containerId }), { code: 9 });
       await rpc().removePodSandbox({ podSandboxId });
+    });
+
+    it("refuses to reopen a log where none can be made, and the container runs on", async () => {
+      const disk = path.join(logs, "disk");
+      await mkdir(disk);
+      execFileSync("mount", ["-t", "tmpfs", "-o", "nr_inodes=4", "tmpfs", disk]); // its root, a directory, two files
+      try {
+        const sandbox = sandboxConfig({ logDirectory: disk });
+        const main = { command: ["sh", "-c", "while sleep 0.05; do echo tick; done"], logPath: "c/0.log" };
+        const { podSandboxId, containerId } = await startContainer(runtime.cri, main, sandbox);
+        const [directory, moved, file] = [`${disk}/c`, `${disk}/moved`, `${disk}/c/0.log`];
+        await rename(directory, moved);
+        await assert.rejects(rpc().reopenContainerLog({ containerId }), { code: 9, message: /cannot reopen.*ENOENT/ });
+        await rename(moved, directory);
+        await rename(file, `${file}.1`);
+        await writeFile(`${disk}/other`, "");
+        await assert.rejects(rpc().reopenContainerLog({ containerId }), { code: 8, message: /cannot reopen.*ENOSPC/ });
+        assert.equal((await statusOf(containerId)).state, ContainerState.CONTAINER_RUNNING);
+        await rm(`${disk}/other`);
+        await rpc().reopenContainerLog({ containerId });
+        await eventually(async () => (await readFile(file, "utf8")).includes("tick"));
+        assert.deepEqual((await readdir(directory)).sort(), ["0.log", "0.log.1"]);
+        await rpc().removePodSandbox({ podSandboxId });
+      } finally {
+        execFileSync("umount", ["-l", disk]);
+      }
     });
 
     it("merges the image's settings with the request's", async () => {

@@ -23,6 +23,7 @@ import { requestedMounts } from "../oci/spec-mounts.ts";
 import type { Monitors } from "../store/monitors.ts";
 import type { SandboxRecord } from "../store/records.ts";
 import { checkContainerConfig } from "./check-input.ts";
+import { checkNewLog, logPathOf } from "./container-log.ts";
 import { containerMetadata, containerName } from "./container-name.ts";
 import { namespacesOf } from "./container-namespaces.ts";
 import { newContainerRecord } from "./container-record.ts";
@@ -120,7 +121,8 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
     deprecated: security?.apparmorProfile ?? "",
     privileged: security?.privileged ?? false,
   });
-  const logPath = sandbox.logDirectory && config.logPath ? path.join(sandbox.logDirectory, config.logPath) : "";
+  const logPath = logPathOf(sandbox.logDirectory, config.logPath);
+  if (logPath) await checkNewLog(logPath);
 
   const stdioOwner = sandbox.users && rootOf(sandbox.users);
   const directory = await containers.prepare(id);

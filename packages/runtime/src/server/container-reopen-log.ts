@@ -11,6 +11,7 @@ import type { Context } from "../context.ts";
 import { isAlive } from "../native/process-id.ts";
 import { reopenLog } from "../oci/attach.ts";
 import type { ContainerRecord } from "../store/records.ts";
+import { prepareReopening, undoReopening } from "./container-log.ts";
 import { runningContainer } from "./container-running.ts";
 
 /** How long conmon may take to make the new file, milliseconds. */
@@ -19,7 +20,8 @@ const patience = 2000;
 /**
  * CRI ReopenContainerLog: after a rotation. Resolves when conmon writes to the file of that name; when it does so already, since
  * nobody has moved it, nothing is done: conmon would put an empty file in its place.
- * Throws NotFound, or FailedPrecondition for a container that does not run: no file is made then.
+ * Throws NotFound, or FailedPrecondition for a container that does not run: no file is made then. FailedPrecondition or
+ * ResourceExhausted, and the container runs on, when no file can be made: see prepareReopening.
  */
 export async function reopenContainerLog(
   dependencies: Pick<Context, "containers">,
@@ -29,11 +31,13 @@ export async function reopenContainerLog(
   const { id, logPath } = container;
   if (!logPath) throw new CRIError(Code.FailedPrecondition, `container "${id}" has no log`);
   if (await writesToLog(container)) return {};
+  await prepareReopening(logPath);
   await reopenLog(dependencies.containers.directoryOf(id));
   const deadline = performance.now() + patience;
   while (!(await writesToLog(container))) {
     if (performance.now() > deadline) {
       if (await isAlive(container.conmon)) throw new Error(`conmon has not reopened ${logPath}`);
+      await undoReopening(logPath);
       throw new CRIError(Code.FailedPrecondition, `container "${id}" has ended`);
     }
     await new Promise((resolve) => setTimeout(resolve, 2));
