@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { StreamError } from "./errors.ts";
 import { heldBy, roomIn } from "./node.ts";
 import { type ChunkTaker, readReused } from "./read-reused.ts";
+import { readUnread } from "./unread.ts";
 
 /** Receives what a transport reads. */
 export interface TransportHandler {
@@ -74,7 +75,10 @@ export function socketTransport(socket: Duplex, head: Buffer): Transport {
       if (head.byteLength > 0) handler.data(head);
       if (socket.readableEnded) end();
       else if (socket.destroyed) end(new StreamError("lost", "connection closed"));
-      else readReused(socket, (chunk) => handler.data(chunk));
+      else {
+        readReused(socket, (chunk) => handler.data(chunk));
+        readUnread(socket, (bytes) => void handler.data(bytes));
+      }
     },
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
