@@ -1,0 +1,2 @@
+export * from "./plain-file.ts";
+export * from "./remove-tree.ts";
