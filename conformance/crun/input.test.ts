@@ -39,6 +39,10 @@ const pods: Record<string, [SandboxInit, RegExp]> = {
     { metadata, portMappings: [{ hostPort: 80, containerPort: 70_000 }] },
     /containerPort is 70000/,
   ],
+  "a host port to no port": [
+    { metadata, portMappings: [{ hostPort: 31_999, containerPort: 0 }] },
+    /containerPort is 0, for host port 31999/,
+  ],
   "a host ip that is none": [
     { metadata, portMappings: [{ hostPort: 8080, containerPort: 80, hostIp: "localhost;reboot" }] },
     /host ip is no address/,

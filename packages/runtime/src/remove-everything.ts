@@ -10,7 +10,7 @@ import { lockFile } from "./native/lock.ts";
 import { mountsBelow, unmount } from "./native/mount.ts";
 import { Reaper } from "./native/reaper.ts";
 import { killQuietly } from "./native/spawn.ts";
-import { connectionOfRecord, disconnect } from "./network/bridge.ts";
+import { type Connection, connectionOfRecord, disconnect } from "./network/bridge.ts";
 import { removeBridge, removeRules } from "./network/rules.ts";
 import { podOfNamespace } from "./network/userns.ts";
 import { type CgroupMode, cgroupMode } from "./oci/probe.ts";
@@ -18,7 +18,7 @@ import { unifiedMount } from "./oci/view.ts";
 import { type Paths, pathsOf } from "./paths.ts";
 import type { SandboxDraft } from "./server/discard.ts";
 import { lockState, removeState } from "./state-dir.ts";
-import { readJSON } from "./store/json-file.ts";
+import { readJSON, writeJSON } from "./store/json-file.ts";
 import type { SandboxRecord } from "./store/records.ts";
 
 /** How long a CNI plugin, and a command for the node's rules, may take, milliseconds. */
@@ -33,12 +33,15 @@ export interface Places {
   podCIDR: string;
   cniBinDir: string;
   cgroupMode?: CgroupMode;
+  /** Pods whose addresses and ports removeEverything could not give back. */
+  left?: Connection[] | undefined;
 }
 
 /**
  * Removes all that a runtime of this root has made on the node, also after a crash: processes, the OCI runtime's state,
  * network, bridge, rules, mounts and cgroups. Sandboxes and containers are forgotten; images stay. Idempotent.
- * Throws when a live runtime has the root, or the state directory.
+ * Throws when a live runtime has the root, or the state directory. What of the network cannot be given back keeps nothing else from
+ * being removed: it is told at the end, and another call tries it again.
  */
 export async function removeEverything(root: string): Promise<void> {
   const places = await readJSON<Places>(pathsOf(root, "").places);
@@ -69,16 +72,19 @@ export async function removeEverything(root: string): Promise<void> {
     netnsDir: paths.netns,
     ready: async () => {},
   };
+  const failures: unknown[] = [];
+  const left: Connection[] = [];
   // A pod's users go with its network.
-  for (const id of (await names(paths.netns)).map(podOfNamespace)) {
-    const record = records.get(id);
-    const known = drafts.get(id)?.connection ?? (record && connectionOfRecord(record));
-    const unknown = { id, podName: "", podNamespace: "", podUID: "", portMappings: [] };
-    await disconnect(network, path.join(paths.netns, id), known ?? unknown);
+  for (const connection of connectionsOf(await names(paths.netns), { records, drafts, left: places.left })) {
+    await disconnect(network, path.join(paths.netns, connection.id), connection).catch((error: unknown) => {
+      failures.push(error);
+      left.push(connection);
+    });
   }
   const commands = { reaper, timeoutMs: pluginTimeout };
-  await removeRules(commands, { hash: paths.hash, bridge: places.bridge, podCIDR: places.podCIDR });
-  await removeBridge(commands, places.bridge);
+  const rules = { hash: paths.hash, bridge: places.bridge, podCIDR: places.podCIDR };
+  await removeRules(commands, rules).catch((error: unknown) => failures.push(error));
+  await removeBridge(commands, places.bridge).catch((error: unknown) => failures.push(error));
   for (const directory of execGroups(paths)) await removeTree(directory);
   for (const directory of [paths.containers, paths.sandboxes]) {
     for (const target of await mountsBelow(directory)) unmount(target);
@@ -91,7 +97,32 @@ export async function removeEverything(root: string): Promise<void> {
     await rm(directory, { recursive: true, force: true });
   }
   await removeState(paths, places.stateMade);
+  if (failures.length > 0) {
+    await writeJSON(paths.places, { ...places, left } satisfies Places);
+    throw new AggregateError(
+      failures,
+      `all is removed but what failed, which another call tries again: ${first(failures)}`,
+    );
+  }
   await rm(paths.places, { force: true });
+}
+
+/** Of whatever has a network, and of what an earlier call could not give back. */
+function connectionsOf(
+  namespaces: string[],
+  known: { records: Map<string, SandboxRecord>; drafts: Map<string, SandboxDraft>; left?: Connection[] | undefined },
+): Connection[] {
+  const found = new Map((known.left ?? []).map((connection) => [connection.id, connection]));
+  for (const id of namespaces.map(podOfNamespace)) {
+    const record = known.records.get(id);
+    const connection = known.drafts.get(id)?.connection ?? (record && connectionOfRecord(record));
+    found.set(id, connection ?? { id, podName: "", podNamespace: "", podUID: "", portMappings: [] });
+  }
+  return [...found.values()];
+}
+
+function first([failure]: unknown[]): string {
+  return failure instanceof Error ? failure.message : String(failure);
 }
 
 function sandboxRecords(paths: Paths): Promise<Map<string, SandboxRecord>> {

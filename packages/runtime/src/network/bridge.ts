@@ -75,13 +75,18 @@ export function connectionOfRecord({ id, metadata, network }: SandboxRecord): Co
   };
 }
 
-/** Gives back addresses, ports and the namespace. Idempotent: what is gone is gone. */
+/**
+ * Gives back addresses, ports and the namespace. Idempotent: what is gone is gone. A plugin that fails keeps nothing else from being
+ * given back; its CNIError, the first one, is thrown at the end.
+ */
 export async function disconnect(network: Network, netns: string, connection: Connection): Promise<void> {
   const to = attachment(connection, netns, "eth0");
   await dropUnpinned(netns);
-  if (connection.portMappings.length > 0) await plugin(network.cni, "DEL", portmap(network, connection), to);
-  await plugin(network.cni, "DEL", bridge(network), to);
+  const parts = [...(connection.portMappings.length > 0 ? [portmap(network, connection)] : []), bridge(network)];
+  const failures: unknown[] = [];
+  for (const part of parts) await plugin(network.cni, "DEL", part, to).catch((error) => failures.push(error));
   await removeNamespaces(netns); // with it goes the loopback interface
+  if (failures.length > 0) throw failures[0];
 }
 
 function attachment({ id, podName, podNamespace, podUID }: Connection, netns: string, ifName: string): Attachment {

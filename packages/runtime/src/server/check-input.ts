@@ -35,6 +35,8 @@ export function checkSandboxConfig(config: PodSandboxConfig): void {
     for (const [name, port] of Object.entries({ containerPort, hostPort })) {
       if (port < 0 || port > 65535) refuse(`port mapping's ${name}`, `is ${port}`);
     }
+    // Without a host port a mapping is passed over, as by containerd.
+    if (hostPort > 0 && containerPort === 0) refuse("port mapping's containerPort", `is 0, for host port ${hostPort}`);
     if (hostIp && isIP(hostIp) === 0) refuse("port mapping's host ip", `is no address: ${quoted(hostIp)}`);
   }
   const security = linux?.securityContext;

@@ -14,7 +14,10 @@ type Dependencies = StopDependencies & RemoveDependencies & Pick<Context, "cgrou
 /** How long a conmon may take to end after its container, milliseconds: it is in the pod's cgroup. */
 const conmonPatience = 2000;
 
-/** CRI RemovePodSandbox: stops it if need be, and removes it with its containers. Idempotent. */
+/**
+ * CRI RemovePodSandbox: stops it if need be, and removes it with its containers. Idempotent. When it cannot be stopped to the end
+ * its containers go all the same, and the next call tries again.
+ */
 export async function removePodSandbox(
   dependencies: Dependencies,
   { podSandboxId }: Pick<RemovePodSandboxRequest, "podSandboxId">,
@@ -23,9 +26,12 @@ export async function removePodSandbox(
   const sandbox = sandboxes.find(podSandboxId);
   if (!sandbox) return {};
   const { id } = sandbox;
-  await stopPodSandbox(dependencies, { podSandboxId: id });
+  const [stopped] = await Promise.allSettled([stopPodSandbox(dependencies, { podSandboxId: id })]);
   const inside = containers.list().filter(({ sandboxId }) => sandboxId === id);
-  await Promise.all(inside.map((container) => removeContainer(dependencies, { containerId: container.id })));
+  const removed = inside.map((container) => removeContainer(dependencies, { containerId: container.id }));
+  for (const part of [stopped, ...(await Promise.allSettled(removed))]) {
+    if (part.status === "rejected") throw part.reason;
+  }
   await sandboxes.lock.run(id, async () => {
     if (!sandboxes.find(id)) return; // another call was first
     await podCgroups.leave(sandbox, async (last) => {

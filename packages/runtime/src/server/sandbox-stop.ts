@@ -23,7 +23,8 @@ export type StopDependencies = Pick<
 
 /**
  * CRI StopPodSandbox: kills its containers and its pause process, and gives the network back. Idempotent: what is
- * unknown, or stopped already, is fine.
+ * unknown, or stopped already, is fine. What cannot be given back keeps nothing else; it is told at the end, and tried again by
+ * the next call.
  */
 export async function stopPodSandbox(
   dependencies: StopDependencies,
@@ -50,8 +51,8 @@ async function stop(dependencies: StopDependencies, sandbox: SandboxRecord): Pro
     call(dependencies, "delete", ["--force", id]),
     sandbox.network ? disconnect(network, sandbox.network.netns, connectionOfRecord(sandbox)) : undefined,
   ]);
-  for (const part of released) if (part.status === "rejected") throw part.reason; // the next call tries all again
   await unmountShm(sandboxes.directoryOf(id));
+  for (const part of released) if (part.status === "rejected") throw part.reason; // the next call tries all again
   const told = sandboxes.find(id)?.state === "notready"; // when its pause process went
   await sandboxes.note(id, (record) => ({ ...record, state: "notready", released: true }));
   if (!told) events.emit(id, ContainerEventType.CONTAINER_STOPPED_EVENT);
