@@ -37,8 +37,9 @@ export class Silence {
     const { lostMs, sent } = this.#options;
     this.#silentMs += elapsedMs;
     if (lostMs === 0 || this.#silentMs <= lostMs) return undefined;
-    if (sent() > surelyTaken && this.#silentMs <= lostMs * waitingFactor) return undefined;
-    return `the peer has sent nothing, and answered no ping, for ${this.#silentMs / 1000} s`;
+    const allowed = sent() > surelyTaken ? lostMs * waitingFactor : lostMs;
+    if (this.#silentMs <= allowed) return undefined;
+    return `the peer has sent nothing, and answered no ping, for ${allowed / 1000} s`;
   }
 }
 

@@ -10,7 +10,7 @@ import { slice, type Values } from "../flags/flag.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { enterRawMode } from "../terminal.ts";
 import { toldWhereItBroke } from "./broken-session.ts";
-import { brokenSessionNote, chooseTerminal, isCompleted, streamFlags } from "./stream-flags.ts";
+import { brokenSessionNote, checkTimeout, chooseTerminal, isCompleted, streamFlags } from "./stream-flags.ts";
 import { transportsOf } from "./transports.ts";
 
 const execFlags = {
@@ -50,6 +50,7 @@ hawser exec -f pod.yaml -- date`,
 async function runExec(context: Context, line: Parsed<typeof execFlags>): Promise<number> {
   const { flags } = line;
   const { word, command: remote } = readArguments(line);
+  checkTimeout(flags["pod-running-timeout"]);
   const [client, place] = await Promise.all([context.client(), context.namespace()]);
   const target = flags.filename.length > 0 ? await objectInFile(context, { client, place, flags }) : undefined;
   const namespace = target?.namespace ?? place.namespace;

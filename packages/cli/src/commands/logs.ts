@@ -11,7 +11,7 @@ import type { Parsed } from "../flags/parse.ts";
 import { write } from "../io.ts";
 import { brokenOff } from "./broken-session.ts";
 import { wholeLines } from "./log-lines.ts";
-import { peerTimeoutFlag, podRunningTimeout } from "./stream-flags.ts";
+import { checkTimeout, peerTimeoutFlag, podRunningTimeout } from "./stream-flags.ts";
 
 const flags = {
   "all-containers": toggle({ usage: "Get all containers' logs in the pod(s)." }),
@@ -136,6 +136,7 @@ function readArguments({ args, flags: before, changed }: Parsed<typeof flags>): 
   if (given["limit-bytes"] < 0) throw new CommandError("--limit-bytes must be greater than 0");
   if (given.since < 0) throw new CommandError("--since must be greater than 0");
   if (given.tail < -1) throw new CommandError("--tail must be greater than or equal to -1");
+  checkTimeout(given["pod-running-timeout"]);
   const tail = given.selector && !changed.has("tail") ? 10 : given.tail;
   const since = given["since-time"] && parseRFC3339(given["since-time"]);
   return {

@@ -7,7 +7,7 @@ import { CommandError, messageFor, UsageError } from "../errors.ts";
 import { slice } from "../flags/flag.ts";
 import type { Parsed } from "../flags/parse.ts";
 import { brokenOff } from "./broken-session.ts";
-import { isCompleted, peerTimeoutFlag, podRunningTimeout } from "./stream-flags.ts";
+import { checkTimeout, isCompleted, peerTimeoutFlag, podRunningTimeout } from "./stream-flags.ts";
 import { transportsOf } from "./transports.ts";
 
 const flags = {
@@ -52,6 +52,7 @@ async function runPortForward(context: Context, { args, flags: given }: Parsed<t
   if (word === undefined || texts.length === 0) {
     throw new UsageError("TYPE/NAME and list of ports are required for port-forward");
   }
+  checkTimeout(given["pod-running-timeout"]);
   const { io, signal } = context;
   const [client, { namespace }] = await Promise.all([context.client(), context.namespace()]);
   const query = { word, namespace, timeoutMs: given["pod-running-timeout"], purpose: "attach to", signal };

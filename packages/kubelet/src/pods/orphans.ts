@@ -1,6 +1,7 @@
-import { readdir, rm } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { ContainerState } from "@hawser/cri";
+import { removeTree } from "@hawser/trace/files";
 import type { KubeletContext } from "../context.ts";
 import { removePodFolder } from "../volumes/volumes.ts";
 import { gracePeriodAnnotation, maxGrace, podNameLabel, podNamespaceLabel, podUIDLabel } from "./labels.ts";
@@ -29,7 +30,7 @@ export async function removeOrphan(context: Context, uid: string, signal: AbortS
     await runtime.stopPodSandbox({ podSandboxId: id }, { signal });
     await runtime.removePodSandbox({ podSandboxId: id }, { signal });
     const name = `${labels[podNamespaceLabel]}_${labels[podNameLabel]}_${uid}`;
-    if (!name.includes("/")) await rm(path.join(context.folders.podLogsDir, name), { recursive: true, force: true });
+    if (!name.includes("/")) await removeTree(path.join(context.folders.podLogsDir, name));
     log.info("removed a pod that is known no more", { pod: name });
   }
   await removePodFolder(context, uid);

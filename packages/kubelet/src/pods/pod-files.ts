@@ -1,4 +1,5 @@
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
+import { readPlainFile, removeTree } from "@hawser/trace/files";
 import type { KubeletContext } from "../context.ts";
 import { removePodFolder, setUpVolumes } from "../volumes/volumes.ts";
 import { removePodCgroup } from "./cgroup.ts";
@@ -6,6 +7,9 @@ import { hostsFile } from "./hosts-file.ts";
 import { etcHostsFile, podFolder, podLogFolder } from "./paths.ts";
 import type { BoundPod } from "./pod.ts";
 import { podDomain, podHostname } from "./sandbox-config.ts";
+
+/** Largest /etc/hosts of the node that is taken over, bytes. */
+const maxHostsBytes = 1024 * 1024;
 
 /** Makes a pod's folders and volumes; by volume name, where each lies. Throws VolumeError. */
 export async function setUpPod(context: KubeletContext, pod: BoundPod): Promise<Map<string, string>> {
@@ -20,7 +24,7 @@ export async function writeHosts(
   { spec, metadata }: BoundPod,
   ips: string[],
 ): Promise<void> {
-  const nodeHosts = spec.hostNetwork ? await readFile("/etc/hosts", "utf8").catch(() => "") : "";
+  const nodeHosts = spec.hostNetwork ? await readPlainFile("/etc/hosts", maxHostsBytes).catch(() => "") : "";
   const pod = { spec, metadata };
   const domain = podDomain(pod, dns.clusterDomain);
   const text = hostsFile(spec, { ips, hostname: podHostname(pod), domain, nodeHosts });
@@ -30,6 +34,6 @@ export async function writeHosts(
 /** Removes all of a pod's files, mounts and cgroups. */
 export async function removePodFiles(context: KubeletContext, pod: BoundPod): Promise<void> {
   await removePodFolder(context, pod.metadata.uid);
-  await rm(podLogFolder(context.folders, pod), { recursive: true, force: true });
+  await removeTree(podLogFolder(context.folders, pod));
   await removePodCgroup(context, pod);
 }

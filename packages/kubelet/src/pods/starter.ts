@@ -2,7 +2,7 @@ import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { rpcErrorText } from "@hawser/cri";
 import type { KubeletContext } from "../context.ts";
-import { attemptByLogs } from "./attempt-by-logs.ts";
+import { attemptByLogs, removeLogsBefore } from "./attempt-by-logs.ts";
 import { BackOff, durationText } from "./back-off.ts";
 import { StartError, startContainer } from "./container-operations.ts";
 import type { WaitingReason } from "./container-status.ts";
@@ -98,11 +98,13 @@ export class ContainerStarter {
       try {
         const known = after || attempt > 0;
         const logs = path.join(podLogFolder(context.folders, pod), name);
-        await startContainer(context, pod, what, { ...inputs, attempt: known ? attempt : await attemptByLogs(logs) });
+        const number = known ? attempt : await attemptByLogs(logs);
+        await startContainer(context, pod, what, { ...inputs, attempt: number });
         this.waiting.delete(name);
         for (const { status } of (view.containers.get(name) ?? []).slice(keptDead)) {
           await context.runtime.removeContainer({ containerId: status.id }, { signal });
         }
+        await removeLogsBefore(logs, number - keptDead);
       } catch (error) {
         if (!signal.aborted) this.#failed(pod, name, error);
       } finally {

@@ -1,6 +1,6 @@
-import { open } from "node:fs/promises";
 import path from "node:path";
 import type { Container } from "@hawser/api";
+import { openPlainFile, readHead } from "@hawser/trace/files";
 import { parseLogLine } from "../logs/line.ts";
 import { tailFile } from "../logs/tail.ts";
 import { terminationMessagePath } from "./mounts.ts";
@@ -52,7 +52,6 @@ export async function terminationMessage(
 }
 
 async function head(file: string): Promise<string> {
-  await using handle = await open(file);
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(maxMessageBytes), 0, maxMessageBytes, 0);
-  return buffer.subarray(0, bytesRead).toString();
+  await using handle = await openPlainFile(file); // the container may have made it, in a volume
+  return (await readHead(handle, maxMessageBytes)).toString();
 }
