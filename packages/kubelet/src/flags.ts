@@ -1,7 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { readPlainFile } from "@hawser/trace/files";
 import { parse } from "yaml";
 import { defaultSettings, duration, type FileSettings, type KubeletSettings, readSettings } from "./settings.ts";
+
+/** Largest configuration file, bytes. */
+const maxConfigBytes = 1024 * 1024;
 
 export const help = `Usage: hawser kubelet --runtime-endpoint unix://PATH --kubeconfig FILE [flags]
 
@@ -104,8 +107,8 @@ export async function readCommandLine(argv: string[]): Promise<CommandLine> {
 }
 
 async function readConfigFile(file: string): Promise<Partial<KubeletSettings> & FileSettings> {
-  const text = await readFile(file, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    throw new Error(`--config ${file}: ${cause.code}`, { cause });
+  const text = await readPlainFile(file, maxConfigBytes).catch((cause: NodeJS.ErrnoException) => {
+    throw new Error(`--config ${file}: ${cause.code ?? cause.message}`, { cause });
   });
   return readSettings(parse(text));
 }

@@ -1,10 +1,11 @@
 import { execFile } from "node:child_process";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { type ClusterConfig, createClient } from "@hawser/client";
 import { type CallOptions, CgroupDriver, connectCRI, type RuntimeClient } from "@hawser/cri";
 import { createLogger, type Logger, Metrics } from "@hawser/trace";
+import { readPlainFile } from "@hawser/trace/files";
 import type { KubeletContext } from "./context.ts";
 import { createEventRecorder } from "./events.ts";
 import { keepLogsSmall } from "./logs/rotate.ts";
@@ -20,6 +21,8 @@ import { defaultPodLogsDir, defaultSettings, type KubeletSettings } from "./sett
 
 /** How long a runtime that is just starting is waited for, milliseconds. */
 const runtimePatience = 60_000;
+/** Largest resolv.conf of the node that is read, bytes. */
+const maxResolvConfBytes = 1024 * 1024;
 
 export interface KubeletOptions extends Partial<KubeletSettings> {
   /** The API server, as this node. */
@@ -127,7 +130,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
 
 /** Without it pods that use the node's DNS have none: no reason not to run the others. */
 async function hostResolvConf({ resolvConf }: KubeletSettings, log: Logger): Promise<string> {
-  return readFile(resolvConf, "utf8").catch((error: unknown) => {
+  return readPlainFile(resolvConf, maxResolvConfBytes).catch((error: unknown) => {
     log.warn("the node's resolv.conf cannot be read", { path: resolvConf, error });
     return "";
   });

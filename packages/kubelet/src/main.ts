@@ -1,8 +1,11 @@
-import { readFile } from "node:fs/promises";
 import { loadKubeconfig } from "@hawser/client";
 import { createLogger } from "@hawser/trace";
+import { readPlainFile } from "@hawser/trace/files";
 import { help, readCommandLine } from "./flags.ts";
 import { startKubelet } from "./kubelet.ts";
+
+/** Largest certificate or key file, bytes. */
+const maxPEMBytes = 1024 * 1024;
 
 /** `hawser kubelet …`: runs until SIGTERM or SIGINT. Resolves with the exit code. */
 export async function main(argv: string[]): Promise<number> {
@@ -56,5 +59,8 @@ export async function main(argv: string[]): Promise<number> {
 }
 
 async function read(file: string | undefined): Promise<string | undefined> {
-  return file === undefined ? undefined : readFile(file, "utf8");
+  if (file === undefined) return undefined;
+  return await readPlainFile(file, maxPEMBytes).catch((cause: NodeJS.ErrnoException) => {
+    throw cause.code ? cause : new Error(`${file} ${cause.message}`, { cause });
+  });
 }

@@ -1,5 +1,6 @@
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename } from "node:fs/promises";
 import path from "node:path";
+import { removeTree } from "@hawser/trace/files";
 
 /** How many sandboxes and containers whose state was corrupt are kept for somebody to look at. The oldest go first. */
 const maxAside = 16;
@@ -11,7 +12,7 @@ export async function placeAside(corrupt: string, name: string): Promise<string>
   const place = path.join(corrupt, `${Date.now()}-${name}`);
   await mkdir(place, { recursive: true, mode: 0o700 });
   const old = (await readdir(corrupt)).sort().slice(0, -maxAside);
-  for (const one of old) await rm(path.join(corrupt, one), { recursive: true, force: true });
+  for (const one of old) await removeTree(path.join(corrupt, one));
   return place;
 }
 

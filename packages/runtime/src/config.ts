@@ -1,5 +1,5 @@
-import { readFile, stat } from "node:fs/promises";
 import { isIPv4 } from "node:net";
+import { readPlainFile } from "@hawser/trace/files";
 import { parse } from "yaml";
 import { type CgroupDriver, cgroupParentPath, checkPodSlices, isSlice } from "./cgroup/parent.ts";
 import { defaultTimeouts } from "./images/registry/timeouts.ts";
@@ -117,9 +117,7 @@ export function completeConfig(given: PartialConfig): RuntimeConfig {
 /** Reads a YAML file of at most 1 MiB. Throws with its path for what it cannot take. */
 export async function readConfigFile(file: string): Promise<PartialConfig> {
   try {
-    const { size } = await stat(file);
-    if (size > maxFileBytes) throw new Error(`larger than ${maxFileBytes} bytes`);
-    const value: unknown = parse(await readFile(file, "utf8")) ?? {};
+    const value: unknown = parse(await readPlainFile(file, maxFileBytes)) ?? {};
     if (typeof value !== "object" || Array.isArray(value)) throw new Error("not a mapping");
     completeConfig(value as PartialConfig); // checked by it
     return value as PartialConfig;

@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { removeTree } from "@hawser/trace/files";
 import { moveAside, placeAside } from "./aside.ts";
 import type { Context } from "./context.ts";
 import { isAlive } from "./native/process-id.ts";
@@ -78,6 +78,6 @@ async function removeSandboxes(dependencies: Dependencies, { halfMade, corrupt }
   for (const id of halfMade) {
     const directory = sandboxes.directoryOf(id);
     log.info("removing what there is of a sandbox", { id });
-    if (await discardSandbox(dependencies, { id, directory })) await rm(directory, { recursive: true, force: true });
+    if (await discardSandbox(dependencies, { id, directory })) await removeTree(directory);
   }
 }

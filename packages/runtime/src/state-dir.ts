@@ -1,5 +1,6 @@
 import { chmod, mkdir, rm, rmdir, stat } from "node:fs/promises";
 import path from "node:path";
+import { removeTree } from "@hawser/trace/files";
 import { lockDirectory } from "./native/lock.ts";
 import { mountsBelow, unmount } from "./native/mount.ts";
 import { claimFile, readClaim } from "./network/other-claims.ts";
@@ -40,7 +41,7 @@ export async function letThrough(directory: string): Promise<void> {
 export async function removeState(paths: Paths, made: string | undefined): Promise<void> {
   for (const directory of ownDirectories(paths)) {
     for (const target of await mountsBelow(directory)) unmount(target);
-    await rm(directory, { recursive: true, force: true });
+    await removeTree(directory);
   }
   await rm(path.join(paths.stateDir, claimFile), { force: true });
   await removeWay(paths, made);

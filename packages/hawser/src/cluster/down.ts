@@ -1,7 +1,8 @@
 import { execFile } from "node:child_process";
-import { readdir, readlink, rm } from "node:fs/promises";
+import { readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { removeTree } from "@hawser/trace/files";
 import { removeCgroups } from "./cgroups.ts";
 import { hawserProgram, type Launcher, markName, runningDaemon } from "./daemon.ts";
 import { unmergeKubeconfig } from "./kubeconfig.ts";
@@ -68,7 +69,7 @@ export async function takeDown(
     await unmergeKubeconfig(paths.kubeconfig, settings.merged).catch(() => {}); // the user's own file may have gone its own ways
   }
   if (!keepData) return remove(paths.dataDir);
-  await rm(paths.run, { recursive: true, force: true });
+  await removeTree(paths.run);
 }
 
 /** Removes a folder with all in it; one that is somebody's mount point stays, empty. */
@@ -78,8 +79,8 @@ async function remove(folder: string): Promise<void> {
     return [];
   };
   const names = await readdir(folder).catch(unless("ENOENT"));
-  for (const name of names) await rm(join(folder, name), { recursive: true, force: true });
-  await rm(folder, { recursive: true, force: true }).catch(unless("EBUSY"));
+  for (const name of names) await removeTree(join(folder, name));
+  await removeTree(folder).catch(unless("EBUSY"));
 }
 
 /** Daemons of this cluster that no pid file speaks of. Containers' monitors bear the mark too; they are the runtime's. */

@@ -1,6 +1,7 @@
-import { type FileHandle, open, readdir } from "node:fs/promises";
+import { type FileHandle, readdir } from "node:fs/promises";
 import path from "node:path";
 import { createGunzip } from "node:zlib";
+import { openPlainFile } from "@hawser/trace/files";
 import { tailOffset } from "./tail.ts";
 
 const newline = 0x0a;
@@ -58,8 +59,9 @@ export async function logFiles(logFile: string): Promise<LogFiles> {
   }
 }
 
+/** Throws for what is not a file: whoever has the folder mounted may have put a pipe there. */
 export async function openIfThere(file: string): Promise<FileHandle | undefined> {
-  return await open(file).catch((error: NodeJS.ErrnoException) => {
+  return await openPlainFile(file).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw error;
     return undefined;
   });

@@ -1,9 +1,9 @@
-import { createReadStream, createWriteStream } from "node:fs";
-import { rename, rm, stat } from "node:fs/promises";
+import { open, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { createGzip } from "node:zlib";
+import { openPlainFile } from "@hawser/trace/files";
 import type { KubeletContext } from "../context.ts";
 import { containerLogPath, podLogFolder } from "../pods/paths.ts";
 import { attemptOf, isRunning } from "../pods/view.ts";
@@ -88,7 +88,10 @@ async function remove(file: string): Promise<void> {
 
 async function pack(file: string, signal: AbortSignal): Promise<void> {
   const partly = `${file}.tmp`;
-  await pipeline(createReadStream(file), createGzip(), createWriteStream(partly), { signal });
+  await using from = await openPlainFile(file);
+  await rm(partly, { force: true }); // a crash may have left it
+  await using to = await open(partly, "wx");
+  await pipeline(from.createReadStream(), createGzip(), to.createWriteStream(), { signal });
   await rename(partly, `${file}.gz`);
   await rm(file);
 }

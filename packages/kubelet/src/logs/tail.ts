@@ -1,4 +1,5 @@
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { openPlainFile } from "@hawser/trace/files";
 
 const blockBytes = 64 * 1024;
 const newline = 0x0a;
@@ -10,7 +11,7 @@ const newline = 0x0a;
  */
 export async function tailOffset(file: string | FileHandle, lines: number): Promise<number> {
   if (typeof file === "string") {
-    await using handle = await open(file);
+    await using handle = await openPlainFile(file);
     return await tailOffset(handle, lines);
   }
   const handle = file;
@@ -34,7 +35,7 @@ export async function tailOffset(file: string | FileHandle, lines: number): Prom
 /** The last `lines` lines, each with its newline; at most the last MiB of the file. */
 export async function tailFile(file: string, lines: number): Promise<Buffer[]> {
   const from = await tailOffset(file, lines);
-  await using handle = await open(file);
+  await using handle = await openPlainFile(file);
   const { size } = await handle.stat();
   const start = Math.max(from, size - 1024 * 1024);
   const { buffer, bytesRead } = await handle.read(Buffer.alloc(size - start), 0, size - start, start);

@@ -1,5 +1,6 @@
-import { chmod, chown, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { removeTree } from "@hawser/trace/files";
 import { fieldValue, objectData, resourceValue } from "../pods/environment.ts";
 import { volumeFolder } from "../pods/paths.ts";
 import type { BoundPod } from "../pods/pod.ts";
@@ -142,7 +143,7 @@ async function addToken({ client }: VolumeContext, files: Files, pod: BoundPod, 
 /** Writes beside the volume and moves it in whole, so that a container never sees half of it. */
 async function writeFiles(folder: string, files: Files, group: number | undefined): Promise<void> {
   const fresh = `${folder}.new`;
-  await rm(fresh, { recursive: true, force: true });
+  await removeTree(fresh);
   await mkdir(fresh, { recursive: true, mode: 0o755 });
   for (const [name, { content, mode }] of files) {
     const file = path.join(fresh, name);
@@ -154,6 +155,6 @@ async function writeFiles(folder: string, files: Files, group: number | undefine
     if (group !== undefined) await chown(file, 0, group);
     await chmod(file, group === undefined ? mode : mode | 0o040);
   }
-  await rm(folder, { recursive: true, force: true });
+  await removeTree(folder);
   await rename(fresh, folder);
 }

@@ -1,7 +1,9 @@
-import type { Stats } from "node:fs";
+import { constants, type Stats } from "node:fs";
 import { type FileHandle, mkdir, open, stat } from "node:fs/promises";
 import path from "node:path";
 import { type VolumeContext, VolumeError, type VolumeRequest } from "./plugin.ts";
+
+const { O_WRONLY, O_CREAT, O_NONBLOCK } = constants;
 
 const checks: Record<string, { what: string; holds: (found: Stats) => boolean }> = {
   Directory: { what: "a directory", holds: (found) => found.isDirectory() },
@@ -35,7 +37,7 @@ async function make(place: string, type: string): Promise<Stats | undefined> {
   else if (type === "FileOrCreate") {
     let file: FileHandle | undefined;
     try {
-      file = await open(place, "a", 0o644);
+      file = await open(place, O_WRONLY | O_CREAT | O_NONBLOCK, 0o644); // of a pipe that has just come nobody waits
     } catch (cause) {
       throw new VolumeError(`cannot make ${place}`, { cause });
     } finally {

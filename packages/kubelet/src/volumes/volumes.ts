@@ -1,5 +1,6 @@
-import { readdir, rm } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import type { Volume } from "@hawser/api";
+import { removeTree } from "@hawser/trace/files";
 import { podFolder } from "../pods/paths.ts";
 import type { BoundPod } from "../pods/pod.ts";
 import { emptyDir, mountPoints } from "./empty-dir.ts";
@@ -47,5 +48,5 @@ export async function removePodFolder(
   if (!found) return;
   const mounted = (await mountPoints()).filter((place) => place.startsWith(`${folder}/`));
   for (const place of mounted.reverse()) await run("umount", [place]);
-  await rm(folder, { recursive: true, force: true });
+  await removeTree(folder);
 }

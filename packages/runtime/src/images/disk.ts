@@ -2,13 +2,11 @@ import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Logger } from "@hawser/trace";
+import { removeTree } from "@hawser/trace/files";
 import { syncfs } from "../native/sync.ts";
 
 /** How many pieces of corrupt state are kept for somebody to look at. The oldest go first. */
 const maxAside = 16;
-
-/** How often a directory that somebody still writes into is tried again, 0.1 s more each time: a tar(1) that is about to end. */
-const maxRetries = 5;
 
 /** Replaces a file whole, durably: after a crash it has the old content or the new. */
 export async function writeFileDurably(path: string, content: string | Uint8Array): Promise<void> {
@@ -59,7 +57,7 @@ export async function setAside(
   await rename(path, place);
   log.warn("corrupt state set aside", { path, place, reason });
   const old = (await readdir(aside)).sort().slice(0, -maxAside);
-  for (const name of old) await rm(join(aside, name), { recursive: true, force: true });
+  for (const name of old) await removeTree(join(aside, name));
 }
 
 /** A new directory below `parent`, removed with all its content when disposed. */
@@ -71,7 +69,7 @@ export async function temporaryDirectory(parent: string): Promise<AsyncDisposabl
 
 /** Removes a directory, if it is there, with all that is in it; also one that a tar(1) without its feeder has not let go of yet. */
 export async function removeDirectory(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true, maxRetries });
+  await removeTree(path);
 }
 
 /**

@@ -1,6 +1,7 @@
-import { chmod, lchown, lstat, mkdir, readdir, rm, rmdir } from "node:fs/promises";
+import { chmod, lchown, lstat, mkdir, readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@hawser/trace";
+import { removeTree } from "@hawser/trace/files";
 import { type IDMappings, onNode } from "../native/idmap.ts";
 import { unmountAll } from "../native/mount.ts";
 import { turn } from "../turns.ts";
@@ -126,7 +127,7 @@ export class Rootfs {
     await rmdir(rootfs).catch(ignoreMissing); // never recursive: were it mounted still, that would empty the layers' view
     for (const name of ["lower", "volumes"]) await releaseMapped(this.#path(containerId, name));
     for (const name of ["upper", "work", "image-volumes", "rootfs.json"]) {
-      await rm(this.#path(containerId, name), { recursive: true, force: true });
+      await removeTree(this.#path(containerId, name));
     }
     this.#records.delete(containerId);
     this.#unreadable.delete(containerId);

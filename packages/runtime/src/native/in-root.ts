@@ -1,5 +1,6 @@
-import { lchownSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { fstatSync, lchownSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { readAtMost } from "@hawser/trace/files";
 import { closeQuietly, errno, lastError, libc } from "./libc.ts";
 
 const SYS_openat2 = 437;
@@ -18,19 +19,18 @@ const EEXIST = 17;
  * Undefined when it is not there. Throws for what is not a regular file, or is larger than `maxBytes`.
  */
 export async function readInRoot(root: string, path: string, maxBytes: number): Promise<string | undefined> {
-  const fd = openInRoot(root, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  const fd = openInRoot(root, path, O_PATH | O_CLOEXEC);
   if (fd === undefined) return undefined;
-  let file: FileHandle;
   try {
-    file = await open(`/proc/self/fd/${fd}`, "r");
+    // Known before it is opened: a pipe would be waited for, and a device touched.
+    if (!fstatSync(fd).isFile()) throw new Error("is not a file");
+    await using file = await open(`/proc/self/fd/${fd}`, O_RDONLY | O_NONBLOCK);
+    return (await readAtMost(file, maxBytes)).toString("utf8");
+  } catch (cause) {
+    throw new Error(`${path} of the image: ${cause instanceof Error ? cause.message : cause}`, { cause });
   } finally {
     closeQuietly(fd);
   }
-  await using handle = file;
-  const stat = await handle.stat();
-  if (!stat.isFile()) throw new Error(`${path} of the image is not a file`);
-  if (stat.size > maxBytes) throw new Error(`${path} of the image is larger than ${maxBytes} bytes`);
-  return await handle.readFile("utf8");
 }
 
 /** Makes a directory and its parents, `owner`'s, in a root filesystem; links are followed but never out of it. */

@@ -1,5 +1,5 @@
-import { readFile, stat } from "node:fs/promises";
 import { Code, CRIError, SecurityProfile_ProfileType as ProfileType, type SecurityProfile } from "@hawser/cri";
+import { readPlainFile } from "@hawser/trace/files";
 import { defaultSeccomp } from "./seccomp-default.ts";
 import type { Seccomp } from "./types.ts";
 
@@ -16,15 +16,17 @@ export interface SeccompRequest {
 
 /**
  * The seccomp profile of a container; undefined for unconfined, which privileged containers always are, and others
- * when nothing is asked for. Throws InvalidArgument for a local profile that is not there or not JSON.
+ * when nothing is asked for. Throws InvalidArgument for a type that is unknown, and for a local profile that is not there or not JSON.
  */
 export async function seccompFor(request: SeccompRequest): Promise<Seccomp | undefined> {
   const { type, ref } = wanted(request);
   if (request.privileged || type === ProfileType.Unconfined) return undefined;
   if (type === ProfileType.RuntimeDefault) return defaultSeccomp(request.bounding);
+  if (type !== ProfileType.Localhost) {
+    throw new CRIError(Code.InvalidArgument, `invalid seccomp profile: its type ${type} is unknown`);
+  }
   try {
-    if ((await stat(ref)).size > maxProfileBytes) throw new Error(`larger than ${maxProfileBytes} bytes`);
-    return JSON.parse(await readFile(ref, "utf8")) as Seccomp; // the OCI runtime checks its contents
+    return JSON.parse(await readPlainFile(ref, maxProfileBytes)) as Seccomp; // the OCI runtime checks its contents
   } catch (cause) {
     const text = cause instanceof Error ? cause.message : String(cause);
     throw new CRIError(Code.InvalidArgument, `cannot load seccomp profile "${ref}": ${text}`, { cause });

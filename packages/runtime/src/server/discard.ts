@@ -1,6 +1,7 @@
-import { readFile, rm, stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import type { Logger } from "@hawser/trace";
+import { removeTree } from "@hawser/trace/files";
 import { moveAside } from "../aside.ts";
 import { removeConmonGroup } from "../cgroup/conmon-group.ts";
 import { cgroupBelow, fromOCICgroupsPath } from "../cgroup/parent.ts";
@@ -74,7 +75,7 @@ export async function discardContainer(
     parent && (() => removeConmonGroup(cgroupMode, { cgroupParent: parent, containerId: id })),
   ];
   const clean = await allOf({ log, what: "a container", id }, steps);
-  if (clean) await allOf({ log, what: "a container", id }, [() => rm(directory, { recursive: true, force: true })]);
+  if (clean) await allOf({ log, what: "a container", id }, [() => removeTree(directory)]);
 }
 
 async function setAside(directory: string, place: string): Promise<void> {

@@ -1,12 +1,15 @@
-import { chown, copyFile, mkdir, writeFile } from "node:fs/promises";
+import { chown, mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { DNSConfig } from "@hawser/cri";
+import { readPlainFile } from "@hawser/trace/files";
 import { type IDMappings, rootOf } from "../native/idmap.ts";
 import { MS, mount, unmount } from "../native/mount.ts";
 import { turn } from "../turns.ts";
 
 /** Size of a pod's /dev/shm. Source: containerd/containerd internal/cri/server/podsandbox (64 MiB as Docker's) */
 const shmBytes = 64 * 1024 * 1024;
+/** Largest hosts and resolv.conf of the node that a pod is given, bytes. */
+const maxNodeFileBytes = 1024 * 1024;
 
 /** Where the files of a sandbox are that its containers get. */
 export function sandboxFiles(directory: string): Record<string, string> {
@@ -39,10 +42,11 @@ export async function writeSandboxFiles(
 }
 
 async function copyOr(from: string, to: string, otherwise: string): Promise<void> {
-  await copyFile(from, to).catch(async (error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw error;
-    await writeFile(to, otherwise, { mode: 0o644 });
+  const text = await readPlainFile(from, maxNodeFileBytes).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return otherwise;
+    throw new Error(`${from} of the node: ${cause.message}`, { cause });
   });
+  await writeFile(to, text, { mode: 0o644 });
 }
 
 /** Source: resolv.conf(5). No value can end its own line. */

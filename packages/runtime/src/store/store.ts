@@ -2,6 +2,7 @@ import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { Code, CRIError } from "@hawser/cri";
 import type { Logger } from "@hawser/trace";
+import { removeTree } from "@hawser/trace/files";
 import { namesIn, recordPath, writeJSON } from "./json-file.ts";
 import { KeyedLock } from "./lock.ts";
 
@@ -164,7 +165,7 @@ export class Store<T extends Record> {
   /** Removes the record and the object's directory. */
   async remove(id: string): Promise<void> {
     this.forget(id);
-    await this.#writes.run(id, () => rm(this.directoryOf(id), { recursive: true, force: true }));
+    await this.#writes.run(id, () => removeTree(this.directoryOf(id)));
   }
 
   find(idOrPrefix: string): T | undefined {

@@ -1,7 +1,9 @@
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { readPlainFile } from "@hawser/trace/files";
 import type { Credentials } from "./auth.ts";
 
+/** Largest docker config taken, bytes. */
+const maxConfigBytes = 1024 * 1024;
 /** How long a credential helper may take, milliseconds. */
 const helperTimeout = 10_000;
 
@@ -43,9 +45,9 @@ export function credentialsOf(auth: AuthConfig | undefined, registry: string): C
  * Source: docker/cli cli/config/configfile/file.go; docker/docker-credential-helpers.
  */
 export async function dockerCredentials(path: string, registry: string): Promise<Credentials | undefined> {
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
+  const text = await readPlainFile(path, maxConfigBytes).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return undefined;
+    throw new Error(`docker config ${path}: ${cause.message}`, { cause });
   });
   if (text === undefined) return undefined;
   let config: {
