@@ -1,6 +1,6 @@
 import { access, readdir, rm } from "node:fs/promises";
 import path from "node:path";
-import { removeTree } from "@hawser/trace/files";
+import { removeTree as removeFiles } from "@hawser/trace/files";
 import { defaultCgroupRoot, isSlice } from "./cgroup/parent.ts";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
 import { stopSlice } from "./cgroup/systemd.ts";
@@ -95,7 +95,7 @@ export async function removeEverything(root: string): Promise<void> {
     if (isSlice(cgroup)) await stopSlice({ reaper }, cgroup);
   }
   for (const directory of [paths.sandboxes, paths.containers, paths.pauseRoot]) {
-    await removeTree(directory);
+    await removeFiles(directory);
   }
   await removeState(paths, places.stateMade);
   if (failures.length > 0) {
