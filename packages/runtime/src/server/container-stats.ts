@@ -16,7 +16,7 @@ import type { ContainerRecord } from "../store/records.ts";
 import { labelsMatch, parts } from "./filters.ts";
 import { writableLayer } from "./writable-layer.ts";
 
-type Dependencies = Pick<Context, "containers" | "usage" | "now" | "paths">;
+type Dependencies = Pick<Context, "containers" | "usage" | "now" | "paths" | "log">;
 type Stats = MessageInitShape<typeof ContainerStatsSchema>;
 
 /** CRI ContainerStats. Throws NotFound. What the kernel does not tell is left out. */
@@ -58,13 +58,13 @@ function matching({ containers }: Dependencies, filter: ContainerStatsFilter | u
 }
 
 export async function statsOf(
-  { usage, now, paths }: Pick<Context, "usage" | "now" | "paths">,
+  { usage, now, paths, log }: Pick<Context, "usage" | "now" | "paths" | "log">,
   record: ContainerRecord,
 ): Promise<Stats> {
   const { id, metadata, labels, annotations } = record;
   const [read, layer] = await Promise.all([
     usage.read(record.cgroupPath),
-    writableLayer(path.join(paths.containers, id, "upper"), now()),
+    writableLayer({ log }, path.join(paths.containers, id, "upper"), now()),
   ]);
   return {
     attributes: { id, metadata, labels, annotations },

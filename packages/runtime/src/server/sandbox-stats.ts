@@ -15,7 +15,7 @@ import type { SandboxRecord } from "../store/records.ts";
 import { describeUsage, statsOf } from "./container-stats.ts";
 import { labelsMatch, parts } from "./filters.ts";
 
-type Dependencies = Pick<Context, "sandboxes" | "containers" | "usage" | "now" | "paths">;
+type Dependencies = Pick<Context, "sandboxes" | "containers" | "usage" | "now" | "paths" | "log">;
 type Stats = MessageInitShape<typeof PodSandboxStatsSchema>;
 
 /** CRI PodSandboxStats: the pod's cgroup, its interfaces, and its running containers. Throws NotFound. */
