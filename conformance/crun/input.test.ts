@@ -12,6 +12,11 @@ const mebibyte = "x".repeat(1024 * 1024);
 const metadata = { name: "pod", namespace: "default", uid: "u", attempt: 0 };
 const group = (value: bigint) => ({ linux: { securityContext: { runAsUser: { value: 0n }, runAsGroup: { value } } } });
 
+const users = (...lines: [number, number, number][]) => {
+  const uids = lines.map(([containerId, hostId, length]) => ({ containerId, hostId, length }));
+  return { metadata, linux: { securityContext: { namespaceOptions: { usernsOptions: { uids, gids: uids } } } } };
+};
+
 const pods: Record<string, [SandboxInit, RegExp]> = {
   "a name of 1 MiB": [{ metadata: { ...metadata, name: mebibyte } }, /metadata\.name has more than/],
   "a name of 2 KiB": [
@@ -52,9 +57,24 @@ const pods: Record<string, [SandboxInit, RegExp]> = {
     { metadata, linux: { securityContext: { supplementalGroups: [1n, -5n] } } },
     /supplemental group is -5/,
   ],
+  "70,000 supplemental groups": [
+    { metadata, linux: { securityContext: { supplementalGroups: Array(70_000).fill(1n) } } },
+    /supplemental groups are more than 65536/,
+  ],
+  "a log directory beside the runtime's own": [{ metadata, logDirectory: "logs" }, /log directory is not absolute/],
+  "a namespace mode that there is not": [
+    { metadata, linux: { securityContext: { namespaceOptions: { ipc: 9 as number as 0 } } } },
+    /namespace mode of ipc is 9/,
+  ],
+  "ids that two users have": [users([0, 100_000, 65_536], [65_536, 165_000, 100]), /mappings of uids overlap/],
+  "users that two ids have": [users([0, 100_000, 65_536], [65_535, 200_000, 100]), /mappings of uids overlap/],
+  "ids beyond all": [users([0, 0xffff_ff00, 0x100]), /mappings of uids overlap, or go beyond 4294967294/],
 };
 
-const main = { metadata: { name: "main", attempt: 0 }, image: { image } };
+const device = (part: object) => ({ devices: [{ hostPath: "/dev/null", containerPath: "/dev/x", ...part }] });
+const security = (part: object) => ({ linux: { securityContext: part } });
+const resources = (part: object) => ({ linux: { resources: part } });
+const main = { metadata: { name: "other", attempt: 0 }, image: { image } };
 const containers: Record<string, [ContainerInit, RegExp]> = {
   "a NUL in the command": [{ ...main, command: ["sh", "-c", "echo a\0b"] }, /config\.command has a NUL/],
   "a NUL in an argument": [{ ...main, args: ["a\0b"] }, /config\.args has a NUL/],
@@ -75,6 +95,39 @@ const containers: Record<string, [ContainerInit, RegExp]> = {
     /page size is "\.\.\/\.\.\/memory"/,
   ],
   "words for cpus": [{ ...main, linux: { resources: { cpusetCpus: "all of them" } } }, /cpusetCpus is "all of them"/],
+  "70,000 supplemental groups": [
+    { ...main, ...security({ supplementalGroups: Array(70_000).fill(1n) }) },
+    /supplemental groups are more than 65536/,
+  ],
+  "a mount over all": [
+    { ...main, mounts: [{ hostPath: "/tmp", containerPath: "/a/../.." }] },
+    /"\/a\/..\/.." is its root/,
+  ],
+  "a propagation that there is not": [
+    { ...main, mounts: [{ hostPath: "/tmp", containerPath: "/a", propagation: 9 as number as 0 }] },
+    /propagation 9 is unknown/,
+  ],
+  "a directory for a log": [{ ...main, logPath: "." }, /log path "\." is a directory/],
+  "a directory above for a log": [{ ...main, logPath: ".." }, /log path "\.\." is a directory/],
+  "a directory that is there for a log": [{ ...main, logPath: "../../bin" }, /log path "\/bin" is a directory/],
+  "a log with a name of 252 bytes": [{ ...main, logPath: "x".repeat(252) }, /name of more than 251 bytes/],
+  "permissions that there are not": [{ ...main, ...device({ permissions: "zzz" }) }, /permissions "zzz"/],
+  "a file for a device": [{ ...main, ...device({ hostPath: "/etc/passwd" }) }, /\/etc\/passwd: is not a device/],
+  "a device nowhere": [{ ...main, ...device({ containerPath: "x" }) }, /container path "x" is not absolute/],
+  "a seccomp profile that there is not": [
+    { ...main, ...security({ seccomp: { profileType: 9 } }) },
+    /invalid seccomp profile: its type 9 is unknown/,
+  ],
+  "an AppArmor profile that there is not": [
+    { ...main, ...security({ apparmor: { profileType: 9 } }) },
+    /invalid apparmor profile: its type 9 is unknown/,
+  ],
+  "a namespace mode that there is not": [
+    { ...main, ...security({ namespaceOptions: { pid: 9 } }) },
+    /namespace mode of pid is 9/,
+  ],
+  "a memory limit below none": [{ ...main, ...resources({ memoryLimitInBytes: -2n }) }, /memoryLimitInBytes is -2/],
+  "negative shares": [{ ...main, ...resources({ cpuShares: -1n }) }, /cpuShares is -1/],
   "a command of 1 MiB": [{ ...main, command: [mebibyte] }, /config\.command has more than/],
 };
 
@@ -85,7 +138,11 @@ describe("input that cannot be", { timeout: 60_000 }, () => {
   let baseline: string[];
   before(async () => {
     runtime = await startTestRuntime();
-    ({ podSandboxId, containerId } = await startContainer(runtime.cri));
+    ({ podSandboxId, containerId } = await startContainer(
+      runtime.cri,
+      {},
+      sandboxConfig({ logDirectory: "/tmp/pod" }),
+    ));
     baseline = await inventory(runtime.root);
   });
   after(() => runtime?.[Symbol.asyncDispose]());
@@ -159,6 +216,16 @@ describe("input that cannot be", { timeout: 60_000 }, () => {
     await refused(runtime.cri.runtime.exec({ containerId, cmd, stdout: true }), /command has a NUL/);
     const linux = { cpusetCpus: "0\n1" };
     await refused(runtime.cri.runtime.updateContainerResources({ containerId, linux }), /cpusetCpus is/);
+    await refused(runtime.cri.images.pullImage({ image: { image: "UPPER//case" } }), /failed to parse image reference/);
+  });
+
+  it("is not what a kernel, or containerd, takes for something that can be", async () => {
+    const config = { ...main, workingDir: "/tmp/a/../../../b", ...resources({ memoryLimitInBytes: 2n ** 63n - 1n }) };
+    const order = { podSandboxId, config: { ...config, command: ["sleep", "60"] }, sandboxConfig: sandboxConfig() };
+    const made = await runtime.cri.runtime.createContainer(order);
+    await runtime.cri.runtime.startContainer({ containerId: made.containerId });
+    assert.equal((await sh(runtime.cri, made.containerId, "pwd")).stdout, "/b\n");
+    await runtime.cri.runtime.removeContainer({ containerId: made.containerId });
   });
 
   it("leaves nothing, and keeps nobody from what can be", async () => {

@@ -129,6 +129,30 @@ for (const ociRuntime of ["crun", "runc"] as const) {
       }
     });
 
+    it("that are stopped while a container is created for them are told so", async () => {
+      const codes = await Promise.all(
+        [0, 20, 40, 60, 80].map(async (wait) => {
+          const sandbox = sandboxConfig();
+          const { podSandboxId } = await rpc().runPodSandbox({ config: sandbox });
+          const config = { metadata: { name: "main", attempt: 0 }, image: { image } };
+          const created = rpc().createContainer({ podSandboxId, config, sandboxConfig: sandbox });
+          const code = created.then(
+            () => 0,
+            (error: { code?: number }) => error.code,
+          );
+          await new Promise((resolve) => setTimeout(resolve, wait)); // any moment will do
+          await rpc().stopPodSandbox({ podSandboxId });
+          const found = await code;
+          await rpc().removePodSandbox({ podSandboxId });
+          return found;
+        }),
+      );
+      assert.deepEqual(
+        codes.filter((code) => code !== 0 && code !== 9),
+        [],
+      );
+    });
+
     it("are reached by udp, at one address of the node alone", async () => {
       const port = await freePort();
       const mapping = { protocol: Protocol.UDP, containerPort: 9000, hostPort: port, hostIp: "127.0.0.1" };

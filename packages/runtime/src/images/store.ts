@@ -46,7 +46,7 @@ export interface FsInfo {
 export interface ImageStore extends AsyncDisposable {
   /**
    * Pulls an image. `auth` is for the image's own registry, never for its mirrors.
-   * Throws CRIError in containerd's words: NotFound, FailedPrecondition (corrupt content), Unknown; or
+   * Throws CRIError in containerd's words: NotFound, FailedPrecondition (corrupt content), InvalidArgument (no reference), Unknown; or
    * the signal's reason.
    */
   pull(options: { reference: string; auth?: AuthConfig | undefined; signal?: AbortSignal }): Promise<{ id: string }>;
@@ -234,7 +234,7 @@ function readReference(text: string): Reference {
     return parseReference(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new CRIError(Code.Unknown, `failed to parse image reference "${text}": ${reason}`, { cause });
+    throw new CRIError(Code.InvalidArgument, `failed to parse image reference "${text}": ${reason}`, { cause });
   }
 }
 

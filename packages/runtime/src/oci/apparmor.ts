@@ -5,6 +5,7 @@ import type { Reaper } from "../native/reaper.ts";
 import { runOrThrow } from "../native/spawn.ts";
 import { defaultAppArmor, defaultAppArmorName } from "./apparmor-default.ts";
 import type { Host } from "./host.ts";
+import { isOneOf } from "./is-one-of.ts";
 import { findProgram } from "./probe.ts";
 
 /** Where the kernel lists the profiles it has: `NAME (MODE)`, a line each. */
@@ -113,6 +114,9 @@ function wanted({ profile, deprecated }: AppArmorRequest): { type: ProfileType |
 function named(type: ProfileType, name: string): { type: ProfileType; name: string } {
   if (type === ProfileType.Localhost && (name === "" || /[\n\0]/.test(name))) {
     throw new CRIError(Code.InvalidArgument, `invalid apparmor profile ${JSON.stringify(name)}`);
+  }
+  if (!isOneOf(ProfileType, type)) {
+    throw new CRIError(Code.InvalidArgument, `invalid apparmor profile: its type ${type} is unknown`);
   }
   return { type, name };
 }

@@ -1,3 +1,4 @@
+import path from "node:path";
 import {
   Code,
   type ContainerConfig,
@@ -65,8 +66,9 @@ export async function containerSpec(options: ContainerSpecOptions): Promise<Spec
   const privileged = security?.privileged ?? false;
   const files = await userFiles(rootfs);
   const { user, home } = resolveUser(userRequest(security, image.User ?? ""), files);
-  const cwd = config.workingDir || image.WorkingDir || "/";
-  if (!cwd.startsWith("/")) throw new CRIError(Code.InvalidArgument, `working directory "${cwd}" is not absolute`);
+  const asked = config.workingDir || image.WorkingDir || "/";
+  if (!asked.startsWith("/")) throw new CRIError(Code.InvalidArgument, `working directory "${asked}" is not absolute`);
+  const cwd = path.posix.resolve(asked);
   if (cwd !== "/") makeDirectoryInRoot(rootfs, cwd, options.users && rootOf(options.users));
   const capabilities = capabilitySets(host, {
     privileged,

@@ -35,3 +35,9 @@ it("grantDevices: a folder whose links lead around in it comes to an end", async
 it("grantDevices: what is not there is NotFound", async () => {
   await assert.rejects(grantDevices([asked("/dev/no-such-device", "/dev/x")], false), { code: 5 });
 });
+
+it("grantDevices: what is no device, is nowhere, or is used in no way that there is, is InvalidArgument", async () => {
+  await assert.rejects(grantDevices([asked("/etc/passwd", "/dev/x")], false), { code: 3 });
+  await assert.rejects(grantDevices([asked("/dev/null", "x")], false), { code: 3 });
+  await assert.rejects(grantDevices([{ ...asked("/dev/null", "/dev/x"), permissions: "rx" }], false), { code: 3 });
+});

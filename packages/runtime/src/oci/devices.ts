@@ -17,7 +17,8 @@ export interface DeviceGrant {
 
 /**
  * The device nodes a container gets, and who may use them. By default only the OCI runtime's own basic ones;
- * a privileged container gets the node's. Throws NotFound for a device that is not there.
+ * a privileged container gets the node's. Throws NotFound for a device that is not there, and InvalidArgument for what is neither a
+ * device nor a directory, has no absolute place in the container, or access that there is not.
  */
 export async function grantDevices(requested: CRIDevice[], privileged: boolean): Promise<DeviceGrant> {
   if (privileged) {
@@ -25,6 +26,8 @@ export async function grantDevices(requested: CRIDevice[], privileged: boolean):
   }
   const grant: DeviceGrant = { devices: [], rules: [{ allow: false, access: "rwm" }] };
   for (const { containerPath, hostPath, permissions } of requested) {
+    if (!/^[rwm]*$/.test(permissions)) refuse(hostPath, `permissions "${permissions}" are not of r, w and m`);
+    if (!containerPath.startsWith("/")) refuse(hostPath, `container path "${containerPath}" is not absolute`);
     const found = await deviceOrDirectory(hostPath, containerPath);
     grant.devices.push(...found);
     for (const { type, major, minor } of found) {
@@ -39,7 +42,13 @@ async function deviceOrDirectory(hostPath: string, containerPath: string): Promi
     throw new CRIError(Code.NotFound, `device ${hostPath}: ${cause.code ?? cause.message}`, { cause });
   });
   const single = deviceOf(status, containerPath);
-  return single ? [single] : await hostDevices(hostPath, containerPath);
+  if (single) return [single];
+  if (!status.isDirectory()) refuse(hostPath, "is not a device");
+  return await hostDevices(hostPath, containerPath);
+}
+
+function refuse(hostPath: string, how: string): never {
+  throw new CRIError(Code.InvalidArgument, `device ${hostPath}: ${how}`);
 }
 
 /**

@@ -63,3 +63,15 @@ test("mergeResources: an update changes what it gives", () => {
     unified: { a: "1", b: "3" },
   });
 });
+
+test("resourceRecord: what is no limit to the kernel is read as an int64 by the OCI runtime", async () => {
+  const most = 2n ** 63n - 1n;
+  const given = create(LinuxContainerResourcesSchema, {
+    memoryLimitInBytes: most,
+    hugepageLimits: [{ pageSize: "2MB", limit: 2n ** 64n - 1n }],
+  });
+  const record = await resourceRecord({ ...host, swapAccounting: async () => true }, given);
+  const numbers = JSON.stringify(ociResources(record, "v2")).match(/\d{10,}/g) ?? [];
+  assert.equal(numbers.length, 3);
+  for (const number of numbers) assert.ok(BigInt(number) <= most && BigInt(number) > most - 8192n, number);
+});

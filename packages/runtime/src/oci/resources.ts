@@ -23,22 +23,32 @@ export async function resourceRecord(
   const { memoryLimitInBytes: memory } = resources;
   const swap = resources.memorySwapLimitInBytes || (memory > 0n ? memory : 0n);
   const limitsSwap = swap !== 0n && (await host.swapAccounting());
-  const number = (value: bigint) => (value === 0n ? undefined : Number(value));
+  const number = (value: bigint) => (value === 0n ? undefined : numberOf(value));
   return compact({
     cpuPeriod: number(resources.cpuPeriod),
     cpuQuota: number(resources.cpuQuota),
     cpuShares: number(resources.cpuShares),
     memoryLimitInBytes: number(resources.memoryLimitInBytes),
-    memorySwapLimitInBytes: limitsSwap ? Number(swap) : undefined,
+    memorySwapLimitInBytes: limitsSwap ? numberOf(swap) : undefined,
     oomScoreAdj: number(resources.oomScoreAdj),
     cpusetCpus: resources.cpusetCpus || undefined,
     cpusetMems: resources.cpusetMems || undefined,
     hugepageLimits:
       host.hugetlb && resources.hugepageLimits.length > 0
-        ? resources.hugepageLimits.map(({ pageSize, limit }) => ({ pageSize, limit: Number(limit) }))
+        ? resources.hugepageLimits.map(({ pageSize, limit }) => ({ pageSize, limit: numberOf(limit) }))
         : undefined,
     unified: Object.keys(resources.unified).length ? { ...resources.unified } : undefined,
   });
+}
+
+/**
+ * Above the largest whole number of pages, which is no limit to the kernel, a JSON number of ours would say more than its reader's
+ * int64 holds. Below it, what is lost of an amount that large is less than a page.
+ */
+const largest = 2n ** 63n - 4096n;
+
+function numberOf(value: bigint): number {
+  return Number(value > largest ? largest : value);
 }
 
 /** An update over what was before: only what the update gives changes. */

@@ -1,5 +1,6 @@
 import { Code, CRIError, SecurityProfile_ProfileType as ProfileType, type SecurityProfile } from "@hawser/cri";
 import { readPlainFile } from "@hawser/trace/files";
+import { isOneOf } from "./is-one-of.ts";
 import { defaultSeccomp } from "./seccomp-default.ts";
 import type { Seccomp } from "./types.ts";
 
@@ -20,11 +21,11 @@ export interface SeccompRequest {
  */
 export async function seccompFor(request: SeccompRequest): Promise<Seccomp | undefined> {
   const { type, ref } = wanted(request);
-  if (request.privileged || type === ProfileType.Unconfined) return undefined;
-  if (type === ProfileType.RuntimeDefault) return defaultSeccomp(request.bounding);
-  if (type !== ProfileType.Localhost) {
+  if (!isOneOf(ProfileType, type)) {
     throw new CRIError(Code.InvalidArgument, `invalid seccomp profile: its type ${type} is unknown`);
   }
+  if (request.privileged || type === ProfileType.Unconfined) return undefined;
+  if (type === ProfileType.RuntimeDefault) return defaultSeccomp(request.bounding);
   try {
     return JSON.parse(await readPlainFile(ref, maxProfileBytes)) as Seccomp; // the OCI runtime checks its contents
   } catch (cause) {

@@ -1,7 +1,9 @@
 import { mkdir, realpath } from "node:fs/promises";
+import path from "node:path";
 import { Code, CRIError, type Mount as CRIMount, MountPropagation } from "@hawser/cri";
 import type { MountRecord } from "../store/records.ts";
 import type { Host } from "./host.ts";
+import { isOneOf } from "./is-one-of.ts";
 import type { Mount } from "./types.ts";
 
 export interface BaseMountOptions {
@@ -114,6 +116,12 @@ function refuse(
       Code.InvalidArgument,
       `mount of "${hostPath}": container path "${containerPath}" is not absolute`,
     );
+  }
+  if (path.posix.resolve(containerPath) === "/") {
+    throw new CRIError(Code.InvalidArgument, `mount of "${hostPath}": container path "${containerPath}" is its root`);
+  }
+  if (!isOneOf(MountPropagation, propagation)) {
+    throw new CRIError(Code.InvalidArgument, `mount of "${hostPath}": propagation ${propagation} is unknown`);
   }
   if (!hostPath.startsWith("/"))
     throw new CRIError(Code.InvalidArgument, `mount host path "${hostPath}" is not absolute`);

@@ -4,6 +4,9 @@ import type { User } from "./types.ts";
 /** What is read of an image's passwd and group, bytes. */
 export const maxUserFileBytes = 1024 * 1024;
 
+/** Groups of one process. Source: Linux include/uapi/linux/limits.h, NGROUPS_MAX */
+export const maxGroups = 65536;
+
 export interface UserRequest {
   /** Absent when not given. */
   uid?: number | undefined;
@@ -54,9 +57,12 @@ export function resolveUser(request: UserRequest, files: UserFiles): { user: Use
     throw new CRIError(Code.InvalidArgument, "uids and gids must be in range 0-2147483647");
 
   const own = entry ? groups.filter(({ members }) => members.includes(entry.name)).map((group) => group.gid) : [];
-  const additional = [gid, ...(request.strictGroups ? [] : own), ...request.supplementalGroups];
+  const additional = new Set([gid, ...(request.strictGroups ? [] : own), ...request.supplementalGroups]);
+  if (additional.size > maxGroups) {
+    throw new CRIError(Code.InvalidArgument, `the process has more than ${maxGroups} groups, with those of its image`);
+  }
   return {
-    user: { uid, gid, additionalGids: [...new Set(additional)].sort((a, b) => a - b) },
+    user: { uid, gid, additionalGids: [...additional].sort((a, b) => a - b) },
     home: cleanHome(entry?.home),
   };
 }

@@ -1,12 +1,18 @@
 import { isIP } from "node:net";
+import path from "node:path";
 import {
   Code,
   type ContainerConfig,
   CRIError,
   type DNSConfig,
   type LinuxContainerResources,
+  type LinuxContainerSecurityContext,
+  type LinuxSandboxSecurityContext,
+  NamespaceMode,
   type PodSandboxConfig,
 } from "@hawser/cri";
+import { isOneOf } from "../oci/is-one-of.ts";
+import { maxGroups } from "../oci/users.ts";
 
 /** Longest name, namespace or uid, bytes: four times what Kubernetes has. They go into plugins' environments. */
 const maxNameBytes = 1024;
@@ -39,9 +45,10 @@ export function checkSandboxConfig(config: PodSandboxConfig): void {
     if (hostPort > 0 && containerPort === 0) refuse("port mapping's containerPort", `is 0, for host port ${hostPort}`);
     if (hostIp && isIP(hostIp) === 0) refuse("port mapping's host ip", `is no address: ${quoted(hostIp)}`);
   }
-  const security = linux?.securityContext;
-  checkIds({ "run as user": security?.runAsUser?.value, "run as group": security?.runAsGroup?.value });
-  for (const group of security?.supplementalGroups ?? []) checkIds({ "supplemental group": group });
+  if (config.logDirectory && !path.isAbsolute(config.logDirectory)) {
+    refuse("log directory", `is not absolute: ${quoted(config.logDirectory)}`);
+  }
+  checkSecurity(linux?.securityContext);
 }
 
 export function checkContainerConfig(config: ContainerConfig): void {
@@ -53,15 +60,23 @@ export function checkContainerConfig(config: ContainerConfig): void {
     if (value.length > maxTextBytes)
       refuse(`environment variable ${quoted(key)}`, `has more than ${maxTextBytes} bytes`);
   }
-  const security = config.linux?.securityContext;
-  checkIds({ "run as user": security?.runAsUser?.value, "run as group": security?.runAsGroup?.value });
-  for (const group of security?.supplementalGroups ?? []) checkIds({ "supplemental group": group });
+  checkSecurity(config.linux?.securityContext);
   checkResources(config.linux?.resources);
 }
+
+/** -1 is no limit. */
+const leastOf = [
+  ["cpuPeriod", 0n],
+  ["cpuQuota", -1n],
+  ["cpuShares", 0n],
+  ["memoryLimitInBytes", -1n],
+  ["memorySwapLimitInBytes", -1n],
+] as const;
 
 export function checkResources(resources: LinuxContainerResources | undefined): void {
   if (!resources) return;
   checkTexts(resources, "resources");
+  for (const [name, least] of leastOf) if (resources[name] < least) refuse(name, `is ${resources[name]}`);
   for (const { pageSize } of resources.hugepageLimits) {
     // Part of the name of a cgroup's file.
     if (!/^[1-9]\d{0,9}[KMG]B$/.test(pageSize)) refuse("hugepage limit's page size", `is ${quoted(pageSize)}`);
@@ -95,6 +110,18 @@ function checkName(name: string | undefined, where: string): void {
   if (name === undefined) return;
   if (Buffer.byteLength(name) > maxNameBytes) refuse(where, `has more than ${maxNameBytes} bytes`);
   if (hasControls(name)) refuse(where, `has a control character: ${quoted(name)}`);
+}
+
+function checkSecurity(security: LinuxSandboxSecurityContext | LinuxContainerSecurityContext | undefined): void {
+  if (!security) return;
+  const { runAsUser, runAsGroup, supplementalGroups, namespaceOptions } = security;
+  checkIds({ "run as user": runAsUser?.value, "run as group": runAsGroup?.value });
+  if (supplementalGroups.length > maxGroups) refuse("supplemental groups", `are more than ${maxGroups}`);
+  for (const group of supplementalGroups) checkIds({ "supplemental group": group });
+  for (const name of ["network", "pid", "ipc"] as const) {
+    const mode = namespaceOptions?.[name] ?? NamespaceMode.POD;
+    if (!isOneOf(NamespaceMode, mode)) refuse(`namespace mode of ${name}`, `is ${mode}, which is unknown`);
+  }
 }
 
 function checkIds(ids: Record<string, bigint | undefined>): void {

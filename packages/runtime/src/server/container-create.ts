@@ -204,11 +204,18 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
     await containers.save(newContainerRecord({ config, sandbox, image, imageSettings: imageConfig.config, made }));
     dependencies.monitors.watch(id, created.exited);
   } catch (error) {
-    const reason = await withDiskRoom(error, directory);
+    const reason = (await hasEnded(dependencies, sandbox))
+      ? new CRIError(Code.FailedPrecondition, notRunning(sandbox).message, { cause: error })
+      : await withDiskRoom(error, directory);
     containers.forget(id);
     await discardContainer(dependencies, { id, directory });
     throw reason;
   }
+}
+
+/** Has somebody stopped the sandbox, or removed it? What comes of it then is no error of the container's. */
+async function hasEnded({ sandboxes }: Pick<Context, "sandboxes">, { id, pause }: SandboxRecord): Promise<boolean> {
+  return sandboxes.find(id)?.state !== "ready" || !pause || !(await isAlive(pause));
 }
 
 /** The user namespace that the image's files are to belong to. */

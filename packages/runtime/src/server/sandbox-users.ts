@@ -6,6 +6,9 @@ import type { IDMappings } from "../native/idmap.ts";
 /** Lines of one mapping. Source: Linux include/linux/user_namespace.h, UID_GID_MAP_MAX_EXTENTS */
 const maxLines = 340;
 
+/** The id that means none. Source: Linux kernel/user_namespace.c, map_write() */
+const maxId = 0xffffffff;
+
 /**
  * The ids of a pod's own user namespace; undefined for the node's users.
  *
@@ -37,6 +40,12 @@ export function linesOf(name: string, mappings: readonly IDMapping[]): IDMapping
   if (lines.length > maxLines) refuse(`more than ${maxLines} ${name} mappings`);
   if (lines.some(({ size }) => size === 0)) refuse(`a mapping of ${name} is empty`);
   if (!lines.some(({ containerID }) => containerID === 0)) refuse(`the mappings of ${name} have no root`);
+  for (const side of ["containerID", "hostID"] as const) {
+    const sorted = lines.toSorted((a, b) => a[side] - b[side]);
+    if (sorted.some((line, at) => line[side] + line.size > (sorted[at + 1]?.[side] ?? maxId))) {
+      refuse(`mappings of ${name} overlap, or go beyond ${maxId - 1}`);
+    }
+  }
   return lines;
 }
 
