@@ -13,6 +13,7 @@ import type { Context } from "../context.ts";
 import { rootOf } from "../native/idmap.ts";
 import { identify, isAlive } from "../native/process-id.ts";
 import { usernsFile } from "../network/userns.ts";
+import { checkPath, checkPaths } from "../oci/check-path.ts";
 import { createUnderConmon } from "../oci/conmon.ts";
 import { containerSpec } from "../oci/container-spec.ts";
 import { refuseSELinux } from "../oci/host.ts";
@@ -66,6 +67,7 @@ export async function createContainer(
   const { sandboxes, containers, events } = dependencies;
   if (!config) throw new CRIError(Code.InvalidArgument, "container config is missing");
   checkContainerConfig(config);
+  checkPaths(config);
   const sandbox = sandboxes.get(podSandboxId);
   if (sandbox.state !== "ready" || !sandbox.pause || !(await isAlive(sandbox.pause))) {
     throw notRunning(sandbox);
@@ -132,6 +134,7 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
       containerId: id,
       users: rootfsUsers(sandbox),
     });
+    checkPath(imageConfig.config?.WorkingDir ?? "", "the image's working directory");
     await mapVolumes(sandbox, { requested: config.mounts, mounts: mounts.mounts, directory });
     const sandboxDirectory = sandboxes.directoryOf(sandbox.id);
     const cgroupPath = containerCgroup(sandbox.cgroupParent, { id, oci: oci.name });
