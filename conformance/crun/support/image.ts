@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
 import { imageArchive } from "../../../scripts/image-archive.ts";
 import { architecture, copyProgram, packRoot } from "../../root-of-programs.ts";
 
@@ -28,6 +30,8 @@ export interface ImageOptions {
   volumes?: string[];
   /** Further files by their path in the image. */
   files?: Record<string, string>;
+  /** Pipes by their path in the image, in place of what is there. */
+  pipes?: string[];
 }
 
 /** Makes an archive of one layer: programs of this machine, passwd and group. */
@@ -36,6 +40,10 @@ export async function makeArchive(options: ImageOptions): Promise<Buffer> {
   try {
     const root = path.join(directory, "root");
     await fillRoot(root, options.files ?? {});
+    for (const name of options.pipes ?? []) {
+      await rm(path.join(root, name), { force: true });
+      await promisify(execFile)("mkfifo", [path.join(root, name)]);
+    }
     const settings = {
       User: options.user ?? "",
       Env: options.env ?? ["PATH=/usr/bin:/bin", "FROM_IMAGE=yes"],

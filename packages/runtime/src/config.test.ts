@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -96,6 +97,11 @@ test("readCommandLine: flags win over the file", async () => {
     assert.deepEqual(line.options.config?.images?.mirrors, { "docker.io": ["http://127.0.0.1:5000"] });
     await writeFile(file, "nonsense: 1\n");
     await assert.rejects(readConfigFile(file), /config\.yaml: unknown setting "nonsense"/);
+    await writeFile(file, `# ${"x".repeat(1024 * 1024)}`);
+    await assert.rejects(readConfigFile(file), /config\.yaml: larger than 1048576 bytes/);
+    await rm(file);
+    execFileSync("mkfifo", [file]);
+    await assert.rejects(readConfigFile(file), /config\.yaml: is not a file/);
   } finally {
     await rm(directory, { recursive: true });
   }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
@@ -187,6 +187,8 @@ describe("inside a root", () => {
     assert.equal(await readInRoot(root, "/none", 100), undefined);
     await assert.rejects(readInRoot(root, "/etc/passwd", 3), /larger than 3 bytes/);
     await assert.rejects(readInRoot(root, "/etc", 100), /not a file/);
+    execFileSync("mkfifo", [path.join(root, "pipe")]);
+    await assert.rejects(readInRoot(root, "/pipe", 100), /not a file/);
   });
 
   it("makes directories in the root, through its links and never out of it", async () => {

@@ -64,5 +64,9 @@ test("seccompFor: a profile that is not there, or of no known kind, is refused",
   await assert.rejects(seccompFor({ ...request, profile: profile(ProfileType.Localhost, "/no/such/file") }), {
     code: 3,
   });
+  await assert.rejects(seccompFor({ ...request, profile: profile(ProfileType.Localhost, "/dev/zero") }), {
+    code: 3,
+    message: /"\/dev\/zero": is not a file/,
+  });
   await assert.rejects(seccompFor({ ...request, deprecatedPath: "nonsense" }), { code: 3 });
 });

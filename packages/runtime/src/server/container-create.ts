@@ -134,7 +134,7 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
       containerId: id,
       users: rootfsUsers(sandbox),
     });
-    checkPath(imageConfig.config?.WorkingDir ?? "", "the image's working directory");
+    checkPath(config.workingDir || imageConfig.config?.WorkingDir || "/", "working directory");
     await mapVolumes(sandbox, { requested: config.mounts, mounts: mounts.mounts, directory });
     const sandboxDirectory = sandboxes.directoryOf(sandbox.id);
     const cgroupPath = containerCgroup(sandbox.cgroupParent, { id, oci: oci.name });

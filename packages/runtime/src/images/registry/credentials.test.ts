@@ -51,6 +51,9 @@ it("dockerCredentials: reads docker's config, Docker Hub under its old name", as
     await assert.rejects(dockerCredentials(path, "r.example"), { message: /docker-credential-hawser-no-such failed/ });
     await writeFile(path, "{");
     await assert.rejects(dockerCredentials(path, "docker.io"), { message: /is no JSON/ });
+    await assert.rejects(dockerCredentials("/dev/zero", "docker.io"), {
+      message: "docker config /dev/zero: is not a file",
+    });
   } finally {
     await rm(folder, { recursive: true });
   }
