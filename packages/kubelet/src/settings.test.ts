@@ -64,6 +64,7 @@ test("flags go before the file, the file before the defaults", async () => {
     await assert.rejects(readCommandLine(["--port", "x"]), /--port x: no number/);
     await assert.rejects(readCommandLine(["--nonsense"]), /nonsense/);
     await assert.rejects(readCommandLine(["--config", "/none"]), /--config \/none: ENOENT/);
+    await assert.rejects(readCommandLine(["--config", "/dev/zero"]), /--config \/dev\/zero: is not a file/);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { appendFile, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
+import { terminationMessage } from "../pods/termination-message.ts";
 import { defaultSettings } from "../settings.ts";
 import { parseLogLine } from "./line.ts";
 import { readLog } from "./read.ts";
@@ -126,4 +128,15 @@ test("since leaves older lines out; an aborted reader ends", async () => {
   const next = lines.next();
   stop.abort();
   assert.equal((await next).done, true);
+});
+
+test("a pipe in a log's place, or in a termination message's, is waited for by nobody", async () => {
+  await using place = await temp();
+  execFileSync("mkfifo", [place.file]);
+  await assert.rejects(text({ logFile: place.file }), /is not a file/);
+  await assert.rejects(tailOffset(place.file, 1), /is not a file/);
+  const mounts = [{ containerPath: "/dev/termination-log", hostPath: place.file }];
+  const ended = { status: { exitCode: 1, mounts } } as unknown as Parameters<typeof terminationMessage>[0]; // all it reads
+  const container = { name: "main", terminationMessagePolicy: "FallbackToLogsOnError" } as const;
+  assert.equal(await terminationMessage(ended, { container, logFile: place.file }), "");
 });
