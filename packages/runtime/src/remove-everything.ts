@@ -95,6 +95,8 @@ export async function removeEverything(root: string): Promise<void> {
     if (isSlice(cgroup)) await stopSlice({ reaper }, cgroup);
   }
   for (const directory of [paths.sandboxes, paths.containers, paths.pauseRoot]) {
+    // One by one: what is moved meanwhile stays within its own, whose name a runtime knows.
+    for (const name of await names(directory)) await removeFiles(path.join(directory, name));
     await removeFiles(directory);
   }
   await removeState(paths, places.stateMade);
