@@ -234,7 +234,7 @@ function readReference(text: string): Reference {
     return parseReference(text);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new CRIError(Code.InvalidArgument, `failed to parse image reference "${text}": ${reason}`, { cause });
+    throw new CRIError(Code.Unknown, `failed to parse image reference "${text}": ${reason}`, { cause });
   }
 }
 
