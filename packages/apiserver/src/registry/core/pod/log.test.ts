@@ -305,15 +305,19 @@ test("logs that are followed, and quiet, go on while their kubelet answers, and 
   assert.ok(questions.length <= 4, `${questions.length} questions`);
 });
 
+/** Of any request but the question whether the kubelet is there: it is for a log, whose first line this sends. */
+function isFollowed(request: IncomingMessage, response: ServerResponse): boolean {
+  if (request.url === "/healthz") return false;
+  response.write("one\n");
+  return true;
+}
+
 test("a log that goes on while its kubelet is asked is not given up, though that question stays unanswered", async () => {
   const log = Promise.withResolvers<ServerResponse>();
   let questions = 0;
   await using cluster = await fakeCluster({
     async onRequest(request, response) {
-      if (request.url !== "/healthz") {
-        response.write("one\n");
-        return log.resolve(response);
-      }
+      if (isFollowed(request, response)) return log.resolve(response);
       const follower = await log.promise;
       if (++questions === 1) return void follower.write("two\n"); // and this question stays open
       response.end();
@@ -330,10 +334,7 @@ test("a log whose kubelet starts again within the time, and refuses meanwhile, g
   let questions = 0;
   await using cluster = await fakeCluster({
     async onRequest(request, response) {
-      if (request.url !== "/healthz") {
-        response.write("one\n");
-        return log.resolve(response);
-      }
+      if (isFollowed(request, response)) return log.resolve(response);
       if (++questions < 3) return void request.socket.destroy();
       response.end();
       (await log.promise).end("two\n");
