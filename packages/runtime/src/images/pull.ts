@@ -12,6 +12,7 @@ import {
   type Platform,
   parseManifest,
 } from "./manifest.ts";
+import { Progress } from "./progress.ts";
 import type { Image } from "./records.ts";
 import { formatReference, type Reference, repositoryOf } from "./reference.ts";
 import type { Repository, Resolved } from "./registry/client.ts";
@@ -54,6 +55,7 @@ export async function pullImage(
   await using blobs = new AsyncDisposableStack();
   const abort = new AbortController();
   const both = AbortSignal.any([signal, abort.signal]);
+  using progress = new Progress(deps, formatReference(reference));
   const fetched = async (
     kind: "config" | "layer",
     descriptor: Descriptor,
@@ -61,15 +63,21 @@ export async function pullImage(
   ): Promise<string> => {
     const fetch = (_path: string, alone: AbortSignal, arrival: Arrival) =>
       downloadBlob({ repository, arrival, kind }, descriptor, alone);
-    return blobs.use(await copying(both, deps.downloads.get(descriptor.digest, fetch, both, onStart))).path;
+    const begun = (arrival: Arrival) => {
+      progress.begun(descriptor, arrival);
+      onStart?.(arrival);
+    };
+    return blobs.use(await copying(both, deps.downloads.get(descriptor.digest, fetch, both, begun))).path;
   };
 
   if (manifest.config.size > maxConfigSize) throw new Error(`image config is larger than ${maxConfigSize} bytes`);
+  progress.expect(manifest.config);
   const config = await readFile(await fetched("config", manifest.config));
 
   const downloads = new Map<Descriptor, Download>();
   const slots = limiter(maxDownloads);
   const download = (layer: Descriptor): Download => {
+    progress.expect(layer);
     const begun = Promise.withResolvers<Arrival>();
     begun.promise.catch(() => undefined); // whoever waits for it hears of it
     const whole = slots(() => fetched("layer", layer, begun.resolve));

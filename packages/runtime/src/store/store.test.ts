@@ -109,7 +109,7 @@ describe("Store", () => {
       await store.save({ id, name: id, count: 0 });
     }
     assert.equal(store.find("abc")?.id, "abc1");
-    assert.equal(store.find("ab"), undefined);
+    assert.throws(() => store.find("ab"), { code: 3, message: /"ab" is the beginning of several/ });
     assert.equal(store.find(""), undefined);
     assert.throws(() => store.get("zz"), { code: 5, message: 'thing "zz" not found' });
   });

@@ -168,14 +168,16 @@ export class Store<T extends Record> {
     await this.#writes.run(id, () => removeTree(this.directoryOf(id)));
   }
 
+  /** Undefined when there is none. Throws CRIError InvalidArgument for the beginning of several ids: to stop or remove none is no success. */
   find(idOrPrefix: string): T | undefined {
     const exact = this.#byId.get(idOrPrefix);
     if (exact || !idOrPrefix) return exact;
-    const matches = [...this.#byId.values()].filter(({ id }) => id.startsWith(idOrPrefix));
-    return matches.length === 1 ? matches[0] : undefined;
+    const [first, ...others] = [...this.#byId.values()].filter(({ id }) => id.startsWith(idOrPrefix));
+    if (others.length === 0) return first;
+    throw new CRIError(Code.InvalidArgument, `${this.#kind} id "${idOrPrefix}" is the beginning of several`);
   }
 
-  /** Throws CRIError NotFound. */
+  /** Throws CRIError NotFound, or as find(). */
   get(idOrPrefix: string): T {
     const record = this.find(idOrPrefix);
     if (!record) throw new CRIError(Code.NotFound, `${this.#kind} "${idOrPrefix}" not found`);

@@ -13,9 +13,13 @@ export interface TestStore extends AsyncDisposable {
 }
 
 /** A store in a directory of its own; disposing unmounts the root file systems of the given containers and removes it all. */
-export async function testStore(config: ImageStoreConfig = {}, containers: string[] = []): Promise<TestStore> {
+export async function testStore(
+  config: ImageStoreConfig = {},
+  containers: string[] = [],
+  log: Logger = silentLogger,
+): Promise<TestStore> {
   const root = await mkdtemp(join(tmpdir(), "hawser-images-"));
-  let store = await openImageStore({ root, log: silentLogger, config });
+  let store = await openImageStore({ root, log, config });
   return {
     root,
     get store() {
