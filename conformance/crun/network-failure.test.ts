@@ -1,6 +1,6 @@
 // A CNI plugin that cannot take its part of a pod away: all the rest goes, the caller hears of it, and the next try finds what is left.
 import assert from "node:assert/strict";
-import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { it } from "node:test";
@@ -54,16 +54,44 @@ it("what a plugin does not give back keeps nothing else", { timeout: 60_000 }, a
   await rpc.removePodSandbox({ podSandboxId });
   assert.deepEqual(difference(baseline, await inventory(runtime.root)), []);
 
+  // Nobody can say when a plugin that was uninstalled is there again.
+  for (const missing of ["portmap", "bridge", "host-local"]) {
+    const gone = path.join(binDir, missing);
+    const { podSandboxId: id } = await pod();
+    await rename(gone, `${gone}.away`);
+    await rpc.removePodSandbox({ podSandboxId: id });
+    assert.deepEqual(difference(baseline, await inventory(runtime.root)), [], missing);
+    await assert.rejects(pod(), { message: new RegExp(`CNI plugin ${missing} is not in ${binDir}`) });
+    await rename(`${gone}.away`, gone);
+  }
+  assert.deepEqual(difference(baseline, await inventory(runtime.root)), []);
+
+  // A root that goes does without a plugin that fails, too. Where that fails as well, it is told of, and tried again.
   await pod();
   await writeFile(ill, "");
-  await assert.rejects(end(), told);
+  const way = process.env.PATH;
+  await writeFile(path.join(binDir, "iptables"), "#!/bin/sh\necho locked >&2; exit 4\n", { mode: 0o755 });
+  process.env.PATH = `${binDir}:${way}`;
+  try {
+    const stuck = {
+      name: "NetworkRemainsError",
+      message: /host ports \d+\/tcp of pod .*ports are stuck; nor .*locked/,
+    };
+    await assert.rejects(end(), stuck);
+    const rest = await inventory(runtime.root);
+    assert.deepEqual(
+      rest.filter((line) => /^(mount|interface|cgroup|process)/.test(line)),
+      [],
+    );
+    await assert.rejects(removeEverything(runtime.root), stuck);
+  } finally {
+    process.env.PATH = way;
+  }
+  await removeEverything(runtime.root);
   const rest = await inventory(runtime.root);
   assert.deepEqual(
-    rest.filter((line) => /^(mount|interface|cgroup|process)/.test(line)),
+    rest.filter((line) => /^(mount|interface|cgroup|process|rule)/.test(line)),
     [],
   );
-  await assert.rejects(removeEverything(runtime.root), told);
-  await rm(ill);
-  await removeEverything(runtime.root);
   await removeEverything(runtime.root);
 });

@@ -41,7 +41,8 @@ export async function claimNode(
   started.use(await claimPodCIDR({ root, stateDir, bridge, podCIDR }));
   const before = await readJSON<Places>(paths.places);
   const stateMade = directories.stateMade ?? (before?.stateDir === stateDir ? before.stateMade : undefined);
-  await keepJSON(paths.places, { stateDir, stateMade, bridge, podCIDR, cniBinDir, cgroupMode } satisfies Places);
+  const left = before?.left; // of what an earlier removal could not remove: the next one tries again
+  await keepJSON(paths.places, { stateDir, stateMade, bridge, podCIDR, cniBinDir, cgroupMode, left } satisfies Places);
   directories.keep();
   return { reaper, cgroupMode, conmonPath, pauseProgram, bridge };
 }

@@ -14,7 +14,7 @@ import { Monitors } from "./store/monitors.ts";
 
 export type { PartialConfig, RuntimeConfig } from "./config.ts";
 export type { OCIRuntimeName } from "./oci/runtime.ts";
-export { removeEverything } from "./remove-everything.ts";
+export { NetworkRemainsError, removeEverything } from "./remove-everything.ts";
 
 export interface RuntimeOptions {
   /** Where its state is. One runtime at a time per root. */

@@ -34,15 +34,23 @@ export interface Places {
   podCIDR: string;
   cniBinDir: string;
   cgroupMode?: CgroupMode;
-  /** Pods whose addresses and ports removeEverything could not give back. */
+  /** Pods whose host ports removeEverything could not give back. */
   left?: Connection[] | undefined;
+}
+
+/**
+ * All that a runtime of a root has made is removed, but for some of the network. The message says what; another call of
+ * removeEverything tries that again.
+ */
+export class NetworkRemainsError extends AggregateError {
+  override readonly name = "NetworkRemainsError";
 }
 
 /**
  * Removes all that a runtime of this root has made on the node, also after a crash: processes, the OCI runtime's state,
  * network, bridge, rules, mounts and cgroups. Sandboxes and containers are forgotten; images stay. Idempotent.
  * Throws when a live runtime has the root, or the state directory. What of the network cannot be given back keeps nothing else from
- * being removed: it is told at the end, and another call tries it again.
+ * being removed: it is told at the end, by a NetworkRemainsError, and another call tries it again.
  */
 export async function removeEverything(root: string): Promise<void> {
   const places = await readJSON<Places>(pathsOf(root, "").places);
@@ -73,19 +81,23 @@ export async function removeEverything(root: string): Promise<void> {
     netnsDir: paths.netns,
     ready: async () => {},
   };
-  const failures: unknown[] = [];
+  const failures: Error[] = [];
+  const failed = (what: string) => (cause: unknown) => {
+    failures.push(new Error(`${what}: ${cause instanceof Error ? cause.message : cause}`, { cause }));
+  };
   const left: Connection[] = [];
   // A pod's users go with its network.
   for (const connection of connectionsOf(await names(paths.netns), { records, drafts, left: places.left })) {
-    await disconnect(network, path.join(paths.netns, connection.id), connection).catch((error: unknown) => {
-      failures.push(error);
+    const netns = path.join(paths.netns, connection.id);
+    await disconnect(network, netns, connection, { byHand: true }).catch((error: unknown) => {
+      failed(nameOf(connection))(error);
       left.push(connection);
     });
   }
   const commands = { reaper, timeoutMs: pluginTimeout };
   const rules = { hash: paths.hash, bridge: places.bridge, podCIDR: places.podCIDR };
-  await removeRules(commands, rules).catch((error: unknown) => failures.push(error));
-  await removeBridge(commands, places.bridge).catch((error: unknown) => failures.push(error));
+  await removeRules(commands, rules).catch(failed("iptables' rules of the pods' network"));
+  await removeBridge(commands, places.bridge).catch(failed(`bridge ${places.bridge}`));
   for (const directory of execGroups(paths)) await removeTree(directory);
   for (const directory of [paths.containers, paths.sandboxes]) {
     for (const target of await mountsBelow(directory)) unmount(target);
@@ -102,9 +114,9 @@ export async function removeEverything(root: string): Promise<void> {
   await removeState(paths, places.stateMade);
   if (failures.length > 0) {
     await writeJSON(paths.places, { ...places, left } satisfies Places);
-    throw new AggregateError(
+    throw new NetworkRemainsError(
       failures,
-      `all is removed but what failed, which another call tries again: ${first(failures)}`,
+      `all is removed but ${failures.map(({ message }) => message).join("; and ")}`,
     );
   }
   await rm(paths.places, { force: true });
@@ -124,8 +136,11 @@ function connectionsOf(
   return [...found.values()];
 }
 
-function first([failure]: unknown[]): string {
-  return failure instanceof Error ? failure.message : String(failure);
+/** Of its network, what is left when nothing else is: addresses go with the state directory. */
+function nameOf({ id, podName, podNamespace, portMappings }: Connection): string {
+  const whose = podName ? `pod ${podNamespace}/${podName}` : `sandbox ${id}`;
+  const ports = portMappings.map(({ hostPort, protocol }) => `${hostPort}/${protocol}`);
+  return ports.length > 0 ? `host ports ${ports.join(", ")} of ${whose}` : `the network of ${whose}`;
 }
 
 function sandboxRecords(paths: Paths): Promise<Map<string, SandboxRecord>> {

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { readdir, readlink } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { promisify } from "node:util";
 import { removeTree } from "@hawser/trace/files";
 import { removeCgroups } from "./cgroups.ts";
@@ -11,6 +11,7 @@ import { unmountBelow } from "./mounts.ts";
 import { type ClusterPaths, clusterPaths, defaultDataDir, hops } from "./paths.ts";
 import { type ProcessIdentity, processesWith, terminate } from "./proc.ts";
 import { type ClusterSettings, readSettings } from "./settings.ts";
+import { networkRemains, Undoing, UndoneError } from "./undone.ts";
 
 const run = promisify(execFile);
 
@@ -29,6 +30,9 @@ export interface DownOptions {
 /**
  * Takes a cluster down: every process, container, mount, namespace, interface and rule of it, and, unless `keepData`,
  * its folder. Works from what is there, so also after a crash of any part. Resolves with false when there is no cluster.
+ *
+ * What cannot be undone keeps nothing else from being: it is told at the end by the error, and what the next `down` needs to try it
+ * again stays of the folder.
  */
 export async function down(options: DownOptions = {}): Promise<boolean> {
   const { onProgress = () => {}, signal, launcher, keepData = false } = options;
@@ -51,36 +55,49 @@ export async function takeDown(
   { keepData }: { keepData: boolean },
 ): Promise<void> {
   const { paths, settings } = cluster;
+  const undoing = new Undoing();
   // The kubelet first, or it would start again what the next steps stop.
   const kubelet = await runningDaemon(paths, "kubelet");
   if (kubelet) await terminate([kubelet], grace);
-  if (settings?.runtimeEndpoint) await removeForeignPods(paths, settings.runtimeEndpoint);
+  const { runtimeEndpoint, merged } = settings ?? {};
+  if (runtimeEndpoint) await removeForeignPods({ paths, undoing }, runtimeEndpoint);
   const daemons = await Promise.all(hops.map((hop) => runningDaemon(paths, hop)));
   await terminate(
     daemons.filter((daemon) => daemon !== undefined),
     grace,
   );
   await terminate(await lostDaemons(paths), grace);
-  if (!settings?.runtimeEndpoint) await removeContainers(cluster);
-  await terminate(await markedProcesses(paths), grace); // helpers that outlived their hop
-  await removeCgroups(paths);
-  await unmountBelow(paths.dataDir);
-  if (settings?.merged && !keepData) {
-    await unmergeKubeconfig(paths.kubeconfig, settings.merged).catch(() => {}); // the user's own file may have gone its own ways
+  if (!runtimeEndpoint) await undoing.step(() => removeContainers(cluster));
+  // Helpers that outlived their hop.
+  await undoing.step(async () => await terminate(await markedProcesses(paths), grace));
+  await undoing.step(() => removeCgroups(paths));
+  await undoing.step(() => unmountBelow(paths.dataDir));
+  if (merged && !keepData) {
+    await unmergeKubeconfig(paths.kubeconfig, merged).catch(() => {}); // the user's own file may have gone its own ways
   }
-  if (!keepData) return remove(paths.dataDir);
-  await removeTree(paths.run);
+  const needs = undoing.needs();
+  if (needs !== "all") {
+    if (keepData) await undoing.step(() => removeTree(paths.run));
+    else await undoing.step(() => remove(paths.dataDir, { but: needs }));
+  }
+  const { dataDir } = paths;
+  undoing.end(
+    `hawser down${dataDir === defaultDataDir ? "" : ` --data-dir ${dataDir}`}${keepData ? " --keep-data" : ""}`,
+  );
 }
 
-/** Removes a folder with all in it; one that is somebody's mount point stays, empty. */
-async function remove(folder: string): Promise<void> {
+/** Removes a folder with all in it, but for these paths below it; one that is somebody's mount point stays, empty. */
+async function remove(folder: string, { but = [] }: { but?: string[] } = {}): Promise<void> {
   const unless = (code: string) => (error: NodeJS.ErrnoException) => {
     if (error.code !== code) throw error;
     return [];
   };
-  const names = await readdir(folder).catch(unless("ENOENT"));
-  for (const name of names) await removeTree(join(folder, name));
-  await removeTree(folder).catch(unless("EBUSY"));
+  for (const name of await readdir(folder).catch(unless("ENOENT"))) {
+    const below = but.flatMap((path) => (path.startsWith(`${name}/`) ? [path.slice(name.length + 1)] : []));
+    if (below.length > 0) await remove(join(folder, name), { but: below });
+    else if (!but.includes(name)) await removeTree(join(folder, name));
+  }
+  if (but.length === 0) await removeTree(folder).catch(unless("EBUSY"));
 }
 
 /** Daemons of this cluster that no pid file speaks of. Containers' monitors bear the mark too; they are the runtime's. */
@@ -108,21 +125,49 @@ async function removeContainers({
   try {
     await run(program, args, { cwd: "/", maxBuffer: 1024 * 1024 });
   } catch (cause) {
-    const said = (cause as { stderr?: string }).stderr?.trim();
+    const { code, stderr } = cause as { code?: unknown; stderr?: string };
+    const said = stderr?.trim();
+    if (code === networkRemains) {
+      const needs = [paths.settings, join(paths.runtimeRoot, "runtime.json")].map((path) =>
+        relative(paths.dataDir, path),
+      );
+      throw new UndoneError(`containers below ${paths.runtimeRoot}: ${said}`, { needs, cause });
+    }
     throw new Error(`cannot remove the containers below ${paths.runtimeRoot}${said ? `: ${said}` : ""}`, { cause });
   }
 }
 
 /** In a runtime that is not ours, only the pods that our kubelet has put there: those it keeps folders for. */
-async function removeForeignPods(paths: ClusterPaths, endpoint: string): Promise<void> {
-  const own = new Set(await readdir(join(paths.kubeletRoot, "pods")).catch(() => []));
+async function removeForeignPods(
+  { paths, undoing }: { paths: ClusterPaths; undoing: Undoing },
+  endpoint: string,
+): Promise<void> {
+  const folders = join(paths.kubeletRoot, "pods");
+  const own = new Set(await readdir(folders).catch(() => []));
   if (own.size === 0) return;
+  const needs = [paths.settings, folders].map((path) => relative(paths.dataDir, path));
+  const told = async <T>(what: string, work: Promise<T>): Promise<T> => {
+    try {
+      return await work;
+    } catch (cause) {
+      throw new UndoneError(`${what} in ${endpoint}: ${cause instanceof Error ? cause.message : cause}`, {
+        needs,
+        cause,
+      });
+    }
+  };
   const { connectCRI } = await import("@hawser/cri");
-  using connection = await connectCRI({ endpoint, timeoutMs: 2_000 });
-  const { items } = await connection.runtime.listPodSandbox({});
-  for (const { id, metadata } of items) {
-    if (!metadata || !own.has(metadata.uid)) continue;
-    await connection.runtime.stopPodSandbox({ podSandboxId: id });
-    await connection.runtime.removePodSandbox({ podSandboxId: id });
-  }
+  await undoing.step(async () => {
+    using connection = await told("pods of this cluster", connectCRI({ endpoint, timeoutMs: 2_000 }));
+    const { runtime } = connection;
+    const { items } = await told("pods of this cluster", runtime.listPodSandbox({}));
+    for (const { id, metadata } of items) {
+      if (!metadata || !own.has(metadata.uid)) continue;
+      const end = async () => {
+        await runtime.stopPodSandbox({ podSandboxId: id });
+        await runtime.removePodSandbox({ podSandboxId: id });
+      };
+      await undoing.step(() => told(`pod ${metadata.namespace}/${metadata.name}`, end()));
+    }
+  });
 }

@@ -5,11 +5,13 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { serveCRI } from "@hawser/cri";
 import { runningDaemon } from "./daemon.ts";
 import { down } from "./down.ts";
 import type { Hop } from "./paths.ts";
 import { clusterPaths } from "./paths.ts";
 import { identify, isAlive } from "./proc.ts";
+import { type ClusterSettings, readSettings, writeSettings } from "./settings.ts";
 import { type UpOptions, up } from "./up.ts";
 
 const skip = process.getuid?.() === 0 ? false : "needs root";
@@ -161,4 +163,65 @@ test("down --keep-data: keeps the cluster's files, and up starts it again with t
   const again = await up(cluster.options);
   assert.deepEqual(again.started, ["apiserver", "kubelet"]);
   assert.equal(again.settings.nodeName, "worker-7");
+});
+
+test("down: what the runtime cannot undo is told at the end, and what another down needs stays", { skip }, async () => {
+  await using cluster = await fakeCluster();
+  const { dataDir, paths } = cluster;
+  await up(cluster.options);
+  const settings = { ...(await readSettings(paths)), runtimeEndpoint: undefined } as ClusterSettings;
+  await writeSettings(paths, settings);
+  await mkdir(paths.runtimeRoot);
+  await writeFile(join(paths.runtimeRoot, "runtime.json"), "{}");
+  const saying = (code: number) => () => ["/bin/sh", "-c", `echo ports are stuck >&2; exit ${code}`];
+  await assert.rejects(down({ dataDir, launcher: saying(1) }), {
+    message: `this could not be undone:\n  cannot remove the containers below ${paths.runtimeRoot}: ports are stuck\nmend that, and try again: hawser down --data-dir ${dataDir}`,
+  });
+  assert.ok((await readdir(dataDir)).includes("pki"), "nobody knows what is there still");
+  await assert.rejects(down({ dataDir, launcher: saying(3) }), /ports are stuck/);
+  assert.deepEqual((await readdir(dataDir)).sort(), ["cluster.json", "runtime"]);
+  assert.deepEqual(await readdir(paths.runtimeRoot), ["runtime.json"]);
+  assert.equal(await runningDaemon(paths, "apiserver"), undefined);
+  assert.equal(await down({ dataDir, launcher: () => ["/bin/true"] }), true);
+  assert.deepEqual(await readdir(cluster.parent), []);
+});
+
+test("down: a pod that another's runtime cannot remove keeps no other pod, and is told of", { skip }, async () => {
+  await using cluster = await fakeCluster();
+  const { dataDir, paths } = cluster;
+  const socketPath = join(cluster.parent, "cri.sock");
+  await up({ ...cluster.options, runtimeEndpoint: `unix://${socketPath}` });
+  for (const uid of ["u1", "u2"]) await mkdir(join(paths.kubeletRoot, "pods", uid), { recursive: true });
+  let ill = true;
+  let stuck = true;
+  const pods = new Set(["u1", "u2", "another's"]);
+  const item = (uid: string) => ({ id: uid, metadata: { name: `pod-${uid}`, namespace: "default", uid, attempt: 0 } });
+  await using _server = await serveCRI({
+    socketPath,
+    images: {},
+    runtime: {
+      version: async () => ({ version: "0.1.0", runtimeName: "fake", runtimeVersion: "1", runtimeApiVersion: "v1" }),
+      listPodSandbox: async () => {
+        if (ill) throw new Error("no time");
+        return { items: [...pods].map(item) };
+      },
+      stopPodSandbox: async ({ podSandboxId }) => {
+        if (stuck && podSandboxId === "u1") throw new Error("ports are stuck");
+        return {};
+      },
+      removePodSandbox: async ({ podSandboxId }) => {
+        pods.delete(podSandboxId);
+        return {};
+      },
+    },
+  });
+  await assert.rejects(down({ dataDir }), /pods of this cluster in unix:[^ ]+: no time/);
+  assert.deepEqual((await readdir(dataDir)).sort(), ["cluster.json", "kubelet"]);
+  ill = false;
+  await assert.rejects(down({ dataDir }), /pod default\/pod-u1 in unix:[^ ]+: ports are stuck/);
+  assert.deepEqual([...pods], ["u1", "another's"]);
+  stuck = false;
+  assert.equal(await down({ dataDir }), true);
+  assert.deepEqual([...pods], ["another's"]);
+  assert.deepEqual(await readdir(cluster.parent), ["cri.sock"]);
 });

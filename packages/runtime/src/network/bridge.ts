@@ -1,7 +1,9 @@
 import path from "node:path";
+import type { Logger } from "@hawser/trace";
 import type { IDMappings } from "../native/idmap.ts";
 import type { NetworkRecord, SandboxRecord } from "../store/records.ts";
-import { type Attachment, type CNI, type PluginConfig, plugin } from "./cni.ts";
+import { releaseAddresses, removeHostPorts } from "./by-hand.ts";
+import { type Attachment, type CNI, CNIError, MissingPluginError, type PluginConfig, plugin } from "./cni.ts";
 import { createNetns, dropUnpinned } from "./netns.ts";
 import { createUserNamespaces, removeNamespaces } from "./userns.ts";
 
@@ -19,6 +21,7 @@ export interface Network {
   netnsDir: string;
   /** Resolves when the node's own rules (masquerade, forwarding) are in place. */
   ready: () => Promise<void>;
+  log?: Logger | undefined;
 }
 
 export interface Connection {
@@ -76,17 +79,49 @@ export function connectionOfRecord({ id, metadata, network }: SandboxRecord): Co
 }
 
 /**
- * Gives back addresses, ports and the namespace. Idempotent: what is gone is gone. A plugin that fails keeps nothing else from being
+ * Gives back addresses, ports and the namespace. Idempotent: what is gone is gone. What fails keeps nothing else from being
  * given back; its CNIError, the first one, is thrown at the end.
+ *
+ * The work of a plugin that is not there is done without it: nobody can say when it will be installed again. So is that of one
+ * that fails, with `byHand`, when nobody will come back for it.
  */
-export async function disconnect(network: Network, netns: string, connection: Connection): Promise<void> {
+export async function disconnect(
+  network: Network,
+  netns: string,
+  connection: Connection,
+  { byHand = false }: { byHand?: boolean } = {},
+): Promise<void> {
+  const { cni } = network;
+  const { id } = connection;
   const to = attachment(connection, netns, "eth0");
   await dropUnpinned(netns);
-  const parts = [...(connection.portMappings.length > 0 ? [portmap(network, connection)] : []), bridge(network)];
-  const failures: unknown[] = [];
-  for (const part of parts) await plugin(network.cni, "DEL", part, to).catch((error) => failures.push(error));
+  const failed: { error: unknown; instead: () => Promise<void> }[] = [];
+  if (connection.portMappings.length > 0) {
+    const instead = () => removeHostPorts(cni, id);
+    await plugin(cni, "DEL", portmap(network, connection), to).catch((error) => failed.push({ error, instead }));
+  }
+  const instead = () => releaseAddresses(network, id); // the interface has gone with the namespace by then
+  await plugin(cni, "DEL", bridge(network), to).catch((error) => failed.push({ error, instead }));
   await removeNamespaces(netns); // with it goes the loopback interface
+  const failures: unknown[] = [];
+  for (const { error, instead } of failed) {
+    if (!byHand && !(error instanceof MissingPluginError)) failures.push(error);
+    else {
+      await instead().then(
+        () => network.log?.warn("a pod's network is given back without a plugin", { id, error }),
+        (cause: unknown) => failures.push(neither(error, cause)),
+      );
+    }
+  }
   if (failures.length > 0) throw failures[0];
+}
+
+function neither(error: unknown, cause: unknown): Error {
+  return new CNIError(`${messageOf(error)}; nor does it go without the plugin: ${messageOf(cause)}`, { cause });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function attachment({ id, podName, podNamespace, podUID }: Connection, netns: string, ifName: string): Attachment {

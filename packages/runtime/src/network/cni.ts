@@ -1,3 +1,4 @@
+import { access } from "node:fs/promises";
 import path from "node:path";
 import type { Reaper } from "../native/reaper.ts";
 import { run } from "../native/spawn.ts";
@@ -16,6 +17,8 @@ export interface PluginConfig {
   cniVersion: string;
   name: string;
   type: string;
+  /** The plugin that gives out addresses, which is called by this one. */
+  ipam?: { type: string; [key: string]: unknown };
   [key: string]: unknown;
 }
 
@@ -35,15 +38,50 @@ export interface Attachment {
 
 /** A plugin's refusal, in its own words. Source: containernetworking/cni SPEC.md, section 5 */
 export class CNIError extends Error {
-  override readonly name = "CNIError";
+  override readonly name: string = "CNIError";
+}
+
+/** A plugin, or one that it calls, is not there. */
+export class MissingPluginError extends CNIError {
+  override readonly name = "MissingPluginError";
 }
 
 /**
- * Runs one CNI plugin. ADD gives its result; DEL succeeds too when there is nothing left.
+ * Runs one CNI plugin. ADD gives its result; DEL succeeds too when there is nothing left. Throws CNIError, and
+ * MissingPluginError when it or its IPAM plugin is not there.
  *
  * Source: containernetworking/cni SPEC.md, section 2
  */
 export async function plugin(
+  cni: CNI,
+  command: "ADD" | "DEL",
+  config: PluginConfig,
+  attachment: Attachment,
+): Promise<CNIResult> {
+  try {
+    return await call(cni, command, config, attachment);
+  } catch (cause) {
+    const missing = await missingOf(cni.binDir, [config.type, ...(config.ipam ? [config.ipam.type] : [])]);
+    if (missing === undefined) throw cause;
+    throw new MissingPluginError(
+      `CNI plugin ${missing} is not in ${cni.binDir}; on Debian: apt-get install containernetworking-plugins`,
+      { cause },
+    );
+  }
+}
+
+async function missingOf(binDir: string, names: string[]): Promise<string | undefined> {
+  for (const name of names) {
+    const found = await access(path.join(binDir, name)).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => error.code !== "ENOENT",
+    );
+    if (!found) return name;
+  }
+  return undefined;
+}
+
+async function call(
   { reaper, binDir, timeoutMs }: CNI,
   command: "ADD" | "DEL",
   config: PluginConfig,

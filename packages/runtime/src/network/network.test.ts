@@ -71,9 +71,7 @@ exit 0`;
     );
     await assert.rejects(
       plugin({ reaper, binDir, timeoutMs: 30_000 }, "ADD", { ...config, type: "none" }, attachment),
-      {
-        code: "ENOENT",
-      },
+      { name: "MissingPluginError", message: /^CNI plugin none is not in .*containernetworking-plugins$/ },
     );
   });
 

@@ -7,8 +7,9 @@ export function openNetwork({
   config,
   paths,
   reaper,
+  log,
   bridge,
-}: Pick<Context, "config" | "paths" | "reaper"> & { bridge: string }): Network {
+}: Pick<Context, "config" | "paths" | "reaper" | "log"> & { bridge: string }): Network {
   const { podCIDR, cniBinDir } = config;
   const commands = { reaper, timeoutMs: config.cniTimeoutSeconds * 1000 };
   let ready: Promise<void> | undefined;
@@ -18,6 +19,7 @@ export function openNetwork({
     podCIDR,
     ipamDir: paths.ipam,
     netnsDir: paths.netns,
+    log,
     ready() {
       ready ??= addRules(commands, { hash: paths.hash, bridge, podCIDR });
       ready.catch(() => {

@@ -4,7 +4,7 @@ import { closeQuietly } from "../native/libc.ts";
 import { MS, mount } from "../native/mount.ts";
 import { openPipe, readable } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
-import { killQuietly, spawn, writeAll } from "../native/spawn.ts";
+import { killQuietly, start, writeAll } from "../native/spawn.ts";
 import { removeNetns } from "./netns.ts";
 
 /** How long the making of namespaces may take, milliseconds. */
@@ -59,7 +59,7 @@ async function withinNewNamespaces(
   const output = readable(fromChild.read);
   try {
     const args = ["unshare", "--user", "--net", "--", "cat"];
-    const child = spawn({ reaper }, { path: "/usr/bin/env", args, stdio: [toChild.read, fromChild.write, -1] });
+    const child = await start({ reaper }, { path: "/usr/bin/env", args, stdio: [toChild.read, fromChild.write, -1] });
     try {
       closeQuietly(toChild.read, fromChild.write);
       [toChild.read, fromChild.write] = [-1, -1];
