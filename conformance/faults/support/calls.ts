@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { ContainerState, type CRIConnection, NamespaceMode, type PodSandboxConfig, PodSandboxState } from "@hawser/cri";
 import { image, sandboxConfig, startContainer } from "../../crun/support/runtime.ts";
-import { newMark } from "../../crun/support/session.ts";
+import { eventually, newMark } from "../../crun/support/session.ts";
 
 /** One call of the CRI that is cut off: what it needs, the call, and what has to be true after the next start. */
 export interface Cut {
@@ -40,6 +42,8 @@ const ending = [1, 2, 3, 4, 5, 6].map((n) => ["sh", "-c", `while echo ${asleep};
 /** A host port that this machine does not use otherwise. */
 const hostPort = 20_000 + (process.pid % 10_000);
 
+const logName = "0.log";
+
 /** A sandbox to be: with an address and a host port. */
 export async function nothing(): Promise<Subject> {
   const config = sandboxConfig({ linux, portMappings: [{ hostPort, containerPort: 80 }] });
@@ -53,11 +57,12 @@ export async function pod(cri: CRIConnection): Promise<Subject> {
   return { ...subject, podSandboxId };
 }
 
-/** CreateContainer, in the subject's sandbox, of one that ends with 9 on SIGTERM. */
+/** CreateContainer, in the subject's sandbox, of one that ends with 9 on SIGTERM; with a log if the sandbox has a place for it. */
 export async function create(cri: CRIConnection, { config, podSandboxId }: Subject): Promise<string> {
   // Two processes at any time: the inventory counts them.
   const command = ["sh", "-c", "trap 'exit 9' TERM; sleep 100000 & wait"];
-  const container = { metadata: { name: "main", attempt: 0 }, image: { image }, command, linux };
+  const logPath = config.logDirectory && logName;
+  const container = { metadata: { name: "main", attempt: 0 }, image: { image }, command, linux, logPath };
   const { containerId } = await cri.runtime.createContainer({ podSandboxId, config: container, sandboxConfig: config });
   return containerId;
 }
@@ -209,6 +214,46 @@ export const cuts: Cut[] = [
     },
   },
   {
+    name: "UpdateContainerResources",
+    short: [0.6],
+    prepare: running,
+    call: update,
+    async after(cri, subject) {
+      const { containerId } = subject;
+      await update(cri, subject);
+      const { status } = await cri.runtime.containerStatus({ containerId });
+      assert.equal(status?.resources?.linux?.cpuShares, shares);
+      await useAndRemove(cri, subject);
+    },
+  },
+  {
+    name: "ReopenContainerLog",
+    short: [0.6],
+    async prepare(cri) {
+      const { config } = await nothing();
+      const logDirectory = await mkdtemp(path.join(tmpdir(), "hawser-faults-log-"));
+      const { podSandboxId } = await cri.runtime.runPodSandbox({ config: { ...config, logDirectory } });
+      const subject = { config: { ...config, logDirectory }, podSandboxId, containerId: "" };
+      const containerId = await create(cri, subject);
+      await cri.runtime.startContainer({ containerId });
+      await isWhole(cri, containerId);
+      await says(cri, containerId, "first");
+      await rename(path.join(logDirectory, logName), path.join(logDirectory, "rotated"));
+      return { ...subject, containerId };
+    },
+    call: (cri, { containerId }) => cri.runtime.reopenContainerLog({ containerId }),
+    async after(cri, subject) {
+      const { config, containerId } = subject;
+      await cri.runtime.reopenContainerLog({ containerId });
+      await says(cri, containerId, "second");
+      const read = (name: string) => readFile(path.join(config.logDirectory, name), "utf8");
+      await eventually(async () => (await read(logName)).endsWith(" stdout F second\n"));
+      assert.match((await read("rotated")) + (await read(logName)), /^\S+ stdout F first\n\S+ stdout F second\n$/);
+      await useAndRemove(cri, subject);
+      await rm(config.logDirectory, { recursive: true });
+    },
+  },
+  {
     name: "ExecSync",
     short: [], // the runtime changes nothing on the machine by itself
     prepare: running,
@@ -238,6 +283,19 @@ export const cuts: Cut[] = [
     },
   },
 ];
+
+const shares = 300n;
+
+async function update(cri: CRIConnection, { containerId }: Subject): Promise<void> {
+  await cri.runtime.updateContainerResources({ containerId, linux: { cpuShares: shares } });
+}
+
+/** The container's first process writes a line. */
+async function says(cri: CRIConnection, containerId: string, line: string): Promise<void> {
+  const cmd = ["sh", "-c", `echo ${line} >/proc/1/fd/1`];
+  const { exitCode } = await cri.runtime.execSync({ containerId, cmd, timeout: 30n });
+  assert.equal(exitCode, 0);
+}
 
 /** Throws when a process with this in its command line is in the container. */
 async function nobodyRuns(cri: CRIConnection, { containerId }: Subject, words: string): Promise<void> {

@@ -8,7 +8,9 @@ import { testImage } from "./testing/image.ts";
 import { testRegistry } from "./testing/registry.ts";
 import { testStore } from "./testing/store.ts";
 
-test("a pull that takes long says in the log how far it is, and nothing more when it is over", { timeout: 30_000 }, async (t) => {
+test("a pull that takes long says in the log how far it is, and nothing more when it is over", {
+  timeout: 30_000,
+}, async (t) => {
   const image = testImage([], { Labels: { long: "x".repeat(10_000) } });
   const { length } = image.config;
   const asked = Promise.withResolvers<ServerResponse>();
