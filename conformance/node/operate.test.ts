@@ -4,11 +4,11 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
-import { create, ExecRequestSchema } from "@hawser/cri";
+import { connectCRI, create, ExecRequestSchema } from "@hawser/cri";
 import { removeEverything } from "@hawser/runtime";
-import { checkout, eventually, must, onTerminal, run, startRegistry } from "@hawser/testing";
+import { background, checkout, eventually, must, onTerminal, run, startRegistry } from "@hawser/testing";
 import { DgramSocket } from "node-unix-socket";
-import { readCommandLine } from "../../packages/runtime/src/flags.ts";
+import { readFlags } from "../../packages/runtime/src/flags.ts";
 import { pushArchive } from "../../scripts/push-image.ts";
 import { makeArchive } from "../crun/support/image.ts";
 import { sh, startContainer, testConfig } from "../crun/support/runtime.ts";
@@ -102,6 +102,33 @@ test("a second runtime with the same pods' addresses says what to set, and leave
     const state = createHash("sha256").update(root).digest("hex").slice(0, 8);
     assert.equal((await readdir("/run/hawser")).includes(state), false);
     await removeEverything(root);
+  } finally {
+    await must(["rm", "-r", folder]);
+  }
+});
+
+test("a pipe for a configuration is read at the start, and a SIGHUP refuses it", { skip }, async () => {
+  const folder = (await must(["mktemp", "-d", "--tmpdir", "hawser-pipe-XXXXXX"])).trim();
+  const [root, socket] = [path.join(folder, "r"), path.join(folder, "s")];
+  try {
+    const config = JSON.stringify({ ...testConfig(), verbosity: 5 });
+    const command = hawser("runtime", "--root", root, "--socket", socket);
+    const script = 'exec "$@" --config <(printf %s "$CONFIG")';
+    const runtime = background(["bash", "-c", script, "bash", ...command], { env: { ...fromSources, CONFIG: config } });
+    try {
+      await runtime.saw("hawser-runtime ready", { timeoutMs: 30_000 });
+      runtime.child.kill("SIGHUP");
+      await runtime.saw(
+        /configuration not reloaded.* error="--config \/dev\/fd\/\d+ is a pipe: it was read at the start/,
+      );
+      using cri = await connectCRI({ endpoint: `unix://${socket}` });
+      await cri.runtime.version({});
+      await runtime.saw('] call method="Version"'); // by its verbosity
+    } finally {
+      runtime.child.kill("SIGTERM");
+      await runtime.exit;
+      await removeEverything(root);
+    }
   } finally {
     await must(["rm", "-r", folder]);
   }
@@ -208,7 +235,7 @@ test("the unit: its command line is one, and containers outlive it", async () =>
   const text = await readFile(unit, "utf8");
   const [, command = ""] = /^ExecStart=\/usr\/bin\/env hawser runtime (.*)$/m.exec(text) ?? [];
   const argv = command.replace("/etc/hawser/runtime.yaml", path.join(checkout, "packaging/hawser-runtime.yaml"));
-  const line = await readCommandLine(argv.split(" "));
+  const line = readFlags(argv.split(" "));
   assert.ok("options" in line);
   assert.deepEqual(
     [line.options.root, line.options.socketPath],

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { completeConfig, defaultConfig, type PartialConfig, readConfigFile } from "./config.ts";
-import { readCommandLine } from "./flags.ts";
+import { readPipe } from "./config-pipe.ts";
+import { readConfiguration, readFlags } from "./flags.ts";
 import { pathsOf } from "./paths.ts";
 
 test("completeConfig: what is given over the defaults", () => {
@@ -71,7 +72,7 @@ test("a section with nothing in it is as good as none; metrics on loopback or a 
     assert.equal(completeConfig({ metrics: { address } }).metrics.address, address);
 });
 
-test("readCommandLine: flags win over the file", async () => {
+test("readFlags, readConfiguration: flags win over the file", async () => {
   const directory = await mkdtemp(path.join(tmpdir(), "hawser-config-"));
   const file = path.join(directory, "config.yaml");
   try {
@@ -79,19 +80,11 @@ test("readCommandLine: flags win over the file", async () => {
       file,
       "podCIDR: 10.1.0.0/16\ncniBinDir: /cni\nimages:\n  mirrors:\n    docker.io: [http://127.0.0.1:5000]\n",
     );
-    const line = await readCommandLine([
-      "--root",
-      "/r",
-      "--socket",
-      "/s",
-      "--config",
-      file,
-      "--pod-cidr",
-      "10.2.0.0/16",
-      "-v",
-      "4",
-    ]);
-    assert.ok("options" in line);
+    const argv = ["--root", "/r", "--socket", "/s", "--config", file, "--pod-cidr", "10.2.0.0/16", "-v", "4"];
+    const flags = readFlags(argv);
+    assert.ok("options" in flags);
+    const line = await readConfiguration(flags);
+    assert.equal(line.fromPipe, false);
     assert.deepEqual([line.options.root, line.options.socketPath, line.verbosity], ["/r", "/s", 4]);
     assert.deepEqual([line.options.config?.podCIDR, line.options.config?.cniBinDir], ["10.2.0.0/16", "/cni"]);
     assert.deepEqual(line.options.config?.images?.mirrors, { "docker.io": ["http://127.0.0.1:5000"] });
@@ -99,9 +92,27 @@ test("readCommandLine: flags win over the file", async () => {
     await assert.rejects(readConfigFile(file), /config\.yaml: unknown setting "nonsense"/);
     await writeFile(file, `# ${"x".repeat(1024 * 1024)}`);
     await assert.rejects(readConfigFile(file), /config\.yaml: larger than 1048576 bytes/);
-    await rm(file);
-    execFileSync("mkfifo", [file]);
-    await assert.rejects(readConfigFile(file), /config\.yaml: is not a file/);
+    await assert.rejects(readConfigFile("/dev/zero"), /config file \/dev\/zero: is not a file/);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
+test("readConfigFile: a pipe is read to its end, though its writer comes late, and bounded in size and time", async () => {
+  const directory = await mkdtemp(path.join(tmpdir(), "hawser-config-"));
+  const pipe = path.join(directory, "pipe");
+  try {
+    execFileSync("mkfifo", [pipe]);
+    const reading = readConfigFile(pipe);
+    await using writer = await open(pipe, "w"); // opens when the reader has
+    await writer.write("verbosity:");
+    await writer.write(" 3\n");
+    await writer.close();
+    assert.deepEqual(await reading, { config: { verbosity: 3 }, fromPipe: true });
+    const late = { maxBytes: 10, timeoutMs: 50 };
+    await assert.rejects(readPipe(pipe, late), { message: "is a pipe that has no end within 0.05 s" });
+    const large = readPipe(pipe, { maxBytes: 10, timeoutMs: 10_000 });
+    await Promise.all([assert.rejects(large, { message: "larger than 10 bytes" }), writeFile(pipe, "x".repeat(11))]);
   } finally {
     await rm(directory, { recursive: true });
   }
@@ -114,7 +125,7 @@ for (const [argv, message] of [
   [["--root", "/r", "--socket", "/s", "-v", "x"], /-v/],
   [["--nonsense"], /nonsense/],
 ] as [string[], RegExp][]) {
-  test(`readCommandLine: refuses ${argv.join(" ")}`, async () => assert.rejects(readCommandLine(argv), message));
+  test(`readFlags: refuses ${argv.join(" ")}`, () => assert.throws(() => readFlags(argv), message));
 }
 
 test("pathsOf: names that the whole node sees differ by root", () => {

@@ -2,6 +2,7 @@ import { isIPv4 } from "node:net";
 import { readPlainFile } from "@hawser/trace/files";
 import { parse } from "yaml";
 import { type CgroupDriver, cgroupParentPath, checkPodSlices, isSlice } from "./cgroup/parent.ts";
+import { isPipe, readPipe } from "./config-pipe.ts";
 import { defaultTimeouts } from "./images/registry/timeouts.ts";
 import { checkStoreConfig, type ImageStoreConfig } from "./images/store-config.ts";
 import { parseMetricsAddress } from "./metrics/address.ts";
@@ -10,6 +11,8 @@ import { didYouMean } from "./settings.ts";
 
 /** Largest configuration file, bytes. */
 const maxFileBytes = 1024 * 1024;
+/** How long one that is a pipe may take to its end, milliseconds. */
+const pipePatience = 10_000;
 /** Longest time that can be set, seconds: what a timer can wait. */
 const maxSeconds = 2_000_000;
 
@@ -114,13 +117,22 @@ export function completeConfig(given: PartialConfig): RuntimeConfig {
   return config;
 }
 
-/** Reads a YAML file of at most 1 MiB. Throws with its path for what it cannot take. */
-export async function readConfigFile(file: string): Promise<PartialConfig> {
+/** Where a configuration was read from: a pipe can be read once only. */
+export interface ConfigFile {
+  config: PartialConfig;
+  fromPipe: boolean;
+}
+
+/** Reads a YAML file of at most 1 MiB, or a pipe within 10 s. Throws with its path for what it cannot take. */
+export async function readConfigFile(file: string): Promise<ConfigFile> {
   try {
-    const value: unknown = parse(await readPlainFile(file, maxFileBytes)) ?? {};
+    const fromPipe = await isPipe(file);
+    const limits = { maxBytes: maxFileBytes, timeoutMs: pipePatience };
+    const text = fromPipe ? await readPipe(file, limits) : await readPlainFile(file, maxFileBytes);
+    const value: unknown = parse(text) ?? {};
     if (typeof value !== "object" || Array.isArray(value)) throw new Error("not a mapping");
     completeConfig(value as PartialConfig); // checked by it
-    return value as PartialConfig;
+    return { config: value as PartialConfig, fromPipe };
   } catch (cause) {
     throw new Error(`config file ${file}: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }

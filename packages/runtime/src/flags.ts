@@ -15,7 +15,8 @@ Flags:
                           RuntimeClass' handler, crun or runc, among those installed
   --pod-cidr CIDR         addresses of pods (default ${defaultConfig.podCIDR})
   --cni-bin-dir DIR       where the CNI plugins are (default ${defaultConfig.cniBinDir})
-  --config FILE           more settings, as YAML, such as cgroupDriver: cgroupfs or systemd; flags win
+  --config FILE           more settings, as YAML, such as cgroupDriver: cgroupfs or systemd; flags win.
+                          A pipe is read once, at the start
   --default-config        print such a file with every setting, its default and what it does
   -v, --v N               log verbosity: 2 shows failed calls and ends of containers, 5 each call (default 0)
   -h, --help              this text
@@ -37,15 +38,24 @@ const flags = {
   help: { type: "boolean", short: "h" },
 } as const;
 
-export interface CommandLine {
-  options: Omit<RuntimeOptions, "log"> & { config: PartialConfig };
-  verbosity: number;
+/** The flags alone. */
+export interface Flags {
+  options: Omit<RuntimeOptions, "log" | "config">;
+  /** They win over the file's. */
+  config: PartialConfig;
   /** The file named by --config. */
   configFile: string | undefined;
 }
 
-/** Reads the command line and the config file it names: a text to print instead, where that is asked for. Throws with a line for people. */
-export async function readCommandLine(argv: string[]): Promise<CommandLine | { print: string }> {
+export interface CommandLine extends Flags {
+  options: Flags["options"] & { config: PartialConfig };
+  verbosity: number;
+  /** The file is a pipe: there is nothing in it any more. */
+  fromPipe: boolean;
+}
+
+/** Reads the flags: a text to print instead, where that is asked for. Throws with a line for people. */
+export function readFlags(argv: string[]): Flags | { print: string } {
   const { values } = parseArgs({ args: argv, options: flags, strict: true });
   if (values.help) return { print: help };
   if (values["default-config"]) return { print: commentedConfig(defaultConfig) };
@@ -60,14 +70,18 @@ export async function readCommandLine(argv: string[]): Promise<CommandLine | { p
     throw new Error(`-v "${values.v}" is not a number`);
   }
   const config: PartialConfig = {
-    ...(values.config !== undefined && (await readConfigFile(values.config))),
     ...(verbosity !== undefined && { verbosity }),
     ...(podCIDR !== undefined && { podCIDR }),
     ...(cniBinDir !== undefined && { cniBinDir }),
   };
-  return {
-    options: { root, socketPath: socket, ociRuntime, config },
-    verbosity: completeConfig(config).verbosity,
-    configFile: values.config,
-  };
+  return { options: { root, socketPath: socket, ociRuntime }, config, configFile: values.config };
+}
+
+/** Reads the configuration that goes with the flags, from the file too. Throws with a line for people. */
+export async function readConfiguration(given: Flags): Promise<CommandLine> {
+  const { options, configFile } = given;
+  const read = configFile === undefined ? undefined : await readConfigFile(configFile);
+  const config = { ...read?.config, ...given.config };
+  const { verbosity } = completeConfig(config);
+  return { ...given, options: { ...options, config }, verbosity, fromPipe: read?.fromPipe ?? false };
 }

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { createLogger, type Logger } from "@hawser/trace";
-import { type CommandLine, readCommandLine } from "./flags.ts";
+import { type CommandLine, type Flags, readConfiguration, readFlags } from "./flags.ts";
 import type { Runtime } from "./index.ts";
 import { replaceProcess } from "./native/exec.ts";
 
@@ -22,18 +22,18 @@ export async function main(argv: string[]): Promise<number> {
   };
   let line: CommandLine;
   try {
-    const read = await readCommandLine(argv);
-    if ("print" in read) {
-      process.stdout.write(read.print);
+    const flags = readFlags(argv);
+    if ("print" in flags) {
+      process.stdout.write(flags.print);
       return 0;
     }
-    line = read;
+    useSmallHeap(flags); // before the rest is loaded, and a pipe is read
+    line = await readConfiguration(flags);
   } catch (error) {
     complain(error);
     process.stderr.write("See 'hawser runtime --help'.\n");
     return 2;
   }
-  useSmallHeap(); // before the rest is loaded
   const [{ startRuntime }, { favourThisThread, favourThreadsOfV8 }, { giveHeapRoom }] = await Promise.all([
     import("./index.ts"),
     import("./native/priority.ts"),
@@ -54,10 +54,9 @@ export async function main(argv: string[]): Promise<number> {
     else {
       let next = line;
       const taken = await runtime.reload(async () => {
-        const read = await readCommandLine(argv);
-        if ("print" in read) throw new Error("unreachable: the same words have started us");
-        next = read;
-        return read.options.config;
+        if (line.fromPipe) throw new Error(`--config ${line.configFile} is a pipe: it was read at the start, once`);
+        next = await readConfiguration(line);
+        return next.options.config;
       });
       if (taken) line = next;
     }
@@ -105,9 +104,11 @@ async function terminalIsThere(): Promise<boolean> {
  * V8 takes these flags only at a process' start: unless whoever started us gave them, we start once more, as the same process.
  * Not where our program is not a file (node -e), and not twice.
  */
-function useSmallHeap(): void {
+function useSmallHeap({ configFile }: Flags): void {
   const [program] = process.argv.slice(1);
   const given = process.execArgv.some((flag) => flag.startsWith("--max-semi-space-size"));
   if (given || !program || process.execArgv.includes("-e")) return;
-  replaceProcess(process.execPath, [...heapFlags, ...process.execArgv, ...process.argv.slice(1)]);
+  const [, , descriptor] = /^\/(dev|proc\/self)\/fd\/(\d+)$/.exec(configFile ?? "") ?? [];
+  const keep = descriptor === undefined ? [] : [Number(descriptor)];
+  replaceProcess(process.execPath, [...heapFlags, ...process.execArgv, ...process.argv.slice(1)], { keep });
 }

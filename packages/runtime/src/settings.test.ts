@@ -4,7 +4,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { parse } from "yaml";
 import { completeConfig, defaultConfig } from "./config.ts";
-import { readCommandLine } from "./flags.ts";
+import { readFlags } from "./flags.ts";
 import { commentedConfig, settings } from "./settings.ts";
 
 const packaged = path.resolve(import.meta.dirname, "../../../packaging/hawser-runtime.yaml");
@@ -31,7 +31,7 @@ test("the packaged file says the defaults, and is what --default-config prints",
   assert.deepEqual(parse(text), defaultConfig);
   assert.deepEqual(completeConfig(parse(text)), completeConfig({}));
   assert.equal(text, commentedConfig(defaultConfig), "hawser runtime --default-config > packaging/hawser-runtime.yaml");
-  assert.deepEqual(await readCommandLine(["--default-config"]), { print: text });
+  assert.deepEqual(readFlags(["--default-config"]), { print: text });
 });
 
 test("the examples in the comments are good ones", () => {
