@@ -13,6 +13,18 @@ import { eventually } from "./support/session.ts";
 
 const run = promisify(execFile);
 
+/** Of each container, without `container_`. Source: kubernetes test/e2e_node/cri_container_metrics_test.go */
+const wantedByKubernetes = [
+  ...["cpu_cfs_periods_total", "cpu_cfs_throttled_periods_total", "cpu_cfs_throttled_seconds_total"],
+  ...["cpu_system_seconds_total", "cpu_usage_seconds_total", "cpu_user_seconds_total", "file_descriptors"],
+  ...["fs_reads_bytes_total", "fs_reads_total", "fs_usage_bytes", "fs_writes_bytes_total", "fs_writes_total"],
+  ...["last_seen", "memory_cache", "memory_failures_total", "memory_kernel_usage", "memory_mapped_file"],
+  ...["memory_max_usage_bytes", "memory_rss", "memory_swap", "memory_usage_bytes", "memory_working_set_bytes"],
+  ...["oom_events_total", "processes", "sockets", "spec_cpu_period", "spec_cpu_shares", "spec_memory_limit_bytes"],
+  ...["spec_memory_reservation_limit_bytes", "spec_memory_swap_limit_bytes", "start_time_seconds", "threads"],
+  ...["threads_max", "ulimits_soft"],
+];
+
 for (const ociRuntime of ["crun", "runc"] as const) {
   describe(`sandboxes over ${ociRuntime}`, { timeout: 90_000 }, () => {
     let runtime: TestRuntime;
@@ -78,6 +90,7 @@ for (const ociRuntime of ["crun", "runc"] as const) {
         const { descriptors } = await rpc().listMetricDescriptors({});
         await eventually(async () => !/runc|crun/.test(await ofProcess(containerId, "cmdline"))); // runc's threads would be counted
         const keys = new Map(descriptors.map(({ name, labelKeys }) => [name, labelKeys]));
+        assert.equal(keys.size, descriptors.length, "each once: a kubelet registers them by their names");
         const { podMetrics } = await rpc().listPodSandboxMetrics({});
         assert.deepEqual(
           podMetrics.map((pod) => pod.podSandboxId),
@@ -93,10 +106,29 @@ for (const ociRuntime of ["crun", "runc"] as const) {
         }
         const valueNamed = (wanted: string, metrics = all) =>
           metrics.find(({ name }) => name === wanted)?.value?.value ?? 0n;
-        assert.deepEqual(own?.metrics[0]?.labelValues, [containerId, "main", image]);
+        /** What one is labelled with, by the labels' names, as a kubelet passes them on. */
+        const labelsOf = ({ name, labelValues }: { name: string; labelValues: string[] }) =>
+          Object.fromEntries(labelValues.map((value, index) => [keys.get(name)?.[index] ?? "", value]));
+        const { status } = await rpc().podSandboxStatus({ podSandboxId });
+        const ofPod = { namespace: "default", pod: status?.metadata?.name };
+        for (const one of own?.metrics ?? []) {
+          assert.partialDeepStrictEqual(labelsOf(one), { id: containerId, image, ...ofPod, container: "main" });
+        }
+        const series = all.map((one) => JSON.stringify([one.name, one.labelValues]));
+        assert.equal(new Set(series).size, series.length, "no two of the same labels: Prometheus would take none");
         assert.ok(valueNamed("container_memory_working_set_bytes", own?.metrics) > 0n);
+        for (const name of ["processes", "threads", "file_descriptors", "start_time_seconds", "last_seen"]) {
+          assert.ok(valueNamed(`container_${name}`, own?.metrics) > 0n, name);
+        }
         assert.equal(valueNamed("container_processes", own?.metrics), 1n);
-        assert.ok(all.some(({ name, labelValues }) => name.includes("network_receive") && labelValues[3] === "eth0"));
+        const told = new Set(own?.metrics.map(({ name }) => name.replace(/^container_/, "")));
+        assert.deepEqual(
+          wantedByKubernetes.filter((name) => !told.has(name)),
+          [],
+        );
+        const received = pod?.metrics.find(({ name }) => name === "container_network_receive_bytes_total");
+        assert.ok(received);
+        assert.partialDeepStrictEqual(labelsOf(received), { ...ofPod, container: "POD", interface: "eth0" });
       } finally {
         await rpc().removePodSandbox({ podSandboxId });
       }

@@ -57,15 +57,21 @@ function matching({ containers }: Dependencies, filter: ContainerStatsFilter | u
     );
 }
 
+/** What a container has written to its root. */
+export async function layerOf(
+  { now, paths, log }: Pick<Context, "now" | "paths" | "log">,
+  { id }: Pick<ContainerRecord, "id">,
+) {
+  return await writableLayer({ log }, path.join(paths.containers, id, "upper"), now());
+}
+
 export async function statsOf(
-  { usage, now, paths, log }: Pick<Context, "usage" | "now" | "paths" | "log">,
+  dependencies: Pick<Context, "usage" | "now" | "paths" | "log">,
   record: ContainerRecord,
 ): Promise<Stats> {
+  const { usage, paths } = dependencies;
   const { id, metadata, labels, annotations } = record;
-  const [read, layer] = await Promise.all([
-    usage.read(record.cgroupPath),
-    writableLayer({ log }, path.join(paths.containers, id, "upper"), now()),
-  ]);
+  const [read, layer] = await Promise.all([usage.read(record.cgroupPath), layerOf(dependencies, record)]);
   return {
     attributes: { id, metadata, labels, annotations },
     ...describeUsage(read),

@@ -5,110 +5,127 @@ import {
   type MetricSchema,
   MetricType,
 } from "@hawser/cri";
-import type { CgroupUsage } from "../cgroup/usage.ts";
+import { readDetails } from "../cgroup/details.ts";
+import { countProcesses, softFilesLimit } from "../cgroup/processes.ts";
 import type { Context } from "../context.ts";
+import { limiter } from "../limiter.ts";
 import type { ContainerRecord, SandboxRecord } from "../store/records.ts";
-import { networkUsage } from "./sandbox-stats.ts";
+import { layerOf } from "./container-stats.ts";
+import { descriptors, type Facts } from "./metric-descriptors.ts";
+import { type InterfaceCounters, networkCounters } from "./network-usage.ts";
 
 type Metric = MessageInitShape<typeof MetricSchema>;
 
-/** Labels of all metrics, and what a network's have besides. Source: cri-o/cri-o internal/lib/stats/descriptors.go */
-const labelKeys = ["id", "name", "image"];
-const networkLabelKeys = [...labelKeys, "interface"];
+/**
+ * Labels of all metrics: the runtime's, and those that a kubelet adds to cAdvisor's metrics and not to ours.
+ * Source: kubernetes#140778; cri-o/cri-o internal/lib/statsserver/metrics.go
+ */
+const labelKeys = ["id", "name", "image", "namespace", "pod", "container"];
 
-interface Descriptor {
-  name: string;
-  help: string;
-  type: MetricType;
-  /** Undefined when the kernel does not tell. */
-  value(usage: CgroupUsage): bigint | undefined;
-}
-
-/** By the names that cAdvisor gave them, in its units: what dashboards ask for. */
-const descriptors: Descriptor[] = [
-  {
-    name: "container_cpu_usage_seconds_total",
-    help: "Cumulative cpu time consumed in seconds.",
-    type: MetricType.COUNTER,
-    value: ({ cpuNanoseconds: cpu }) => (cpu === undefined ? undefined : cpu / 1_000_000_000n),
-  },
-  gauge("container_memory_usage_bytes", "Current memory usage in bytes.", ({ memoryBytes }) => memoryBytes),
-  gauge(
-    "container_memory_working_set_bytes",
-    "Current working set in bytes.",
-    ({ workingSetBytes }) => workingSetBytes,
-  ),
-  gauge("container_memory_rss", "Size of RSS in bytes.", ({ rssBytes }) => rssBytes),
-  gauge("container_memory_swap", "Container swap usage in bytes.", ({ swapBytes }) => swapBytes),
-  gauge(
-    "container_spec_memory_limit_bytes",
-    "Memory limit for the container; 0 for none.",
-    ({ memoryLimitBytes = 0n }) => memoryLimitBytes,
-  ),
-  gauge("container_processes", "Number of processes running inside the container.", ({ processes }) => processes),
-];
+/** Containers that are looked at side by side: each is some twenty files. */
+const atOnce = 8;
 
 const networkDescriptors = [
-  ["container_network_receive_bytes_total", "Cumulative count of bytes received", "rxBytes"],
-  ["container_network_receive_errors_total", "Cumulative count of errors encountered while receiving", "rxErrors"],
-  ["container_network_transmit_bytes_total", "Cumulative count of bytes transmitted", "txBytes"],
-  ["container_network_transmit_errors_total", "Cumulative count of errors encountered while transmitting", "txErrors"],
-] as const;
+  ["receive_bytes", "Cumulative count of bytes received", ({ received }) => received.bytes],
+  ["receive_packets", "Cumulative count of packets received", ({ received }) => received.packets],
+  [
+    "receive_packets_dropped",
+    "Cumulative count of packets dropped while receiving",
+    ({ received }) => received.dropped,
+  ],
+  ["receive_errors", "Cumulative count of errors encountered while receiving", ({ received }) => received.errors],
+  ["transmit_bytes", "Cumulative count of bytes transmitted", ({ sent }) => sent.bytes],
+  ["transmit_packets", "Cumulative count of packets transmitted", ({ sent }) => sent.packets],
+  ["transmit_packets_dropped", "Cumulative count of packets dropped while transmitting", ({ sent }) => sent.dropped],
+  ["transmit_errors", "Cumulative count of errors encountered while transmitting", ({ sent }) => sent.errors],
+] satisfies [string, string, (counters: InterfaceCounters) => bigint][];
+const networkName = (part: string) => `container_network_${part}_total`;
 
 /** CRI ListMetricDescriptors: the metrics that ListPodSandboxMetrics gives. */
 export async function listMetricDescriptors(): Promise<MessageInitShape<typeof ListMetricDescriptorsResponseSchema>> {
   return {
     descriptors: [
-      ...descriptors.map(({ name, help }) => ({ name, help, labelKeys })),
-      ...networkDescriptors.map(([name, help]) => ({ name, help, labelKeys: networkLabelKeys })),
+      ...descriptors.map(({ name, help, labels }) => ({ name, help, labelKeys: [...labelKeys, ...labels] })),
+      ...networkDescriptors.map(([part, help]) => ({
+        name: networkName(part),
+        help,
+        labelKeys: [...labelKeys, "interface"],
+      })),
     ],
   };
 }
 
-type Dependencies = Pick<Context, "sandboxes" | "containers" | "usage" | "now">;
+type Dependencies = Pick<Context, "sandboxes" | "containers" | "usage" | "now" | "cgroupMode" | "paths" | "log">;
+type Slots = ReturnType<typeof limiter>;
 
 /** CRI ListPodSandboxMetrics: of the sandboxes that are ready, and of their running containers. */
 export async function listPodSandboxMetrics(
   dependencies: Dependencies,
 ): Promise<MessageInitShape<typeof ListPodSandboxMetricsResponseSchema>> {
+  const slots = limiter(atOnce);
   const ready = dependencies.sandboxes.list().filter(({ state }) => state === "ready");
-  return { podMetrics: await Promise.all(ready.map((record) => metricsOf(dependencies, record))) };
+  return { podMetrics: await Promise.all(ready.map((record) => metricsOf(dependencies, record, slots))) };
 }
 
-async function metricsOf({ sandboxes: _, containers, usage, now }: Dependencies, record: SandboxRecord) {
+async function metricsOf(dependencies: Dependencies, record: SandboxRecord, slots: Slots) {
+  const { containers, usage, cgroupMode: mode } = dependencies;
   const { id, cgroupParent, metadata, network, pause } = record;
   const inside = containers.list().filter(({ sandboxId, state }) => sandboxId === id && state === "running");
-  const [own, links, containerMetrics] = await Promise.all([
-    usage.read(cgroupParent),
-    network && pause ? networkUsage(pause.pid, now()) : undefined,
-    Promise.all(inside.map(async (container) => containerMetricsOf(container, await usage.read(container.cgroupPath)))),
+  const [facts, interfaces, containerMetrics] = await Promise.all([
+    slots(async () => {
+      const [own, details] = await Promise.all([usage.read(cgroupParent), readDetails({ mode }, cgroupParent)]);
+      return { usage: own, details };
+    }),
+    network && pause ? networkCounters(pause.pid) : [],
+    Promise.all(inside.map((container) => slots(() => containerMetricsOf(dependencies, record, container)))),
   ]);
-  const labels = [id, metadata.name, ""];
-  const interfaces = links ? [links.defaultInterface, ...links.interfaces] : [];
-  const ofNetwork = interfaces.flatMap((link) =>
-    networkDescriptors.map(([name, , field]) => ({
-      name,
-      timestamp: own.timestamp,
+  // As cAdvisor has it: the pod's cgroup is of no container, its network of the one called POD.
+  const labels = (container: string) => [id, metadata.name, "", metadata.namespace, metadata.name, container];
+  const ofNetwork = interfaces.flatMap((counters) =>
+    networkDescriptors.map(([part, , value]) => ({
+      name: networkName(part),
+      timestamp: facts.usage.timestamp,
       metricType: MetricType.COUNTER,
-      labelValues: [...labels, link.name],
-      value: link[field],
+      labelValues: [...labels("POD"), counters.name],
+      value: { value: value(counters) },
     })),
   );
-  return { podSandboxId: id, metrics: [...valuesOf(own, labels), ...ofNetwork], containerMetrics };
+  return { podSandboxId: id, metrics: [...valuesOf(facts, labels("")), ...ofNetwork], containerMetrics };
 }
 
-function containerMetricsOf({ id, metadata, image }: ContainerRecord, usage: CgroupUsage) {
-  return { containerId: id, metrics: valuesOf(usage, [id, metadata.name, image.image]) };
+async function containerMetricsOf(
+  dependencies: Dependencies,
+  { metadata: pod }: SandboxRecord,
+  record: ContainerRecord,
+) {
+  const { usage, cgroupMode: mode } = dependencies;
+  const { id, metadata, image, cgroupPath, resources, startedAt, init } = record;
+  const [own, details, counts, files, layer] = await Promise.all([
+    usage.read(cgroupPath),
+    readDetails({ mode }, cgroupPath),
+    countProcesses({ mode }, cgroupPath),
+    softFilesLimit(init.pid),
+    layerOf(dependencies, record),
+  ]);
+  const container = {
+    resources,
+    startedAt: BigInt(startedAt),
+    counts,
+    softFilesLimit: files,
+    layerBytes: layer?.bytes,
+  };
+  const labels = [id, metadata.name, image.userSpecified || image.image, pod.namespace, pod.name, metadata.name];
+  return { containerId: id, metrics: valuesOf({ usage: own, details, container }, labels) };
 }
 
-function valuesOf(usage: CgroupUsage, labelValues: string[]): Metric[] {
-  return descriptors.flatMap(({ name, type, value }) => {
-    const known = value(usage);
-    if (known === undefined) return [];
-    return [{ name, timestamp: usage.timestamp, metricType: type, labelValues, value: { value: known } }];
-  });
-}
-
-function gauge(name: string, help: string, value: Descriptor["value"]): Descriptor {
-  return { name, help, type: MetricType.GAUGE, value };
+function valuesOf(facts: Facts, labelValues: string[]): Metric[] {
+  return descriptors.flatMap(({ name, type, of }) =>
+    of(facts).map(({ value, labels = [] }) => ({
+      name,
+      timestamp: facts.usage.timestamp,
+      metricType: type,
+      labelValues: [...labelValues, ...labels],
+      value: { value },
+    })),
+  );
 }

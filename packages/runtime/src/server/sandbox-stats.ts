@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import type {
   ListPodSandboxStatsRequest,
   ListPodSandboxStatsResponseSchema,
@@ -14,6 +13,7 @@ import type { Context } from "../context.ts";
 import type { SandboxRecord } from "../store/records.ts";
 import { describeUsage, statsOf } from "./container-stats.ts";
 import { labelsMatch, parts } from "./filters.ts";
+import { type InterfaceCounters, networkCounters } from "./network-usage.ts";
 
 type Dependencies = Pick<Context, "sandboxes" | "containers" | "usage" | "now" | "paths" | "log">;
 type Stats = MessageInitShape<typeof PodSandboxStatsSchema>;
@@ -79,32 +79,16 @@ async function sandboxStats(dependencies: Dependencies, record: SandboxRecord): 
   };
 }
 
-/** What an interface has carried since it came. */
-interface InterfaceUsage {
-  name: string;
-  rxBytes: { value: bigint };
-  rxErrors: { value: bigint };
-  txBytes: { value: bigint };
-  txErrors: { value: bigint };
-}
-
-export interface NetworkUsage {
-  timestamp: bigint;
-  defaultInterface: InterfaceUsage;
-  interfaces: InterfaceUsage[];
-}
-
-/** The interfaces of a process' network namespace. Source: proc(5), /proc/PID/net/dev */
-export async function networkUsage(pid: number, timestamp: bigint): Promise<NetworkUsage | undefined> {
-  const text = await readFile(`/proc/${pid}/net/dev`, "utf8").catch(() => "");
-  const interfaces = text.split("\n").flatMap((line) => {
-    const [name, numbers] = line.split(":");
-    const fields = numbers?.trim().split(/\s+/) ?? [];
-    if (!name || fields.length < 16) return [];
-    const field = (index: number) => ({ value: BigInt(fields[index] ?? 0) });
-    return [{ name: name.trim(), rxBytes: field(0), rxErrors: field(2), txBytes: field(8), txErrors: field(10) }];
+/** The CRI's words for the interfaces; undefined without an eth0, which is the pod's own. */
+async function networkUsage(pid: number, timestamp: bigint) {
+  const [first, ...others] = await networkCounters(pid);
+  if (first?.name !== "eth0") return undefined;
+  const usage = ({ name, received, sent }: InterfaceCounters) => ({
+    name,
+    rxBytes: { value: received.bytes },
+    rxErrors: { value: received.errors },
+    txBytes: { value: sent.bytes },
+    txErrors: { value: sent.errors },
   });
-  const defaultInterface = interfaces.find(({ name }) => name === "eth0");
-  if (!defaultInterface) return undefined;
-  return { timestamp, defaultInterface, interfaces: interfaces.filter(({ name }) => name !== "eth0" && name !== "lo") };
+  return { timestamp, defaultInterface: usage(first), interfaces: others.map(usage) };
 }
