@@ -1,7 +1,9 @@
 // Pods choose their OCI runtime by their RuntimeClass' handler; what one has made stays its own, whatever the next run's default.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
+import path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { run } from "@hawser/testing";
 import { image, sandboxConfig, sh, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
 import { openExec, textOf } from "./support/session.ts";
 
@@ -71,4 +73,15 @@ describe("runtime handlers", { timeout: 90_000 }, () => {
     }
     assert.deepEqual((await rpc().listContainers({})).containers, []);
   });
+});
+
+it("without runc its handler is refused, and nothing keeps the process when the runtime is disposed of", {
+  timeout: 60_000,
+}, async () => {
+  const hiding = 'for each in $(which -a runc); do mount --bind /dev/null "$each"; done; exec "$@"';
+  const program = [process.execPath, path.join(import.meta.dirname, "support/without-runc.ts")];
+  const { code, stdout, stderr } = await run(["unshare", "--mount", "sh", "-c", hiding, "sh", ...program]);
+  assert.equal(code, 0, stderr);
+  const [, livedOn = ""] = /^lived on for (\d+) ms$/m.exec(stdout) ?? [];
+  assert.ok(livedOn !== "" && Number(livedOn) < 1000, stdout); // the shortest of our timers that could is 2 s
 });
