@@ -11,12 +11,12 @@ import { cgroupsWith, endKubepods, gone, notBooted, units } from "./support/unit
 
 /** The calls in which systemd has a part, and where they are cut off. */
 const kills: { call: string; at: RegExp; while: string }[] = [
-  { call: "RunPodSandbox", at: /^after posix_spawn .*\bcrun$/, while: "crun asks for the pod's scope" },
+  { call: "RunPodSandbox", at: /^started .*\bcrun$/, while: "crun asks for the pod's scope" },
   { call: "RunPodSandbox", at: /^before rename .*\bstate\.json/, while: "scope and slice are there, and no record" },
-  { call: "CreateContainer", at: /^after posix_spawn .*\bbusctl$/, while: "conmon is given its scope" },
+  { call: "CreateContainer", at: /^started .*\bbusctl$/, while: "conmon is given its scope" },
   { call: "StopContainer", at: /^after rename .*\bstate\.json/, while: "the container's scope has ended" },
-  { call: "RemovePodSandbox", at: /^before posix_spawn .*\bsystemctl$/, while: "the slice is not stopped yet" },
-  { call: "RemovePodSandbox", at: /^after posix_spawn .*\bsystemctl$/, while: "the slice is stopped" },
+  { call: "RemovePodSandbox", at: /^before start .*\bsystemctl$/, while: "the slice is not stopped yet" },
+  { call: "RemovePodSandbox", at: /^started .*\bsystemctl$/, while: "the slice is stopped" },
 ];
 
 describe("a runtime with systemd's cgroups that is killed in", { timeout: 240_000, skip: notBooted }, () => {

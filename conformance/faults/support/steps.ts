@@ -111,7 +111,31 @@ childProcess.execFile = counted as unknown as typeof execFile;
 syncBuiltinESMExports();
 
 /** System calls by FFI that change something. */
-const changing = /\b(mount|umount2|mknod|lsetxattr|posix_spawn|setns|unshare|connect|execve)\(/;
+const changing = /\b(mount|umount2|mknod|lsetxattr|posix_spawn|sendmsg|waitid|setns|unshare|connect|execve)\(/;
+/** What native/starter.ts puts before the program's path. */
+const startHeader = 16;
+
+const P_PID = 1;
+/** Programs that were asked for, in order, and the children that were looked at: each comes to be looked at once it is its program. */
+const asked: string[] = [];
+const known = new Set<unknown>();
+
+/** The program of a child that is looked at for the first time. */
+function startedBy([type, pid]: unknown[]): string | undefined {
+  if (type !== P_PID || known.has(pid)) return undefined;
+  known.add(pid);
+  return asked.shift();
+}
+
+/** The program that a message asks to be started, or undefined: that is another message. */
+function programOf(message: Buffer): string | undefined {
+  const read = (address: bigint, bytes: number) => Buffer.from(koffi.view(address, bytes));
+  const vector = read(message.readBigUInt64LE(16), 16);
+  const length = Number(vector.readBigUInt64LE(8));
+  if (length <= startHeader) return undefined;
+  const packet = read(vector.readBigUInt64LE(0), length);
+  return packet.toString("utf8", startHeader, packet.indexOf(0, startHeader));
+}
 const load = koffi.load.bind(koffi);
 (koffi as unknown as { load: unknown }).load = (name: string | null) => {
   const library = load(name);
@@ -124,11 +148,24 @@ const load = koffi.load.bind(koffi);
         const found = changing.exec(prototype)?.[1];
         if (!found) return call;
         const at = found === "posix_spawn" || found === "mount" ? 1 : 0;
+        const nameOf = (args: unknown[]): string | undefined => {
+          if (found !== "sendmsg") return `${found} ${place(args[at] ?? "")}`;
+          const program = programOf(args[1] as Buffer);
+          if (program === undefined) return undefined;
+          asked.push(program);
+          return `start ${place(program)}`;
+        };
         return new Proxy(call, {
           apply(inner, self, args: unknown[]) {
-            step(`before ${found} ${place(args[at] ?? "")}`);
+            if (found === "waitid") {
+              const program = startedBy(args);
+              if (program !== undefined) step(`started ${place(program)}`);
+              return Reflect.apply(inner, self, args) as unknown;
+            }
+            const name = nameOf(args);
+            if (name) step(`before ${name}`);
             const result: unknown = Reflect.apply(inner, self, args);
-            step(`after ${found} ${place(args[at] ?? "")}`);
+            if (name) step(`after ${name}`);
             return result;
           },
         });

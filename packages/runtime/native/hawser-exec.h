@@ -25,6 +25,9 @@
  *   'F', words, NUL         there is no command, and why, in crun's words
  *   'R' or 'X', one byte    its exit code: its own, or 128 + n after signal n. With 'R' nobody is left in the exec's group, and
  *                           the waiter removes it; with 'X' that is the runtime's
+ *
+ * The same program, by its first argument, starts the host's programs for the runtime ("start", starter.c), and stands before the OCI
+ * runtime that conmon calls ("create", create.c).
  */
 #pragma once
 #include <limits.h>
@@ -37,6 +40,9 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/types.h>
+
+/* What the runtime expects of this program. oci/exec-request.ts */
+#define PROTOCOL "9"
 
 #define NEVER_RETURNS __attribute__((noreturn))
 
@@ -98,6 +104,17 @@ struct found {
   bool entered; /* the working directory */
   int error;    /* of the executable, or 0 */
 };
+
+/* ---- the programs: porter.c, starter.c, create.c --------------------------------------------------------------------- */
+
+int run_porter(void);
+int run_starter(void);
+int run_create(int count, char **arguments);
+
+/* ---- view.c -------------------------------------------------------------------------------------------------------- */
+
+/* This process' mounts without the v2 half of a hybrid host's cgroups. What could not be done, or NULL; with errno. */
+const char *hide_unified(void);
 
 /* ---- the processes: waiter.c, usher.c, command.c ------------------------------------------------------------------- */
 

@@ -11,8 +11,6 @@
 
 #include "hawser-exec.h"
 
-#define PROTOCOL "8"
-
 /* Takes one message's descriptors. Returns how many; 0 for none; -1 when the runtime has gone. */
 static int receive(int descriptors[DESCRIPTORS]) {
   char byte;
@@ -52,7 +50,7 @@ static void __attribute__((noreturn)) serve(const int descriptors[DESCRIPTORS], 
   _exit(0);
 }
 
-int main(void) {
+int run_porter(void) {
   const char hello[] = "hawser-exec " PROTOCOL;
   /* From here to the command's own execve, nobody without CAP_SYS_PTRACE can look into these processes. */
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) return FAILED;

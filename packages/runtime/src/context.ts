@@ -8,6 +8,7 @@ import type { Reaper } from "./native/reaper.ts";
 import type { Network } from "./network/bridge.ts";
 import type { AppArmor } from "./oci/apparmor.ts";
 import type { ExecHelper } from "./oci/exec-helper.ts";
+import type { ExecProgram } from "./oci/exec-program.ts";
 import type { Host } from "./oci/host.ts";
 import type { CgroupMode } from "./oci/probe.ts";
 import type { OCIRuntime } from "./oci/runtime.ts";
@@ -27,6 +28,7 @@ export interface Context {
   reaper: Reaper;
   oci: OCIRuntime;
   helper: ExecHelper;
+  execProgram: ExecProgram;
   conmonPath: string;
   host: Host;
   appArmor: AppArmor;

@@ -5,10 +5,13 @@ import { Usage } from "./cgroup/usage.ts";
 import type { ClaimedNode } from "./claim-node.ts";
 import type { Context } from "./context.ts";
 import { openImageStore } from "./images/index.ts";
+import { openStarter } from "./native/open-starter.ts";
 import { openNetwork } from "./network/open.ts";
 import { openAppArmor } from "./oci/apparmor.ts";
 import { openExecHelper } from "./oci/exec-helper.ts";
 import { readHierarchies } from "./oci/exec-place.ts";
+import { openExecProgram } from "./oci/exec-program.ts";
+import { protocol } from "./oci/exec-request.ts";
 import { readHost } from "./oci/host.ts";
 import { makePauseRoot } from "./oci/pause-spec.ts";
 import { chooseRuntime } from "./oci/probe.ts";
@@ -41,6 +44,10 @@ export async function openContext(
     started.use(what(opened));
     return opened;
   };
+  const execProgram = started.use(await openExecProgram());
+  if (execProgram.path !== undefined) {
+    started.use(await openStarter({ reaper, log, greeting: `hawser-exec ${protocol}` }, execProgram.path));
+  }
   const [oci, host, groups, images] = await allAtTheirEnd([
     keep(
       chooseRuntime({
@@ -66,6 +73,7 @@ export async function openContext(
       log,
       oci,
       wanted: config.exec.helper,
+      program: execProgram,
       mode: cgroupMode,
       hierarchies: await readHierarchies(cgroupMode),
       containersDir: paths.containers,
@@ -98,6 +106,7 @@ export async function openContext(
     reaper,
     oci,
     helper,
+    execProgram,
     conmonPath,
     host,
     appArmor,

@@ -8,7 +8,7 @@ import { closeQuietly, lastError, libc } from "../native/libc.ts";
 import { openPipes, type Pipe, readable, streamPipeBytes, writable } from "../native/pipe.ts";
 import { isAlive, type ProcessId } from "../native/process-id.ts";
 import type { Reaper } from "../native/reaper.ts";
-import { killQuietly, spawn } from "../native/spawn.ts";
+import { type Child, killQuietly, start } from "../native/spawn.ts";
 import { pump } from "../oci/pump.ts";
 import type { ContainerRecord } from "../store/records.ts";
 import type { ArchiveJob } from "./child.ts";
@@ -73,12 +73,12 @@ async function runChild(
   session.signal.throwIfAborted();
   const root = await openRoot(init);
   let pipes: Pipe[] = [];
-  let child: ReturnType<typeof spawn>;
+  let child: Child;
   try {
     pipes = openPipes(streamPipeBytes, streamPipeBytes, undefined);
     const [stdin, stdout, stderr] = pipes;
     const stdio = [stdin?.read ?? -1, stdout?.write ?? -1, stderr?.write ?? -1, root];
-    child = spawn({ reaper }, { path: process.execPath, args: [program, JSON.stringify(job)], stdio });
+    child = await start({ reaper }, { path: process.execPath, args: [program, JSON.stringify(job)], stdio });
   } catch (error) {
     for (const { read, write } of pipes) closeQuietly(read, write);
     throw error;

@@ -19,15 +19,28 @@ const nameOfV8s = "V8Worker";
  * more (CAP_SYS_NICE).
  */
 export function favourThisThread(): number {
-  // Raised without this, every container would be.
-  const reset = libc.schedSetscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, new Uint8Array(4)) === 0;
-  if (!reset || getPriority() !== 0) return getPriority();
+  if (!resetOnFork(0) || getPriority() !== 0) return getPriority();
   try {
     setPriority(wanted); // on Linux the calling thread's, not the process'
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ERR_SYSTEM_ERROR") throw error;
   }
   return getPriority();
+}
+
+/** The same for a process of one thread that the event loop waits for, if that is favoured itself. What it starts is not. */
+export function favour(pid: number): void {
+  if (getPriority() !== wanted) return;
+  try {
+    if (resetOnFork(pid)) setPriority(pid, wanted);
+  } catch {
+    // It has just ended, or may not be favoured: slower, not wrong.
+  }
+}
+
+/** Raised without this, every container would be. */
+function resetOnFork(pid: number): boolean {
+  return libc.schedSetscheduler(pid, SCHED_OTHER | SCHED_RESET_ON_FORK, new Uint8Array(4)) === 0;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { turn } from "../turns.ts";
 import { lastError, libc } from "./libc.ts";
+import type { Starter } from "./starter.ts";
 
 const WNOHANG = 1;
 const PR_SET_CHILD_SUBREAPER = 36;
@@ -29,6 +30,8 @@ const maxReleasing = 16;
  * circles: 20 ms of the event loop's own time, seen with 50 pods that started side by side.
  */
 export class Reaper implements Disposable {
+  /** Who starts them in place of this thread, if somebody does. */
+  starter: Starter | undefined;
   readonly #waiting = new Map<number, (code: number) => void>();
   /** Those of them that need not keep this process going. */
   readonly #watched = new Set<number>();
@@ -39,6 +42,8 @@ export class Reaper implements Disposable {
   #releasing = 0;
   readonly #info = Buffer.alloc(info.bytes);
   #zombies = new Set<number>();
+  /** Since when children are being started whose ids are not known yet, the oldest first. */
+  readonly #expected = new Set<{ since: number }>();
   #disposed = false;
   #timer: NodeJS.Timeout | undefined;
   #orphanTimer: NodeJS.Timeout | undefined;
@@ -61,6 +66,13 @@ export class Reaper implements Disposable {
   watch(pid: number): Promise<number> {
     this.#watched.add(pid);
     return this.wait(pid);
+  }
+
+  /** A child is being started, and will be waited for: until this is disposed of, no zombie that could be it is nobody's. */
+  expect(): Disposable {
+    const expected = { since: performance.now() };
+    this.#expected.add(expected);
+    return { [Symbol.dispose]: () => this.#expected.delete(expected) };
   }
 
   /** The timer keeps this process going while somebody waits whose child is to. */
@@ -142,12 +154,14 @@ export class Reaper implements Disposable {
    */
   async #reapOrphans(): Promise<void> {
     this.#orphanTimer = undefined; // for those who end from now on
+    const [oldest] = this.#expected;
+    const late = oldest !== undefined && oldest.since < performance.now() - sweepInterval;
     const seen = new Set<number>();
     for (const [index, pid] of (await this.#children()).entries()) {
       if (index % lookedAtOnce === 0) await turn();
       if (this.#disposed) return;
       if (this.#waiting.has(pid) || this.#released.has(pid) || typeof this.#ended(P_PID, pid) === "string") continue;
-      if (this.#zombies.has(pid)) this.#release(pid);
+      if (this.#zombies.has(pid) && !late) this.#release(pid);
       else seen.add(pid);
     }
     this.#zombies = seen;

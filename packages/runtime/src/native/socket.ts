@@ -38,8 +38,15 @@ function messageHeader(data: Buffer, control: Buffer): { header: Buffer; vector:
   return { header, vector };
 }
 
-/** sendmsg(2) of one byte and copies of descriptors, without waiting: "full" when it would have to, "gone" without a peer. */
-export function sendDescriptors(socket: number, descriptors: readonly number[]): "sent" | "full" | "gone" {
+/**
+ * sendmsg(2) of a packet, one byte of nothing for none, and copies of descriptors, without waiting: "full" when it would have to, "gone"
+ * without a peer.
+ */
+export function sendDescriptors(
+  socket: number,
+  descriptors: readonly number[],
+  data: Buffer = Buffer.alloc(1),
+): "sent" | "full" | "gone" {
   const length = cmsgData + 4 * descriptors.length;
   const control = Buffer.alloc((length + 7) & ~7);
   control.writeBigUInt64LE(BigInt(length), 0);
@@ -48,11 +55,10 @@ export function sendDescriptors(socket: number, descriptors: readonly number[]):
   descriptors.forEach((fd, index) => {
     control.writeInt32LE(fd, cmsgData + 4 * index);
   });
-  const data = Buffer.alloc(1);
   const { header, vector } = messageHeader(data, control);
   const sent = libc.sendmsg(socket, header, MSG_DONTWAIT | MSG_NOSIGNAL);
   // What the header points to had to be kept until here.
-  if (sent === 1 && vector.length + control.length + data.length > 0) return "sent";
+  if (sent === data.length && vector.length + control.length > 0) return "sent";
   const code = errno();
   if (code === EAGAIN || noRoom.has(code)) return "full";
   if (code === EPIPE || code === ECONNRESET) return "gone";

@@ -5,6 +5,7 @@ import { closeQuietly, libc, systemError } from "./libc.ts";
 import { devNull } from "./null-device.ts";
 import { openPipe, readable } from "./pipe.ts";
 import type { Reaper } from "./reaper.ts";
+import type { Started } from "./starter.ts";
 
 const POSIX_SPAWN_SETSIGDEF = 0x04;
 const POSIX_SPAWN_SETSIGMASK = 0x08;
@@ -35,6 +36,18 @@ export interface Child {
 }
 
 const defaultEnv = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
+
+/**
+ * Starts a program as spawn() does, but without holding the event loop, by the reaper's starter; where there is none, by spawn(). `sight` is the
+ * starter's alone. Throws the signal's reason too.
+ */
+export async function start({ reaper }: { reaper: Reaper }, command: Started, signal?: AbortSignal): Promise<Child> {
+  if (!reaper.starter && command.sight) throw new Error(`${command.path}: there is nobody to start it in another view`);
+  if (!reaper.starter) return spawn({ reaper }, command);
+  using _expected = reaper.expect();
+  const pid = await reaper.starter.start({ ...command, env: { ...defaultEnv, ...command.env } }, signal);
+  return { pid, exited: reaper.wait(pid) };
+}
 
 /**
  * Starts a program by posix_spawn: in 0.1 ms however large this process is, where node:child_process
@@ -90,7 +103,7 @@ export async function run(
     const outputs = [openPipe(), openPipe()];
     own.push(...outputs.map(({ read }) => read));
     theirs.push(...outputs.map(({ write }) => write));
-    const child = spawn(dependencies, { ...command, stdio: theirs });
+    const child = await start(dependencies, { ...command, stdio: theirs }, command.signal);
     closeQuietly(...theirs.splice(0));
     const streams = own.splice(0).map(readable);
     using _kill = onAbort(command.signal, () => {
@@ -137,9 +150,10 @@ export async function runWithin(
   }
 }
 
-/** Calls `listener` once on abort; disposing removes it. */
+/** Calls `listener` once on abort, be it that has happened; disposing removes it. */
 function onAbort(signal: AbortSignal | undefined, listener: () => void): Disposable {
-  signal?.addEventListener("abort", listener, { once: true });
+  if (signal?.aborted) listener();
+  else signal?.addEventListener("abort", listener, { once: true });
   return { [Symbol.dispose]: () => signal?.removeEventListener("abort", listener) };
 }
 

@@ -4,10 +4,12 @@ import { closeQuietly } from "../native/libc.ts";
 import { devNull } from "../native/null-device.ts";
 import { openPipe, readable } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
-import { killQuietly, spawn } from "../native/spawn.ts";
+import { killQuietly, start } from "../native/spawn.ts";
 import { workingOn } from "../native/worker.ts";
 import { turn } from "../turns.ts";
+import type { ExecProgram } from "./exec-program.ts";
 import { OCIError, type OCIRuntime, placeArgs, tooLate } from "./runtime.ts";
+import type { View } from "./view.ts";
 
 /** What conmon may say on its sync pipe, bytes: one line of JSON with the OCI runtime's error. */
 const maxAnswerBytes = 64 * 1024;
@@ -47,18 +49,18 @@ export interface Conmon {
  * Source: containers/conmon docs/conmon.8.md, src/conmon.c
  */
 export async function createUnderConmon(
-  { reaper, oci }: { reaper: Reaper; oci: OCIRuntime },
+  { reaper, oci, execProgram }: { reaper: Reaper; oci: OCIRuntime; execProgram: ExecProgram },
   options: ConmonOptions,
 ): Promise<Conmon> {
   const { id, bundle } = options;
   await turn();
-  using snapshot = oci.view.snapshot();
+  using before = beforeRuntime(oci.view, { program: execProgram.path, owner: options.stdioOwner });
   // `-r` and `--runtime-arg` make the beginning of the command line that conmon runs.
-  const [runtimePath = oci.path, ...prefix] = [...ownStreams(options.stdioOwner), ...snapshot.prefix, oci.path];
+  const [runtimePath = oci.path, ...prefix] = [...before.words, oci.path];
   const sync = openPipe();
   let child: { pid: number; exited: Promise<number> };
   try {
-    child = spawn(
+    child = await start(
       { reaper },
       {
         path: options.conmonPath,
@@ -98,19 +100,34 @@ export async function createUnderConmon(
 }
 
 /**
- * Before a command line: a standard descriptor that is a device, which is conmon's own /dev/null, is replaced by one that
- * changes nothing on the node: a container's root could chmod it, and crun gives it to the root of a user namespace. Pipes get
- * their owner, if there is one.
+ * What goes before the OCI runtime's command line that conmon runs. A standard descriptor that is a device, which is conmon's own
+ * /dev/null, is replaced by one that changes nothing on the node: a container's root could chmod it, and crun gives it to the root of a
+ * user namespace. Pipes get their owner, if there is one. And it is in the view. To be disposed when the runtime has started.
  */
-function ownStreams(owner: { uid: number; gid: number } | undefined): string[] {
-  const give = owner ? `chown ${owner.uid}:${owner.gid} /dev/fd/$n` : ":";
+function beforeRuntime(
+  view: View,
+  { program, owner }: { program: string | undefined; owner: ConmonOptions["stdioOwner"] },
+): { words: string[] } & Disposable {
   const device = `/proc/${process.pid}/fd/${devNull()}`;
+  if (program) {
+    const words = [
+      program,
+      "create",
+      device,
+      owner ? `${owner.uid}:${owner.gid}` : "-",
+      view.hybrid ? "hybrid" : "host",
+    ];
+    return { words, [Symbol.dispose]() {} };
+  }
+  const snapshot = view.snapshot();
+  const give = owner ? `chown ${owner.uid}:${owner.gid} /dev/fd/$n` : ":";
   const script = `for n in 0 1 2; do
     if [ -p /dev/fd/$n ]; then ${give}
     elif [ -c /dev/fd/$n ]; then eval "exec $n<>${device}"; fi
   done
   exec "$@"`;
-  return ["/bin/sh", "-c", script, "sh"];
+  const words = ["/bin/sh", "-c", script, "sh", ...snapshot.prefix];
+  return { words, [Symbol.dispose]: () => snapshot[Symbol.dispose]() };
 }
 
 interface SyncAnswer {

@@ -4,7 +4,7 @@ import path from "node:path";
 import { closeQuietly } from "../native/libc.ts";
 import { openPipes, type Pipe, streamPipeBytes, writable } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
-import { type Child, pipeBytes, spawn, writeAll } from "../native/spawn.ts";
+import { type Child, pipeBytes, writeAll } from "../native/spawn.ts";
 import { workingOn } from "../native/worker.ts";
 import { type ConsoleSocket, openConsoleSocket } from "./console.ts";
 import { type ExecExit, type ExecProcess, type ExecProcessOptions, whyNotRun } from "./exec-process.ts";
@@ -75,9 +75,8 @@ async function start(
     ];
     const { file, stdin, stdout, stderr } = pipes;
     const stdio = [stdin?.read ?? -1, stdout?.write ?? -1, stderr?.write ?? -1, file?.read ?? -1, log.fd];
-    child = oci.view.within(() =>
-      spawn({ reaper }, { path: oci.path, args, stdio, env: workingOn(options.container.id) }),
-    );
+    const command = { path: oci.path, args, stdio, env: workingOn(options.container.id) };
+    child = await oci.view.start({ reaper }, command, "lasting");
   } catch (error) {
     for (const pipe of Object.values(pipes)) closeQuietly(pipe?.read, pipe?.write);
     log[Symbol.dispose]();

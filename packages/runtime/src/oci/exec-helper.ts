@@ -1,11 +1,10 @@
-import path from "node:path";
 import type { Logger } from "@hawser/trace";
 import type { Reaper } from "../native/reaper.ts";
-import { type SealedProgram, sealProgram } from "../native/sealed.ts";
 import { orAborted } from "../or-aborted.ts";
 import type { ContainerRecord } from "../store/records.ts";
 import { findPlace, type PlaceDependencies } from "./exec-place.ts";
 import { type Porter, startPorter } from "./exec-porter.ts";
+import type { ExecProgram } from "./exec-program.ts";
 import type { Place } from "./exec-request.ts";
 import { clampOOMScore, type Host } from "./host.ts";
 import type { Process } from "./types.ts";
@@ -25,32 +24,34 @@ export interface ExecHelper extends AsyncDisposable {
   clampOOMScore(score: number): number;
 }
 
-type Dependencies = { reaper: Reaper; host: Host; log: Logger; wanted: boolean } & PlaceDependencies;
-
-const file = `hawser-exec-${process.arch}`;
-/** Beside the bundle, or where scripts/native.ts puts it for the sources. */
-const places = [path.join(import.meta.dirname, file), path.join(import.meta.dirname, "../../dist", file)];
+type Dependencies = {
+  reaper: Reaper;
+  host: Host;
+  log: Logger;
+  wanted: boolean;
+  program: ExecProgram;
+} & PlaceDependencies;
 
 /**
- * Finds the helper and starts it. Never throws: without one, execs go through the OCI runtime, and `reason` says why.
+ * Starts the helper. Never throws: without one, execs go through the OCI runtime, and `reason` says why.
  */
 export async function openExecHelper(dependencies: Dependencies): Promise<ExecHelper> {
-  const { host, log, oci } = dependencies;
-  const program = await seal(dependencies);
-  if (typeof program === "string") return noHelper(dependencies, program);
+  const { host, log, oci, program, wanted } = dependencies;
+  if (!wanted) return noHelper(dependencies, "exec.helper is false");
+  if (program.path === undefined) return noHelper(dependencies, program.reason);
+  const { path } = program;
   let closed = false;
   /** Undefined when it could not be started. */
   let porter: Promise<Porter | undefined>;
   try {
-    porter = Promise.resolve(await startPorter(dependencies, program.path));
+    porter = Promise.resolve(await startPorter(dependencies, path));
   } catch (error) {
-    program[Symbol.dispose]();
     return noHelper(dependencies, `hawser-exec does not run here: ${error instanceof Error ? error.message : error}`);
   }
   const again = async (former: Promise<Porter | undefined>) => {
     await (await former)?.[Symbol.asyncDispose]();
     if (closed) return undefined;
-    return await startPorter(dependencies, program.path).catch((error: unknown) => {
+    return await startPorter(dependencies, path).catch((error: unknown) => {
       log.warn("hawser-exec does not start again", { error: error instanceof Error ? error.message : String(error) });
       return undefined;
     });
@@ -96,7 +97,6 @@ export async function openExecHelper(dependencies: Dependencies): Promise<ExecHe
     async [Symbol.asyncDispose]() {
       closed = true;
       await (await porter)?.[Symbol.asyncDispose]();
-      program[Symbol.dispose]();
     },
   };
 }
@@ -109,18 +109,4 @@ function noHelper({ oci, host }: Dependencies, why: string): ExecHelper {
     clampOOMScore: (score) => clampOOMScore(host, score),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
-}
-
-/** The sealed program, or in words why there is none. */
-async function seal({ wanted }: Dependencies): Promise<SealedProgram | string> {
-  if (!wanted) return "exec.helper is false";
-  for (const place of places) {
-    try {
-      return await sealProgram(place, "hawser-exec");
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== "ENOENT") return `hawser-exec cannot be loaded: ${code ?? error}`;
-    }
-  }
-  return `there is no ${file}: make build, with gcc and libc6-dev installed`;
 }

@@ -5,7 +5,7 @@ import type { CgroupDriver } from "../cgroup/parent.ts";
 import { closeQuietly, libc } from "../native/libc.ts";
 import { openPipe } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
-import { killQuietly, spawn } from "../native/spawn.ts";
+import { killQuietly } from "../native/spawn.ts";
 import { workingOn } from "../native/worker.ts";
 import { turn } from "../turns.ts";
 import type { View } from "./view.ts";
@@ -150,9 +150,7 @@ export async function call(
     stdio: [-1, -1, -1, log.fd],
     env: workingOn(id),
   };
-  // What makes a container has to see the mounts of this moment.
-  using snapshot = command === "run" ? oci.view.snapshot() : undefined;
-  const child = (snapshot ?? oci.view).within(() => spawn({ reaper }, full));
+  const child = await oci.view.start({ reaper }, full, command === "run" ? "now" : "lasting");
   log.started();
   let late = false;
   const timer = setTimeout(() => {

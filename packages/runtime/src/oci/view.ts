@@ -1,6 +1,8 @@
 import { openSync } from "node:fs";
 import { closeQuietly, lastError, libc } from "../native/libc.ts";
 import { MS, mount, mountsBelow, unmount } from "../native/mount.ts";
+import type { Reaper } from "../native/reaper.ts";
+import { type Child, type Command, spawn, start } from "../native/spawn.ts";
 
 const CLONE_FS = 0x200;
 const CLONE_NEWNS = 0x20000;
@@ -14,27 +16,24 @@ export const unifiedMount = "/sys/fs/cgroup/unified";
  * mounts stay in the host's namespace.
  */
 export interface View extends Disposable {
-  /**
-   * Runs `body`, which must not wait, as seen from the view: a process spawned there stays there.
-   * It sees the mounts there were when the view was opened.
-   */
-  within<T>(body: () => T): T;
-  /**
-   * Opens the view as it is now, for programs that are spawned by others: `prefix` goes before their command line.
-   * To be disposed when they have started.
-   */
-  snapshot(): { prefix: string[]; within<T>(body: () => T): T } & Disposable;
+  /** Starts a program in it, with the mounts there were when the view was opened, or `now`: as who makes a container has to see them. */
+  start(dependencies: { reaper: Reaper }, command: Command, mounts: "lasting" | "now"): Promise<Child>;
+  /** For those whom others start, in the view with the mounts of now: what goes before their command line. To be disposed when they have started. */
+  snapshot(): { prefix: string[] } & Disposable;
+  /** Is it without the v2 half of a hybrid host? */
+  hybrid: boolean;
 }
 
 /** The host as it is. */
 export const plainView: View = {
-  within: (body) => body(),
-  snapshot: () => ({ prefix: [], within: (body) => body(), [Symbol.dispose]() {} }),
+  start: (dependencies, command) => start(dependencies, command),
+  snapshot: () => ({ prefix: [], [Symbol.dispose]() {} }),
+  hybrid: false,
   [Symbol.dispose]() {},
 };
 
 /**
- * A view without the v2 half of a hybrid host. `nsenterPath` is for those whom others spawn; `hidden` are directories
+ * A view without the v2 half of a hybrid host. `nsenterPath` is for those whom others start; `hidden` are directories
  * whose mounts the lasting view must not keep alive: containers' root file systems.
  */
 export async function openHybridView(options: { nsenterPath: string; hidden: string[] }): Promise<View> {
@@ -51,15 +50,24 @@ export async function openHybridView(options: { nsenterPath: string; hidden: str
     throw error;
   }
   return {
-    within: (body) => inNamespace(lasting, body),
+    async start({ reaper }, command, mounts) {
+      const sight = mounts === "now" ? ("without unified" as const) : { namespace: lasting };
+      if (reaper.starter) return await start({ reaper }, { ...command, sight });
+      const fd = mounts === "now" ? openNamespace() : lasting;
+      try {
+        return inNamespace(fd, () => spawn({ reaper }, command));
+      } finally {
+        if (fd !== lasting) closeQuietly(fd);
+      }
+    },
     snapshot() {
       const fd = openNamespace();
       return {
         prefix: [options.nsenterPath, `--mount=/proc/${process.pid}/fd/${fd}`],
-        within: (body) => inNamespace(fd, body),
         [Symbol.dispose]: () => closeQuietly(fd),
       };
     },
+    hybrid: true,
     [Symbol.dispose]: () => closeQuietly(lasting),
   };
 }

@@ -44,6 +44,7 @@ type Dependencies = Pick<
   | "host"
   | "appArmor"
   | "conmonPath"
+  | "execProgram"
   | "images"
   | "sandboxes"
   | "containers"

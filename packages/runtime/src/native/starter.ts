@@ -1,0 +1,221 @@
+import type { Socket } from "node:net";
+import { limiter } from "../limiter.ts";
+import { orAborted } from "../or-aborted.ts";
+import { closeQuietly, systemError } from "./libc.ts";
+import { devNull } from "./null-device.ts";
+import { openPipe, readable } from "./pipe.ts";
+import { favour } from "./priority.ts";
+import type { Reaper } from "./reaper.ts";
+import { openSocketPair, sendDescriptors } from "./socket.ts";
+import { type Child, type Command, killQuietly, spawn } from "./spawn.ts";
+
+/** Programs that are being started at once; the others wait for these. */
+const maxStarting = 16;
+/** A command with its arguments and environment, bytes. Larger ones, of which there are none, are refused. native/starter.c */
+const maxRequestBytes = 64 * 1024;
+/** Descriptors of one program. native/starter.c */
+const maxStreams = 8;
+const E2BIG = 7;
+/** How a program sees the host. native/starter.c */
+const views = { asItIs: 0, withoutUnified: 1, ofNamespace: 2 } as const;
+/** An answer: a pid, an errno, and the name of the call that failed. */
+const answerBytes = 24;
+/** How long it may take to say its first word, and to end when its socket is closed, milliseconds. */
+const patience = 5000;
+/** How long it may be without an answer while one is waited for, milliseconds: then it is killed, and somebody else's turn. */
+const answerPatience = 60_000;
+
+/** How the program is to see the host: by a mount namespace, or without the v2 half of the cgroups, with the mounts of this moment. */
+export type Sight = { namespace: number } | "without unified";
+
+export type Started = Command & { sight?: Sight | undefined };
+
+/**
+ * A process that starts programs for this one, by vfork: they are our own children, but it is not the event loop that stands still until each
+ * has a processor and has become its program, which takes 0.2 ms on a quiet machine and 20 on a busy one.
+ */
+export interface Starter extends AsyncDisposable {
+  /**
+   * Resolves with the child's pid once it is its program. Throws the system's error when it cannot be, and an Error when the starter has ended:
+   * whether it was started is not known then. Throws the signal's reason: what is started all the same is killed.
+   */
+  start(command: Started, signal?: AbortSignal): Promise<number>;
+  /** Resolves when the starter has ended. */
+  ended: Promise<unknown>;
+}
+
+/** Whose answer has not come yet. */
+interface Waiting {
+  resolve(pid: number): void;
+  reject(error: Error): void;
+  path: string;
+}
+
+/** Starts the starter. Throws, in words for people, when it does not run here or is of another version. */
+export async function startStarter(
+  { reaper, greeting }: { reaper: Reaper; greeting: string },
+  program: string,
+): Promise<Starter> {
+  const requests = openSocketPair("seqpacket");
+  const answers = openPipe();
+  let child: Child;
+  try {
+    const stdio = [-1, -1, -1, requests.theirs, answers.write];
+    child = spawn({ reaper }, { path: program, name: "hawser-exec", args: ["start"], stdio });
+  } catch (error) {
+    closeQuietly(requests.ours, answers.read);
+    throw error;
+  } finally {
+    closeQuietly(requests.theirs, answers.write);
+  }
+  favour(child.pid);
+  return await new RunningStarter({ reaper, child, socket: requests.ours, answers: answers.read }).greeted(greeting);
+}
+
+class RunningStarter implements Starter {
+  readonly ended: Promise<unknown>;
+  readonly #reaper: Reaper;
+  readonly #child: Child;
+  readonly #answers: Socket;
+  readonly #limit = limiter(maxStarting);
+  /** In the order of their answers. */
+  readonly #waiting: Waiting[] = [];
+  #socket: number | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #rest: Buffer = Buffer.alloc(0);
+
+  constructor({ reaper, child, socket, answers }: { reaper: Reaper; child: Child; socket: number; answers: number }) {
+    this.#reaper = reaper;
+    this.#child = child;
+    this.#socket = socket;
+    this.#answers = readable(answers).unref();
+    this.#answers.on("data", (bytes: Buffer) => this.#take(bytes));
+    this.#answers.on("error", () => undefined); // "close" follows
+    this.ended = new Promise<void>((resolve) => this.#answers.on("close", resolve)).then(() => this.#end());
+  }
+
+  async greeted(expected: string): Promise<this> {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    this.#wait({ resolve, reject, path: expected });
+    const timer = setTimeout(() => reject(new Error("it says nothing")), patience);
+    try {
+      await promise;
+      return this;
+    } catch (error) {
+      await this[Symbol.asyncDispose]();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async start(command: Started, signal?: AbortSignal): Promise<number> {
+    const request = encode(command);
+    const started = this.#limit(async () => {
+      const { promise, resolve, reject } = Promise.withResolvers<number>();
+      await this.#send(request, { resolve, reject, path: command.path }, signal);
+      return await promise;
+    });
+    if (!signal) return await started;
+    try {
+      return await orAborted(started, signal);
+    } catch (error) {
+      const end = (pid: number) => {
+        void this.#reaper.watch(pid);
+        killQuietly(pid, "SIGKILL");
+      };
+      started.then(end, () => undefined);
+      throw error;
+    }
+  }
+
+  /** Whoever aborts takes the descriptors away, so nothing is sent from then on. */
+  async #send({ packet, descriptors }: Request, waiting: Waiting, signal: AbortSignal | undefined): Promise<void> {
+    const deadline = performance.now() + patience;
+    for (;;) {
+      signal?.throwIfAborted();
+      if (this.#socket === undefined) throw hasEnded(waiting.path);
+      const done = sendDescriptors(this.#socket, descriptors, packet);
+      if (done === "sent") return this.#wait(waiting);
+      if (done === "gone") throw hasEnded(waiting.path);
+      if (performance.now() >= deadline) throw new Error(`hawser-exec takes no request to start ${waiting.path}`);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
+  #wait(waiting: Waiting) {
+    if (this.#waiting.push(waiting) > 1) return;
+    this.#answers.ref();
+    this.#timer = setTimeout(() => killQuietly(this.#child.pid, "SIGKILL"), answerPatience);
+  }
+
+  #take(bytes: Buffer) {
+    let rest = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
+    for (; rest.length >= answerBytes; rest = rest.subarray(answerBytes)) {
+      const waiting = this.#waiting.shift();
+      const [pid, error] = [rest.readInt32LE(0), rest.readInt32LE(4)];
+      const call = rest.toString("latin1", 8, answerBytes).replace(/\0.*/s, "");
+      if (error === 0 && pid > 0) waiting?.resolve(pid);
+      else if (error === 0) greet(call, waiting);
+      else {
+        if (pid > 0) void this.#reaper.watch(pid); // it has ended, and is to be reaped
+        waiting?.reject(systemError(error, call, waiting.path));
+      }
+    }
+    this.#rest = rest;
+    this.#timer?.refresh();
+    if (this.#waiting.length > 0) return;
+    this.#answers.unref();
+    clearTimeout(this.#timer);
+  }
+
+  #end() {
+    clearTimeout(this.#timer);
+    closeQuietly(this.#socket);
+    this.#socket = undefined;
+    for (const { reject, path } of this.#waiting.splice(0)) reject(hasEnded(path));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    closeQuietly(this.#socket); // at which it ends
+    this.#socket = undefined;
+    const timer = setTimeout(() => killQuietly(this.#child.pid, "SIGKILL"), patience);
+    await this.#child.exited;
+    clearTimeout(timer);
+    await this.ended;
+  }
+}
+
+/** Its first answer, with its name for the call. */
+function greet(name: string, waiting: Waiting | undefined): void {
+  if (name === waiting?.path) waiting.resolve(0);
+  else waiting?.reject(new Error("it is of another version: make build"));
+}
+
+function hasEnded(path: string): Error {
+  return new Error(`hawser-exec has ended before it said whether it had started ${path}`);
+}
+
+interface Request {
+  packet: Buffer;
+  descriptors: number[];
+}
+
+/** Throws when there is a NUL in it, which would end a string early, or more than the starter takes. */
+function encode({ path, args, name, env, stdio, cwd, sight }: Started): Request {
+  const variables = Object.entries(env ?? {}).map(([key, value]) => `${key}=${value}`);
+  const strings = [path, cwd ?? "", name ?? path, ...args, ...variables];
+  if (strings.some((text) => text.includes("\0"))) throw new Error(`${path}: a NUL among its arguments`);
+  const text = Buffer.from(`${strings.join("\0")}\0`);
+  const header = Buffer.alloc(16);
+  if (text.length + header.length > maxRequestBytes) throw systemError(E2BIG, "start", path);
+  if (stdio.length > maxStreams) throw new Error(`${path}: ${stdio.length} descriptors`);
+  const view =
+    sight === undefined ? views.asItIs : sight === "without unified" ? views.withoutUnified : views.ofNamespace;
+  for (const [index, value] of [stdio.length, 1 + args.length, variables.length, view].entries()) {
+    header.writeUInt32LE(value, 4 * index);
+  }
+  const descriptors = stdio.map((fd) => (fd < 0 ? devNull() : fd));
+  if (typeof sight === "object") descriptors.push(sight.namespace);
+  return { packet: Buffer.concat([header, text]), descriptors };
+}

@@ -1,0 +1,26 @@
+import path from "node:path";
+import { sealProgram } from "../native/sealed.ts";
+
+/** hawser-exec, sealed, or why there is none: packages/runtime/native/. */
+export type ExecProgram = ({ path: string } | { path?: never; reason: string }) & Disposable;
+
+const file = `hawser-exec-${process.arch}`;
+/** Beside the bundle, or where scripts/native.ts puts it for the sources. */
+const places = [path.join(import.meta.dirname, file), path.join(import.meta.dirname, "../../dist", file)];
+
+/** Finds and seals it. Never throws: the runtime does without, and `reason` says why it has to. */
+export async function openExecProgram(): Promise<ExecProgram> {
+  for (const place of places) {
+    try {
+      return await sealProgram(place, "hawser-exec");
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== "ENOENT") return none(`hawser-exec cannot be loaded: ${code ?? error}`);
+    }
+  }
+  return none(`there is no ${file}: make build, with gcc and libc6-dev installed`);
+}
+
+function none(reason: string): ExecProgram {
+  return { reason, [Symbol.dispose]() {} };
+}
