@@ -1,6 +1,6 @@
 // Containers' cgroups, as the kernel has them: on this machine's kind of cgroups, and by `make test-cgroup-v2` on the other.
 import assert from "node:assert/strict";
-import { glob, readdir, readFile } from "node:fs/promises";
+import { glob, mkdir, readdir, readFile, rmdir } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import {
@@ -179,6 +179,38 @@ for (const ociRuntime of ["crun", "runc"] as const) {
         rpc().runPodSandbox({ config: slice }),
         /cgroupfs cgroup driver, but received systemd slice/,
       );
+    });
+
+    it("go with what was made above them, when nothing is in it; what was there stays", async () => {
+      const top = `/hawser-test-${process.pid}`;
+      const left = async () => await Array.fromAsync(glob(`/sys/fs/cgroup/{,*/}${top.slice(1)}{,/**/}`));
+      const groups = async () => (await left()).map((found) => found.replace(/\/$/, "")).sort();
+      const run = async (cgroupParent: string) =>
+        (await rpc().runPodSandbox({ config: sandboxConfig({ linux: { cgroupParent } }) })).podSandboxId;
+      const remove = (podSandboxId: string) => rpc().removePodSandbox({ podSandboxId });
+      const first = await run(`${top}/a/b`);
+      const second = await run(`${top}/a/c`);
+      await remove(first);
+      assert.ok((await groups()).some((found) => found.endsWith(`${top}/a/c`)));
+      await runtime.restart();
+      await remove(second);
+      assert.deepEqual(await groups(), []);
+      // Somebody has made one of them before, and somebody one in ours meanwhile.
+      const hierarchy = unified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/pids";
+      const [theirs, within] = [`${hierarchy}${top}`, `${hierarchy}${top}/a/within`];
+      await mkdir(theirs);
+      try {
+        const third = await run(`${top}/a/b`);
+        await mkdir(within);
+        await remove(third);
+        assert.deepEqual(await groups(), [theirs, path.dirname(within), within]);
+        await rmdir(within);
+        await rmdir(path.dirname(within));
+        await remove(await run(`${top}/a/b`));
+        assert.deepEqual(await groups(), [theirs]);
+      } finally {
+        await rmdir(theirs);
+      }
     });
 
     it("go with all that is in them, also what has left its first process", async () => {

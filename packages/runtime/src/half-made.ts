@@ -1,5 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
+import { removeAbove } from "./cgroup/above.ts";
 import { isSlice } from "./cgroup/parent.ts";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
 import { stopSlice } from "./cgroup/systemd.ts";
@@ -51,12 +52,13 @@ export async function endCgroup(mode: CgroupMode, cgroup: string, graceMs = 0): 
   await removeCgroup(mode, cgroup);
 }
 
-/** endCgroup() for that of a whole pod; a slice is then stopped, so that systemd forgets it too. */
+/** endCgroup() for that of a whole pod, with what was made above it; a slice is then stopped, so that systemd forgets it too. */
 export async function endPodCgroup(
   { reaper, cgroupMode }: { reaper: Reaper; cgroupMode: CgroupMode },
-  cgroup: string,
+  { cgroupParent, madeAbove = [] }: { cgroupParent: string; madeAbove?: string[] | undefined },
   graceMs = 0,
 ): Promise<void> {
-  await endCgroup(cgroupMode, cgroup, graceMs);
-  if (isSlice(cgroup)) await stopSlice({ reaper }, cgroup);
+  await endCgroup(cgroupMode, cgroupParent, graceMs);
+  await removeAbove(cgroupMode, cgroupParent, madeAbove);
+  if (isSlice(cgroupParent)) await stopSlice({ reaper }, cgroupParent);
 }

@@ -1,6 +1,7 @@
 import { access, readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { removeTree as removeFiles } from "@hawser/trace/files";
+import { removeAbove } from "./cgroup/above.ts";
 import { defaultCgroupRoot, isSlice } from "./cgroup/parent.ts";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
 import { stopSlice } from "./cgroup/systemd.ts";
@@ -65,7 +66,8 @@ export async function removeEverything(root: string): Promise<void> {
   const mode = await cgroupMode();
   const records = await sandboxRecords(paths);
   const drafts = await sandboxDrafts(paths);
-  const cgroups = cgroupsOf(paths, [...records.values(), ...drafts.values()]);
+  const sandboxes = [...records.values(), ...drafts.values()];
+  const cgroups = cgroupsOf(paths, sandboxes);
 
   // Of what is half-made, they would make more.
   for (const id of await names(paths.sandboxes)) if (!records.has(id)) await endWorkers(id);
@@ -106,6 +108,7 @@ export async function removeEverything(root: string): Promise<void> {
     await removeCgroup(mode, cgroup);
     if (isSlice(cgroup)) await stopSlice({ reaper }, cgroup);
   }
+  for (const { cgroupParent, madeAbove = [] } of sandboxes) await removeAbove(mode, cgroupParent, madeAbove);
   for (const directory of [paths.sandboxes, paths.containers, paths.pauseRoot]) {
     // One by one: what is moved meanwhile stays within its own, whose name a runtime knows.
     for (const name of await names(directory)) await removeFiles(path.join(directory, name));

@@ -18,6 +18,7 @@ import { unmountShm } from "./sandbox-files.ts";
 export interface SandboxDraft {
   cgroupParent: string;
   ownsCgroup: boolean;
+  madeAbove?: string[];
   /** Absent with the node's network. */
   connection?: Connection | undefined;
 }
@@ -41,9 +42,7 @@ export async function discardSandbox(
     () => endWorkers(id),
     () => deleteIfAny(dependencies, id),
     draft && (() => endCgroup(cgroupMode, cgroupBelow(draft.cgroupParent, id))),
-    draft &&
-      (() =>
-        podCgroups.leave({ id, ...draft }, async (last) => last && endPodCgroup(dependencies, draft.cgroupParent))),
+    draft && (() => podCgroups.leave({ id, ...draft }, async (last) => last && endPodCgroup(dependencies, draft))),
     draft?.connection && connectionEnds(network, id, draft.connection),
     () => unmountShm(directory),
   ];

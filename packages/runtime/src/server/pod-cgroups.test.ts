@@ -12,9 +12,11 @@ interface Member {
 }
 
 const cgroupParent = "/pods/pod1";
+const owned = { ownsCgroup: true };
 const { signal } = new AbortController();
 const there = async () => true;
 const notThere = async () => false;
+const missingAbove = async () => [];
 
 function fixture(...ids: string[]) {
   const listed = ids.map((id) => ({ id, cgroupParent, ownsCgroup: true }));
@@ -23,7 +25,7 @@ function fixture(...ids: string[]) {
 
 test("PodCgroups: a cgroup goes with its last sandbox, if it is the runtime's", async () => {
   const { cgroups, listed } = fixture("old");
-  assert.equal(await cgroups.enter({ id: "new", cgroupParent }, { there, signal }), true);
+  assert.deepEqual(await cgroups.enter({ id: "new", cgroupParent }, { there, missingAbove, signal }), owned);
   const [old] = listed;
   assert.ok(old);
   const leaveOld = cgroups.leave(old, async (last) => {
@@ -32,7 +34,8 @@ test("PodCgroups: a cgroup goes with its last sandbox, if it is the runtime's", 
   });
   assert.equal(await leaveOld, false, "one is in the making");
   assert.equal(await cgroups.leave({ id: "new", cgroupParent, ownsCgroup: true }, async (last) => last), true);
-  assert.equal(await cgroups.enter({ id: "guest", cgroupParent }, { there, signal }), false, "somebody else's");
+  const guest = await cgroups.enter({ id: "guest", cgroupParent }, { there, missingAbove, signal });
+  assert.deepEqual(guest, { ownsCgroup: false }, "somebody else's");
   assert.equal(await cgroups.leave({ id: "guest", cgroupParent, ownsCgroup: false }, async (last) => last), false);
 });
 
@@ -40,9 +43,8 @@ test("PodCgroups: of two that are made and fail at once, the last ends their cgr
   const { cgroups } = fixture();
   const ids = ["a", "b"];
   const enter = (id: string, index: number) =>
-    cgroups.enter({ id, cgroupParent }, { there: index === 0 ? notThere : there, signal });
-  const [a = false, b = false] = await Promise.all(ids.map(enter));
-  assert.deepEqual([a, b], [true, true]);
+    cgroups.enter({ id, cgroupParent }, { there: index === 0 ? notThere : there, missingAbove, signal });
+  assert.deepEqual(await Promise.all(ids.map(enter)), [owned, owned]);
   const ends = ids.map((id) => cgroups.leave({ id, cgroupParent, ownsCgroup: true }, async (last) => last));
   assert.deepEqual(await Promise.all(ends), [false, true]);
 });
@@ -54,7 +56,8 @@ test("PodCgroups: of two whose records cannot be written at once, the last ends 
   const cgroups = new PodCgroups(store);
   const ended: boolean[] = [];
   const make = async (id: string, there: () => Promise<boolean>) => {
-    const record = { id, cgroupParent, ownsCgroup: await cgroups.enter({ id, cgroupParent }, { there, signal }) };
+    const ownership = await cgroups.enter({ id, cgroupParent }, { there, missingAbove, signal });
+    const record = { id, cgroupParent, ...ownership };
     await assert.rejects(store.save(record), { code: "ENOENT" });
     await cgroups.leave(record, async (last) => ended.push(last));
   };
@@ -80,14 +83,30 @@ test("PodCgroups: nobody enters a cgroup while it is ended; who does not want to
     looks.push(isThere);
     return isThere;
   };
-  const gone = cgroups.enter({ id: "gone", cgroupParent }, { there: look, signal: abort.signal });
-  const entering = cgroups.enter({ id: "new", cgroupParent }, { there: look, signal });
+  const gone = cgroups.enter({ id: "gone", cgroupParent }, { there: look, missingAbove, signal: abort.signal });
+  const entering = cgroups.enter({ id: "new", cgroupParent }, { there: look, missingAbove, signal });
   abort.abort(new Error("enough"));
   await assert.rejects(gone, { message: "enough" });
   assert.deepEqual(looks, []);
   ended.resolve();
   await leaving;
-  assert.equal(await entering, true);
+  assert.deepEqual(await entering, owned);
   assert.deepEqual(looks, [false]);
   assert.equal(await cgroups.leave({ id: "new", cgroupParent, ownsCgroup: true }, async (last) => last), true);
+});
+
+test("PodCgroups: what is made above others' is told; nothing is asked of what is above somebody else's cgroup", async () => {
+  const { cgroups } = fixture();
+  const asked: (readonly string[])[] = [];
+  const enter = (id: string, there: () => Promise<boolean>, missing: string[]) => {
+    const above = async (others: readonly string[]) => {
+      asked.push(others);
+      return missing;
+    };
+    return cgroups.enter({ id, cgroupParent: `/a/${id}` }, { there, missingAbove: above, signal });
+  };
+  assert.deepEqual(await enter("one", notThere, ["/sys/a"]), { ownsCgroup: true, madeAbove: ["/sys/a"] });
+  assert.deepEqual(await enter("two", there, ["/sys/a"]), { ownsCgroup: false });
+  assert.deepEqual(await enter("three", notThere, []), { ownsCgroup: true });
+  assert.deepEqual(asked, [[], ["/sys/a"]]);
 });

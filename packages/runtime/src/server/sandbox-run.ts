@@ -10,6 +10,7 @@ import {
   Protocol,
   type RunPodSandboxResponseSchema,
 } from "@hawser/cri";
+import { missingAbove } from "../cgroup/above.ts";
 import { cgroupParentPath, defaultCgroupRoot, isSlice, ociCgroupsPath, podSlice } from "../cgroup/parent.ts";
 import { controllerPath } from "../cgroup/paths.ts";
 import type { Context } from "../context.ts";
@@ -92,13 +93,17 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
   const hostname = (ownNetwork && (config.hostname || hostnameOf(config.metadata?.name ?? ""))) || host.hostname;
   const cgroupParent = parentOf(dependencies, { id, asked: config.linux?.cgroupParent ?? "" });
   const there = () => exists(controllerPath(dependencies.cgroupMode, cgroupParent));
-  const ownsCgroup = await podCgroups.enter({ id, cgroupParent }, { there, signal });
+  const above = (others: readonly string[]) => missingAbove(dependencies.cgroupMode, cgroupParent, others);
+  // The runtime's own stays for its next pod.
+  const isOwn = cgroupParent.startsWith(`${defaultCgroupRoot(paths.hash, "cgroupfs")}/`);
+  const look = { there, missingAbove: isOwn ? async () => [] : above, signal };
+  const ownership = await podCgroups.enter({ id, cgroupParent }, look);
   using _made = { [Symbol.dispose]: () => podCgroups.made(id) };
 
   const directory = await sandboxes.prepare(id);
   try {
     const connection = ownNetwork ? connectionOf(id, config) : undefined;
-    await writeDraft(directory, { cgroupParent, ownsCgroup, connection });
+    await writeDraft(directory, { cgroupParent, ...ownership, connection });
     const netns = connection && (await openNetns(network, id, { users, signal }));
     const startPause = async (): Promise<ProcessId> => {
       const cgroupsPath = ociCgroupsPath(cgroupParent, id);
@@ -128,7 +133,7 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
       logDirectory: config.logDirectory,
       hostname,
       cgroupParent,
-      ownsCgroup,
+      ...ownership,
       privileged: config.linux?.securityContext?.privileged ?? false,
       namespaces: {
         network: modes?.network ?? NamespaceMode.POD,

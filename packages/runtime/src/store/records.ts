@@ -22,6 +22,8 @@ export interface SandboxRecord {
   cgroupParent: string;
   /** The parent was not there before: it goes with the sandbox. */
   ownsCgroup: boolean;
+  /** Directories of cgroups above the parent that go with it too, as far as they are empty: of each hierarchy the topmost. */
+  madeAbove?: string[];
   privileged: boolean;
   namespaces: { network: NamespaceMode; pid: NamespaceMode; ipc: NamespaceMode };
   /** The ids of its own user namespace. Absent with the node's users. */
