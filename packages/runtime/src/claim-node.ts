@@ -2,6 +2,7 @@ import { needBooted, reachSystemd } from "./cgroup/systemd.ts";
 import type { Context } from "./context.ts";
 import { takeDirectories } from "./directories.ts";
 import { becomeSubreaper, Reaper } from "./native/reaper.ts";
+import { refuseNested } from "./nested.ts";
 import { claimPodCIDR } from "./network/claim.ts";
 import { needProgram, cgroupMode as readCgroupMode } from "./oci/probe.ts";
 import type { Places } from "./remove-everything.ts";
@@ -17,7 +18,8 @@ export type ClaimedNode = Pick<Context, "reaper" | "cgroupMode" | "conmonPath"> 
 
 /**
  * Takes the root, the state directory and the pods' addresses, and notes for removeEverything where things will be; `started`
- * gives them back. Throws when somebody has one of them, or a program is missing: then nothing is left of the state directory.
+ * gives them back. Throws when somebody has one of them, one lies in another runtime's, or a program is missing: then nothing is
+ * left of the state directory.
  */
 export async function claimNode(
   { config, paths, log }: Pick<Context, "config" | "paths" | "log">,
@@ -26,6 +28,7 @@ export async function claimNode(
   const { cgroupDriver, podCIDR, cniBinDir } = config;
   const { root, stateDir, hash } = paths;
   if (cgroupDriver === "systemd") await needBooted();
+  await refuseNested(paths);
   const directories = started.use(await takeDirectories(paths));
   becomeSubreaper();
   const reaper = started.use(new Reaper());
@@ -39,6 +42,7 @@ export async function claimNode(
   }
   const bridge = `hawser${hash}`;
   started.use(await claimPodCIDR({ root, stateDir, bridge, podCIDR }));
+  await refuseNested(paths); // of two that start at once, one at least has seen the other
   const before = await readJSON<Places>(paths.places);
   const stateMade = directories.stateMade ?? (before?.stateDir === stateDir ? before.stateMade : undefined);
   const left = before?.left; // of what an earlier removal could not remove: the next one tries again

@@ -14,6 +14,12 @@ export interface Claim {
   process: ProcessId;
 }
 
+/** A claim, and in which state directory it is. */
+export interface FoundClaim {
+  claim: Claim;
+  stateDir: string;
+}
+
 export const claimFile = "network.json";
 /** Directories looked into in one: /tmp may have any number. */
 const maxNames = 4096;
@@ -26,11 +32,17 @@ const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
  * this, could have put it: in a directory and a file of theirs that others cannot write. Whatever else is there is passed over.
  */
 export async function readClaims(states: string): Promise<Claim[]> {
-  const found: Claim[] = [];
-  for (const directory of new Set([states, defaultState])) {
+  return (await findClaims(states)).map(({ claim }) => claim);
+}
+
+/** readClaims(), in several directories, with the state directory of each claim. */
+export async function findClaims(...states: string[]): Promise<FoundClaim[]> {
+  const found: FoundClaim[] = [];
+  for (const directory of new Set([...states, defaultState])) {
     for (const name of await namesOf(directory)) {
-      const claim = await readClaim(path.join(directory, name));
-      if (claim) found.push(claim);
+      const stateDir = path.join(directory, name);
+      const claim = await readClaim(stateDir);
+      if (claim) found.push({ claim, stateDir });
     }
   }
   return found;
