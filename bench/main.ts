@@ -5,7 +5,7 @@ import { describeMachine } from "./machine.ts";
 import { samples } from "./measure.ts";
 import { type Options, type PeerName, parseOptions, type Section, UsageAnswer } from "./options.ts";
 import { containerdPeer, daemonPid, hawserPeer, type Peer } from "./peers.ts";
-import { benchPod, clusterRows, runPod } from "./rows/cluster.ts";
+import { benchPod, clusterRows, removePod, runPod } from "./rows/cluster.ts";
 import { criRows } from "./rows/cri.ts";
 import { dataRows } from "./rows/data.ts";
 import { floorRow } from "./rows/floor.ts";
@@ -54,12 +54,14 @@ const section = async (name: Section, measure: () => Promise<Row[]>) => {
 };
 await section("floor", async () => [await floorRow(ours, effort)]);
 await section("cri", () => criRows(peers, effort));
-if ((["cluster", "streams", "idle"] as const).some(wants)) {
+const needsPods = (["cluster", "streams", "idle"] as const).some(wants);
+if (needsPods) {
   for (const { cluster, image } of peers) await runPod(cluster.client, { name: benchPod.pod, image });
 }
 await section("streams", () => streamRows(peers, effort));
 await section("idle", () => idleRows(peers, quick ? 100 : 1000, effort));
 await section("cluster", async () => clusterRows(peers, { ...effort, kubectl: await newestKubectl() }));
+if (needsPods) for (const { cluster } of peers) await removePod(cluster.client, benchPod.pod);
 await section("memory", () => memoryRows(peers));
 await section("pods", () => podRows(peers, effort));
 await section("data", () => dataRows(peers, effort));

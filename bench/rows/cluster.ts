@@ -125,8 +125,13 @@ let serial = 0;
 async function podStart({ cluster: { client }, image }: ClusterPeer): Promise<number> {
   const name = `start-${serial++}`;
   const took = await timed(() => runPod(client, { name, image }));
-  await client.delete({ resource: "pods", namespace, name }, { gracePeriodSeconds: 0 });
+  await removePod(client, name);
   return took;
+}
+
+/** Resolves when the API server knows it no more; its container may take a moment. */
+export async function removePod(client: KubeClient, name: string): Promise<void> {
+  await client.delete({ resource: "pods", namespace, name }, { gracePeriodSeconds: 0 });
 }
 
 /** Creates a pod that sleeps and resolves as soon as the API says that it runs. */

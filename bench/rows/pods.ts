@@ -22,14 +22,20 @@ const watched = 10_000;
 /** Calls that are under way at once while containers are created. */
 const atOnce = 8;
 
-export async function podRows(peers: readonly (WeighedPeer & WatchedPeer)[], { runs, signal }: Effort): Promise<Row[]> {
+export async function podRows(peers: readonly (WeighedPeer & WatchedPeer)[], effort: Effort): Promise<Row[]> {
+  const rows = await lifeRows(peers, effort);
+  return [...rows, ...(await restRows(peers, effort.signal))];
+}
+
+/** Pods that come and go, beside one that stays. */
+async function lifeRows(peers: readonly WeighedPeer[], { runs, signal }: Effort): Promise<Row[]> {
   await using stack = new AsyncDisposableStack();
   const open: { peer: WeighedPeer; cri: CRIConnection }[] = [];
   for (const peer of peers) open.push({ peer, cri: stack.use(await openPod(peer)).cri });
   const each = (run: (cri: CRIConnection, peer: WeighedPeer) => Promise<number>): Contestant[] =>
     open.map(({ peer, cri }) => ({ name: peer.name, run: () => run(cri, peer) }));
   const few = Math.max(2, Math.ceil(runs / 10));
-  const rows: Row[] = [
+  return [
     {
       title: "a pod started, stopped and removed, ms",
       cells: await race(each(startAndRemove), { unit: "ms", runs, signal }),
@@ -44,7 +50,6 @@ export async function podRows(peers: readonly (WeighedPeer & WatchedPeer)[], { r
       ),
     },
   ];
-  return [...rows, ...(await restRows(peers, signal))];
 }
 
 export async function startAndRemove(cri: CRIConnection, peer: CRIPeer): Promise<number> {
@@ -55,6 +60,7 @@ export async function startAndRemove(cri: CRIConnection, peer: CRIPeer): Promise
 async function restRows(peers: readonly (WeighedPeer & WatchedPeer)[], signal: AbortSignal): Promise<Row[]> {
   const titles = {
     cpu0: "daemon at rest, no containers, CPU, % of a core",
+    memory0: "daemon, no containers, Pss, MB",
     cpu: `daemon at rest, ${idleContainers} containers, CPU, % of a core`,
     memory: `daemon, ${idleContainers} containers, Pss, MB`,
     list: `ListContainers, ${listed} containers, ms`,
@@ -64,8 +70,10 @@ async function restRows(peers: readonly (WeighedPeer & WatchedPeer)[], signal: A
   const put = (title: string, peer: WeighedPeer, value: Samples | Error) => cells.get(title)?.set(peer.name, value);
   for (const peer of peers) {
     signal.throwIfAborted();
-    put(titles.cpu0, peer, samples("%", [await cpuAtRest(peer.pid)]));
     using cri = await connectCRI({ endpoint: peer.endpoint });
+    await untilEmpty(cri, signal);
+    put(titles.cpu0, peer, samples("%", [await cpuAtRest(peer.pid)]));
+    put(titles.memory0, peer, samples("MB", [await pss(peer.pid)]));
     let podSandboxId: string | undefined;
     try {
       ({ podSandboxId } = await startPod(cri, peer));
@@ -95,6 +103,16 @@ async function restRows(peers: readonly (WeighedPeer & WatchedPeer)[], signal: A
     }
   }
   return [...cells].map(([title, found]) => ({ title, cells: found }));
+}
+
+/** What other sections had running has been told to go. Throws when it does not. */
+async function untilEmpty(cri: CRIConnection, signal: AbortSignal): Promise<void> {
+  for (let waited = 0; ; waited++) {
+    const { containers } = await cri.runtime.listContainers({});
+    if (containers.length === 0) return;
+    if (waited === 60) throw new Error(`${containers.length} containers are left of other sections`);
+    await delay(1000, undefined, { signal });
+  }
 }
 
 async function addContainers(
