@@ -5,7 +5,8 @@ import { rmSync } from "node:fs";
 import { copyFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type BuildOptions, build, type Plugin } from "esbuild";
-import { oneVerb, wsInParts, zlibOnUse } from "./build-plugins.ts";
+import { keepToASCII } from "./ascii.ts";
+import { noProtoLoader, oneVerb, wsInParts, zlibOnUse } from "./build-plugins.ts";
 import { compileHelper } from "./native.ts";
 import { replaceFolder } from "./replace-folder.ts";
 
@@ -64,7 +65,7 @@ const common: BuildOptions = {
   // import() would start the loader of ES modules, which takes a short command longer than its own code.
   supported: { "dynamic-import": false },
   external: ["koffi", "node-unix-socket", "bufferutil"],
-  plugins: [hopsApart, wsInParts, zlibOnUse],
+  plugins: [hopsApart, wsInParts, zlibOnUse, noProtoLoader],
   define: {
     "import.meta.dirname": "__dirname",
     "import.meta.filename": "__filename",
@@ -93,7 +94,11 @@ else console.error(`build: no hawser-exec, so execs will go through the OCI runt
 
 let bytes = 0;
 const bundles = [...Object.keys(entries), ...Object.keys(clients)];
-for (const name of bundles) bytes += (await stat(join(out, `${name}.cjs`))).size;
+for (const name of bundles) {
+  const file = join(out, `${name}.cjs`);
+  await keepToASCII(file);
+  bytes += (await stat(file)).size;
+}
 await replaceFolder(out, dist);
 console.error(
   `build: packages/hawser/dist, ${bundles.length} bundles, ${(bytes / 1e6).toFixed(1)} MB${helper.file ? ", hawser-exec" : ""}`,
