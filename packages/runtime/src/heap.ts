@@ -1,4 +1,4 @@
-import { performance } from "node:perf_hooks";
+import { PerformanceObserver, performance } from "node:perf_hooks";
 import { setFlagsFromString } from "node:v8";
 
 /** V8's flags. A heap at work grows by a fifth, or 8 MB, from one full collection to the next. */
@@ -8,9 +8,13 @@ const flags = {
 };
 /** The part of the time for which the event loop may be busy, at rest. */
 const restful = 0.1;
+/** Intervals for which the heap is left at rest before what was freed outside of it is given back. */
+const intervalsBeforeTrim = 5;
 
 /** Undefined where the heap is left alone. */
 let state: keyof typeof flags | undefined;
+/** Called when the state has changed. */
+let onChange: (next: keyof typeof flags) => void = () => {};
 /** Works under way that take longer than a look at the loop tells. */
 let held = 0;
 
@@ -41,28 +45,52 @@ export function keepHeapAtWork(): Disposable {
  * the event loop for 20 ms and more. So does moving what lives closer together. Without the flag the heap may grow further meanwhile,
  * but memory that is no longer needed is never given back by a daemon at rest. So the flags are there at rest alone: not
  * while the event loop is busy, nor from heapAtWork() to the next look at it. `interval` is the time between two looks,
- * milliseconds.
+ * milliseconds. At rest there is a look when garbage has been collected, and no timer: where there is no garbage, it is no matter.
  *
  * At work, what a collection has found dead is swept by V8's own threads (native/priority.ts). The event loop would sweep as much as it
  * needs, and all the rest at once when the next collection begins: 4 to 9 ms.
  *
+ * `trim` is called once when the heap has been at rest for five intervals: what V8's compiler and others had is free by
+ * then, and malloc() keeps it, 10 MB and more.
+ *
  * Does nothing in a process that was not started with the flag. Disposing puts it back: compiled code that Node keeps at
  * the end is of use only to processes with the same flags.
  */
-export function giveHeapRoom({ interval = 2000 } = {}): Disposable {
+export function giveHeapRoom({ interval = 2000, trim = () => {} } = {}): Disposable {
   if (!process.execArgv.includes("--optimize-for-size")) return { [Symbol.dispose]() {} };
-  become("at work");
   let last = performance.eventLoopUtilization();
-  const timer = setInterval(() => {
+  let timer: NodeJS.Timeout | undefined;
+  let trimTimer: NodeJS.Timeout | undefined;
+  const look = () => {
     const now = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(now, last);
     last = now;
     become(utilization < restful && held === 0 ? "at rest" : "at work");
-  }, interval).unref();
+  };
+  const collections = new PerformanceObserver(() => {
+    // The loop is never idle between two collections of the same burst: a tenth of an interval tells more.
+    const { idle, active } = performance.eventLoopUtilization();
+    if (idle + active - last.idle - last.active >= interval / 10) look();
+  });
+  onChange = (next) => {
+    clearInterval(timer);
+    clearTimeout(trimTimer);
+    if (next === "at work") {
+      collections.disconnect();
+      last = performance.eventLoopUtilization();
+      timer = setInterval(look, interval).unref();
+    } else {
+      collections.observe({ entryTypes: ["gc"] });
+      trimTimer = setTimeout(trim, interval * intervalsBeforeTrim).unref();
+    }
+  };
+  become("at work");
   return {
     [Symbol.dispose]() {
-      clearInterval(timer);
       become("at rest");
+      onChange = () => {};
+      collections.disconnect();
+      clearTimeout(trimTimer);
       state = undefined;
     },
   };
@@ -72,4 +100,5 @@ function become(next: keyof typeof flags) {
   if (next === state) return;
   state = next;
   for (const flag of flags[next]) setFlagsFromString(flag);
+  onChange(next);
 }

@@ -34,11 +34,13 @@ export async function main(argv: string[]): Promise<number> {
     process.stderr.write("See 'hawser runtime --help'.\n");
     return 2;
   }
-  const [{ startRuntime }, { favourThisThread, favourThreadsOfV8 }, { giveHeapRoom }] = await Promise.all([
-    import("./index.ts"),
-    import("./native/priority.ts"),
-    import("./heap.ts"),
-  ]);
+  const [{ startRuntime }, { favourThisThread, favourThreadsOfV8 }, { giveHeapRoom }, { trimMemory }] =
+    await Promise.all([
+      import("./index.ts"),
+      import("./native/priority.ts"),
+      import("./heap.ts"),
+      import("./native/memory.ts"),
+    ]);
   const log = createLogger({ name: "runtime", verbosity: () => line.verbosity });
   log.at(2, "priority of the event loop", { nice: favourThisThread() });
   favourThreadsOfV8();
@@ -64,7 +66,7 @@ export async function main(argv: string[]): Promise<number> {
   process.on("SIGHUP", () => void reload());
   try {
     await using started = await startRuntime({ ...line.options, log });
-    using _room = giveHeapRoom();
+    using _room = giveHeapRoom({ trim: trimMemory });
     const { name, version, reason } = started.ociRuntime;
     log.info("hawser-runtime ready", {
       socket: started.socketPath,
