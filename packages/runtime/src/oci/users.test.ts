@@ -55,6 +55,18 @@ for (const { name, request, want, home } of [
     want: [1000, 1001, [9, 1001]],
     home: "/home/web",
   },
+  {
+    name: "a name before a uid",
+    request: { ...nothing, uid: 0, username: "web" },
+    want: [1000, 1001, [1001, 2000]],
+    home: "/home/web",
+  },
+  {
+    name: "a name with its group",
+    request: { ...nothing, username: "web:5" },
+    want: [1000, 5, [5, 2000]],
+    home: "/home/web",
+  },
   { name: "a name that is a number", request: { ...nothing, username: "1234" }, want: [1234, 6, [6]], home: "/five" },
 ] as { name: string; request: UserRequest; want: [number, number, number[]]; home: string }[]) {
   test(`resolveUser: ${name}`, () => {

@@ -11,7 +11,7 @@ export interface UserRequest {
   /** Absent when not given. */
   uid?: number | undefined;
   gid?: number | undefined;
-  /** Instead of uid. */
+  /** Instead of uid, and before it: as in containerd. May have a group, as the image's. */
   username?: string | undefined;
   supplementalGroups: number[];
   /** Only the groups given: those of the image's /etc/group do not count. */
@@ -41,9 +41,8 @@ interface PasswdEntry {
 export function resolveUser(request: UserRequest, files: UserFiles): { user: User; home: string } {
   const entries = parsePasswd(files.passwd);
   const groups = parseGroup(files.group);
-  const given = request.uid !== undefined ? String(request.uid) : request.username;
-  const fromImage = !given;
-  const [who = "", imageGroup] = (given || request.imageUser || "0").split(":");
+  const given = request.username || request.uid?.toString() || request.imageUser || "0";
+  const [who = "", ownGroup] = given.split(":");
 
   const numeric = /^\d+$/.test(who) ? Number(who) : undefined;
   const entry = entries.find(({ name, uid }) => name === who || (numeric !== undefined && uid === numeric));
@@ -51,7 +50,7 @@ export function resolveUser(request: UserRequest, files: UserFiles): { user: Use
     throw new CRIError(Code.InvalidArgument, `unable to find user "${who}": no matching entries in passwd file`);
   }
   const uid = numeric ?? entry?.uid ?? 0;
-  const groupGiven = request.gid ?? (fromImage && imageGroup ? groupId(imageGroup, groups) : undefined);
+  const groupGiven = request.gid ?? (ownGroup ? groupId(ownGroup, groups) : undefined);
   const gid = groupGiven ?? entry?.gid ?? 0;
   if (uid > 0x7fffffff || gid > 0x7fffffff)
     throw new CRIError(Code.InvalidArgument, "uids and gids must be in range 0-2147483647");
