@@ -7,6 +7,7 @@ import { dirname, join, relative, resolve } from "node:path";
 /** Package to the packages of ours it may import. A hop never imports a hop; `hawser` and `testing` stand above them. */
 const layers: Record<string, string[]> = {
   api: [],
+  files: [],
   pki: [],
   trace: [],
   tar: [],
@@ -16,9 +17,9 @@ const layers: Record<string, string[]> = {
   cli: ["api", "client", "pki", "streaming", "trace"],
   console: ["api", "client", "streaming", "trace"],
   apiserver: ["api", "client", "pki", "streaming", "trace"],
-  kubelet: ["api", "client", "cri", "pki", "streaming", "trace"],
-  runtime: ["cri", "streaming", "tar", "trace"],
-  hawser: ["api", "apiserver", "cli", "client", "cri", "kubelet", "pki", "runtime", "streaming", "trace"],
+  kubelet: ["api", "client", "cri", "files", "pki", "streaming", "trace"],
+  runtime: ["cri", "files", "streaming", "tar", "trace"],
+  hawser: ["api", "apiserver", "cli", "client", "cri", "files", "kubelet", "pki", "runtime", "streaming", "trace"],
   testing: ["api", "apiserver", "cli", "client", "cri", "hawser", "kubelet", "pki", "runtime", "streaming", "trace"],
 };
 /** Only these may load a hop's main.ts. */

@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import { readPlainFile } from "@hawser/trace/files";
+import { readPlainFile } from "@hawser/files";
 import { parse } from "yaml";
 import { defaultSettings, duration, type FileSettings, type KubeletSettings, readSettings } from "./settings.ts";
 

@@ -1,6 +1,6 @@
 import { loadKubeconfig } from "@hawser/client";
+import { readPlainFile } from "@hawser/files";
 import { createLogger } from "@hawser/trace";
-import { readPlainFile } from "@hawser/trace/files";
 import { help, readCommandLine } from "./flags.ts";
 import { startKubelet } from "./kubelet.ts";
 

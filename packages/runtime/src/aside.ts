@@ -1,6 +1,6 @@
 import { mkdir, readdir, rename } from "node:fs/promises";
 import path from "node:path";
-import { removeTree } from "@hawser/trace/files";
+import { removeTree } from "@hawser/files";
 
 /** How many sandboxes and containers whose state was corrupt are kept for somebody to look at. The oldest go first. */
 const maxAside = 16;

@@ -1,5 +1,5 @@
 import { isIPv4 } from "node:net";
-import { readPlainFile } from "@hawser/trace/files";
+import { readPlainFile } from "@hawser/files";
 import { parse } from "yaml";
 import { type CgroupDriver, cgroupParentPath, checkPodSlices, isSlice } from "./cgroup/parent.ts";
 import { isPipe, readPipe } from "./config-pipe.ts";

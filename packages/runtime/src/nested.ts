@@ -1,6 +1,6 @@
 import { realpath } from "node:fs/promises";
 import path from "node:path";
-import { readPlainFile } from "@hawser/trace/files";
+import { readPlainFile } from "@hawser/files";
 import { isAlive } from "./native/process-id.ts";
 import { type FoundClaim, findClaims, readClaim } from "./network/other-claims.ts";
 import { defaultState, type Paths } from "./paths.ts";

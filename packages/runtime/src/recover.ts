@@ -1,4 +1,4 @@
-import { removeTree } from "@hawser/trace/files";
+import { removeTree } from "@hawser/files";
 import { moveAside, placeAside } from "./aside.ts";
 import type { Context } from "./context.ts";
 import { isAlive } from "./native/process-id.ts";

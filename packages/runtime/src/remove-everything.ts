@@ -1,6 +1,6 @@
 import { access, readdir, rm } from "node:fs/promises";
 import path from "node:path";
-import { removeTree as removeFiles } from "@hawser/trace/files";
+import { removeTree as removeFiles } from "@hawser/files";
 import { removeAbove } from "./cgroup/above.ts";
 import { defaultCgroupRoot, isSlice } from "./cgroup/parent.ts";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";

@@ -1,6 +1,6 @@
 import { chmod, mkdir, rm, rmdir, stat } from "node:fs/promises";
 import path from "node:path";
-import { removeTree } from "@hawser/trace/files";
+import { removeTree } from "@hawser/files";
 import { lockDirectory } from "./native/lock.ts";
 import { mountsBelow, unmount } from "./native/mount.ts";
 import { claimFile, readClaim } from "./network/other-claims.ts";

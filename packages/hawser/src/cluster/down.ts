@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { readdir, readlink } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { promisify } from "node:util";
-import { removeTree } from "@hawser/trace/files";
+import { removeTree } from "@hawser/files";
 import { removeCgroups } from "./cgroups.ts";
 import { hawserProgram, type Launcher, markName, runningDaemon } from "./daemon.ts";
 import { unmergeKubeconfig } from "./kubeconfig.ts";

@@ -1,7 +1,7 @@
 import { type FileHandle, readdir } from "node:fs/promises";
 import path from "node:path";
 import { createGunzip } from "node:zlib";
-import { openPlainFile } from "@hawser/trace/files";
+import { openPlainFile } from "@hawser/files";
 import { tailOffset } from "./tail.ts";
 
 const newline = 0x0a;

@@ -3,7 +3,7 @@ import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { createGzip } from "node:zlib";
-import { openPlainFile } from "@hawser/trace/files";
+import { openPlainFile } from "@hawser/files";
 import type { KubeletContext } from "../context.ts";
 import { containerLogPath, podLogFolder } from "../pods/paths.ts";
 import { attemptOf, isRunning } from "../pods/view.ts";

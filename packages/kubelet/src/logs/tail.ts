@@ -1,5 +1,5 @@
 import type { FileHandle } from "node:fs/promises";
-import { openPlainFile } from "@hawser/trace/files";
+import { openPlainFile } from "@hawser/files";
 
 const blockBytes = 64 * 1024;
 const newline = 0x0a;

@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { ContainerState } from "@hawser/cri";
-import { removeTree } from "@hawser/trace/files";
+import { removeTree } from "@hawser/files";
 import type { KubeletContext } from "../context.ts";
 import { removePodFolder } from "../volumes/volumes.ts";
 import { gracePeriodAnnotation, maxGrace, podNameLabel, podNamespaceLabel, podUIDLabel } from "./labels.ts";

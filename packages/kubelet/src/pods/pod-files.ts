@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from "node:fs/promises";
-import { readPlainFile, removeTree } from "@hawser/trace/files";
+import { readPlainFile, removeTree } from "@hawser/files";
 import type { KubeletContext } from "../context.ts";
 import { removePodFolder, setUpVolumes } from "../volumes/volumes.ts";
 import { removePodCgroup } from "./cgroup.ts";

@@ -1,6 +1,6 @@
 import path from "node:path";
 import type { Container } from "@hawser/api";
-import { openPlainFile, readHead } from "@hawser/trace/files";
+import { openPlainFile, readHead } from "@hawser/files";
 import { parseLogLine } from "../logs/line.ts";
 import { tailFile } from "../logs/tail.ts";
 import { terminationMessagePath } from "./mounts.ts";

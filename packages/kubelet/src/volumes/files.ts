@@ -1,6 +1,6 @@
 import { chmod, chown, mkdir, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { removeTree } from "@hawser/trace/files";
+import { removeTree } from "@hawser/files";
 import { fieldValue, objectData, resourceValue } from "../pods/environment.ts";
 import { volumeFolder } from "../pods/paths.ts";
 import type { BoundPod } from "../pods/pod.ts";

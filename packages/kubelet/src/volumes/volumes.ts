@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import type { Volume } from "@hawser/api";
-import { removeTree } from "@hawser/trace/files";
+import { removeTree } from "@hawser/files";
 import { podFolder } from "../pods/paths.ts";
 import type { BoundPod } from "../pods/pod.ts";
 import { emptyDir, mountPoints } from "./empty-dir.ts";

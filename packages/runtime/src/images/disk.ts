@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { removeTree } from "@hawser/files";
 import type { Logger } from "@hawser/trace";
-import { removeTree } from "@hawser/trace/files";
 import { syncfs } from "../native/sync.ts";
 
 /** How many pieces of corrupt state are kept for somebody to look at. The oldest go first. */

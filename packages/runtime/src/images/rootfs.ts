@@ -1,7 +1,7 @@
 import { chmod, lchown, lstat, mkdir, readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
+import { removeTree } from "@hawser/files";
 import type { Logger } from "@hawser/trace";
-import { removeTree } from "@hawser/trace/files";
 import { type IDMappings, onNode } from "../native/idmap.ts";
 import { unmountAll } from "../native/mount.ts";
 import { turn } from "../turns.ts";

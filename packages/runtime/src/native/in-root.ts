@@ -1,6 +1,6 @@
 import { fstatSync, lchownSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { readAtMost } from "@hawser/trace/files";
+import { readAtMost } from "@hawser/files";
 import { closeQuietly, errno, lastError, libc } from "./libc.ts";
 
 const SYS_openat2 = 437;

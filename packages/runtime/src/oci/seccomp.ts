@@ -1,5 +1,5 @@
 import { Code, CRIError, SecurityProfile_ProfileType as ProfileType, type SecurityProfile } from "@hawser/cri";
-import { readPlainFile } from "@hawser/trace/files";
+import { readPlainFile } from "@hawser/files";
 import { isOneOf } from "./is-one-of.ts";
 import { defaultSeccomp } from "./seccomp-default.ts";
 import type { Seccomp } from "./types.ts";

@@ -1,7 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
+import { removeTree } from "@hawser/files";
 import type { Logger } from "@hawser/trace";
-import { removeTree } from "@hawser/trace/files";
 import { moveAside } from "../aside.ts";
 import { removeConmonGroup } from "../cgroup/conmon-group.ts";
 import { cgroupBelow, fromOCICgroupsPath } from "../cgroup/parent.ts";

@@ -1,7 +1,7 @@
 import { chown, mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { DNSConfig } from "@hawser/cri";
-import { readPlainFile } from "@hawser/trace/files";
+import { readPlainFile } from "@hawser/files";
 import { type IDMappings, rootOf } from "../native/idmap.ts";
 import { MS, mount, unmount } from "../native/mount.ts";
 import { turn } from "../turns.ts";

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { it } from "node:test";
 import { promisify } from "node:util";
+import { removeTree } from "@hawser/files";
 import { createLogger } from "@hawser/trace";
-import { removeTree } from "@hawser/trace/files";
 import { writableLayer } from "./writable-layer.ts";
 
 const lines: string[] = [];

@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { Code, CRIError } from "@hawser/cri";
+import { removeTree } from "@hawser/files";
 import type { Logger } from "@hawser/trace";
-import { removeTree } from "@hawser/trace/files";
 import { namesIn, recordPath, writeJSON } from "./json-file.ts";
 import { KeyedLock } from "./lock.ts";
 

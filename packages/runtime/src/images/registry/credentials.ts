@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { readPlainFile } from "@hawser/trace/files";
+import { readPlainFile } from "@hawser/files";
 import type { Credentials } from "./auth.ts";
 
 /** Largest docker config taken, bytes. */

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
-import { readPlainFile, removeTree } from "./files.ts";
+import { readPlainFile, removeTree } from "./index.ts";
 
 const sh = (script: string, ...args: string[]) => promisify(execFile)("/bin/sh", ["-c", script, "sh", ...args]);
 
