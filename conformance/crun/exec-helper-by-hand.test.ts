@@ -20,6 +20,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
+import { eventually } from "@hawser/testing";
 import { closeQuietly } from "../../packages/runtime/src/native/libc.ts";
 import { mount, unmount } from "../../packages/runtime/src/native/mount.ts";
 import { openPipe, readable } from "../../packages/runtime/src/native/pipe.ts";
@@ -30,7 +31,7 @@ import { openSocketPair } from "../../packages/runtime/src/native/socket.ts";
 import { openToken } from "../../packages/runtime/src/native/token.ts";
 import { type Porter, startPorter } from "../../packages/runtime/src/oci/exec-porter.ts";
 import { ask, fields, framed, never, program } from "./support/exec-helper.ts";
-import { eventually, textOf } from "./support/session.ts";
+import { textOf } from "./support/session.ts";
 
 describe("hawser-exec, asked by hand", { timeout: 60_000 }, () => {
   let folder: string;
@@ -115,7 +116,7 @@ describe("hawser-exec, asked by hand", { timeout: 60_000 }, () => {
         ),
       );
     } finally {
-      unmount(root);
+      await unmount(root);
     }
   });
 

@@ -156,6 +156,19 @@ const load = koffi.load.bind(koffi);
           return `start ${place(program)}`;
         };
         return new Proxy(call, {
+          get(inner, property) {
+            const member: unknown = Reflect.get(inner, property);
+            if (property !== "async" || found === "waitid") return member;
+            return (...args: unknown[]) => {
+              const name = `${found} ${place(args[at] ?? "")}`;
+              const done = args.pop() as Changing;
+              step(`before ${name}`);
+              (member as Changing).call(inner, ...args, (...results: unknown[]) => {
+                step(`after ${name}`);
+                done(...results);
+              });
+            };
+          },
           apply(inner, self, args: unknown[]) {
             if (found === "waitid") {
               const program = startedBy(args);

@@ -102,7 +102,7 @@ export async function removeEverything(root: string): Promise<void> {
   await removeBridge(commands, places.bridge).catch(failed(`bridge ${places.bridge}`));
   for (const directory of execGroups(paths)) await removeTree(directory);
   for (const directory of [paths.containers, paths.sandboxes]) {
-    for (const target of await mountsBelow(directory)) unmount(target);
+    for (const target of await mountsBelow(directory)) await unmount(target);
   }
   for (const cgroup of cgroups) {
     await removeCgroup(mode, cgroup);

@@ -40,7 +40,7 @@ export async function letThrough(directory: string): Promise<void> {
 /** Unmounts and removes what is a runtime's own in its state directory, and then what it has made of the way there (see makeStateDir). */
 export async function removeState(paths: Paths, made: string | undefined): Promise<void> {
   for (const directory of ownDirectories(paths)) {
-    for (const target of await mountsBelow(directory)) unmount(target);
+    for (const target of await mountsBelow(directory)) await unmount(target);
     await removeTree(directory);
   }
   await rm(path.join(paths.stateDir, claimFile), { force: true });

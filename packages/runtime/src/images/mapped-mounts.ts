@@ -51,7 +51,7 @@ export async function releaseMapped(directory: string): Promise<void> {
   if (!names) return;
   for (const name of names) {
     const target = join(directory, name);
-    unmountAll(target);
+    await unmountAll(target);
     // Never recursive: were it mounted still, that would empty what is mounted.
     await rmdir(target).catch((error: NodeJS.ErrnoException) =>
       error.code === "ENOTDIR" ? rm(target) : absent(error),

@@ -4,7 +4,6 @@ import { removeTree } from "@hawser/files";
 import type { Logger } from "@hawser/trace";
 import { type IDMappings, onNode } from "../native/idmap.ts";
 import { unmountAll } from "../native/mount.ts";
-import { turn } from "../turns.ts";
 import type { OCIImageConfig } from "./config.ts";
 import { readWholeJSON, writeFileDurably } from "./disk.ts";
 import { mountMappedOverlay, releaseMapped } from "./mapped-mounts.ts";
@@ -122,8 +121,7 @@ export class Rootfs {
   /** Unmounts it and removes what the container had written. Fine when there is none. */
   async release(containerId: string): Promise<void> {
     const rootfs = this.#path(containerId, "rootfs");
-    await turn();
-    unmountAll(rootfs);
+    await unmountAll(rootfs);
     await rmdir(rootfs).catch(ignoreMissing); // never recursive: were it mounted still, that would empty the layers' view
     for (const name of ["lower", "volumes"]) await releaseMapped(this.#path(containerId, name));
     for (const name of ["upper", "work", "image-volumes", "rootfs.json"]) {

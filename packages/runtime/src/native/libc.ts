@@ -88,7 +88,10 @@ export const libc = {
   mount: library.func(
     "int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)",
   ) as (source: string, target: string, type: string | null, flags: number, data: string | null) => number,
-  umount2: library.func("int umount2(const char *target, int flags)") as (target: string, flags: number) => number,
+  umount2: library.func("int umount2(const char *target, int flags)") as unknown as Slow<
+    [target: string, flags: number]
+  >,
+  umount2Now: library.func("int umount2(const char *target, int flags)") as (target: string, flags: number) => number,
   chdir: library.func("int chdir(const char *path)") as (path: string) => number,
   unshare: library.func("int unshare(int flags)") as (flags: number) => number,
   setns: library.func("int setns(int fd, int type)") as (fd: number, type: number) => number,

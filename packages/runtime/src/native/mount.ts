@@ -1,4 +1,5 @@
 import { readFile, statfs } from "node:fs/promises";
+import { limiter } from "../limiter.ts";
 import { lastError, libc } from "./libc.ts";
 
 /**
@@ -25,6 +26,8 @@ const UMOUNT_NOFOLLOW = 8;
 const maxStacked = 64;
 const EINVAL = 22;
 const ENOENT = 2;
+/** Mounts on their way off at once; koffi throws for its 257th call. The others wait for these. */
+const limited = limiter(16);
 
 /** mount(2): 0.2 ms, where spawning mount(8) takes ten times as long. Throws the system's error. */
 export function mount(options: { source: string; target: string; type?: string; flags?: number; data?: string }): void {
@@ -32,23 +35,41 @@ export function mount(options: { source: string; target: string; type?: string; 
   if (libc.mount(source, target, type, flags, data) < 0) throw lastError("mount", `${source} on ${target}`);
 }
 
-/** Takes a mount away, busy or not. What is not mounted, or not there, is no error: returns false. */
-export function unmount(target: string): boolean {
-  if (libc.umount2(target, MNT_DETACH) === 0) return true;
-  const error = lastError("umount", target);
-  if (error.errno === -EINVAL || error.errno === -ENOENT) return false;
-  throw error;
+/** Takes a mount away, busy or not. What is not mounted, or not there, is no error: resolves with false. */
+export async function unmount(target: string): Promise<boolean> {
+  return await umount(target, MNT_DETACH);
 }
 
 /** Unmounts everything mounted on `target`, busy or not, and never where a link leads. Fine when nothing is. */
-export function unmountAll(target: string): void {
+export async function unmountAll(target: string): Promise<void> {
   for (let mounts = 0; mounts < maxStacked; mounts++) {
-    if (libc.umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW) === 0) continue;
-    const error = lastError("umount", target);
-    if (error.errno === -EINVAL || error.errno === -ENOENT) return;
-    throw error;
+    if (!(await umount(target, MNT_DETACH | UMOUNT_NOFOLLOW))) return;
   }
   throw new Error(`umount ${target}: more than ${maxStacked} mounts lie on it`);
+}
+
+/** unmount(), of the mount namespace that this thread alone is in for the moment. */
+export function unmountHere(target: string): void {
+  if (libc.umount2Now(target, MNT_DETACH) === 0) return;
+  const error = lastError("umount", target);
+  if (!isNoMount(error)) throw error;
+}
+
+/** On another thread: the kernel waits until no processor looks at the mount any more, 1 to 20 ms. */
+function umount(target: string, flags: number): Promise<boolean> {
+  return limited(() => {
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+    libc.umount2.async(target, flags, (_, result) => {
+      const error = result < 0 ? lastError("umount", target) : undefined;
+      if (error && !isNoMount(error)) reject(error);
+      else resolve(error === undefined);
+    });
+    return promise;
+  });
+}
+
+function isNoMount({ errno }: NodeJS.ErrnoException): boolean {
+  return errno === -EINVAL || errno === -ENOENT;
 }
 
 /** The file system type of a path; undefined when there is nothing. */

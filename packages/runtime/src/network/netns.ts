@@ -42,8 +42,7 @@ export async function createNetns(file: string): Promise<void> {
 
 /** Lets a network namespace go. Idempotent. */
 export async function removeNetns(file: string): Promise<void> {
-  await turn();
-  unmount(file);
+  await unmount(file);
   await rm(file, { force: true });
 }
 

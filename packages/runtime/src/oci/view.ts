@@ -1,6 +1,6 @@
 import { openSync } from "node:fs";
 import { closeQuietly, lastError, libc } from "../native/libc.ts";
-import { MS, mount, mountsBelow, unmount } from "../native/mount.ts";
+import { MS, mount, mountsBelow, unmountHere } from "../native/mount.ts";
 import type { Reaper } from "../native/reaper.ts";
 import { type Child, type Command, spawn, start } from "../native/spawn.ts";
 
@@ -43,7 +43,7 @@ export async function openHybridView(options: { nsenterPath: string; hidden: str
     inNamespace(lasting, () => {
       // What goes on the node goes here too, but nothing that is done here reaches the node.
       mount({ source: "none", target: "/", flags: MS.slave | MS.recursive });
-      for (const path of mounts) unmount(path);
+      for (const path of mounts) unmountHere(path);
     });
   } catch (error) {
     closeQuietly(lasting);

@@ -78,7 +78,7 @@ export async function discardContainer(
 }
 
 async function setAside(directory: string, place: string): Promise<void> {
-  unmount(path.join(directory, "rootfs"));
+  await unmount(path.join(directory, "rootfs"));
   await moveAside(directory, place);
 }
 

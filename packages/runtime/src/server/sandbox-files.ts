@@ -80,6 +80,5 @@ export async function mountShm(directory: string, users?: IDMappings): Promise<v
 }
 
 export async function unmountShm(directory: string): Promise<void> {
-  await turn();
-  unmount(shmPath(directory));
+  await unmount(shmPath(directory));
 }
