@@ -37,16 +37,19 @@ export async function criRows(peers: readonly CRIPeer[], { runs, signal }: Effor
     ),
     await row(
       `ExecSync \`true\`, by RPC, after ${restMs} ms of rest, ms`,
-      each(async (pod) => {
-        await new Promise((resolve) => setTimeout(resolve, restMs));
-        return await timed(() => execSync(pod));
-      }),
+      each((pod) => rested(() => execSync(pod))),
       "ms",
       runs,
     ),
     await row(
       "Exec `true`, RPC and SPDY, ms",
       each((pod) => timed(() => execStream(pod, ["true"], "spdy"))),
+      "ms",
+      runs,
+    ),
+    await row(
+      `Exec \`true\`, RPC and SPDY, after ${restMs} ms of rest, ms`,
+      each((pod) => rested(() => execStream(pod, ["true"], "spdy"))),
       "ms",
       runs,
     ),
@@ -71,6 +74,12 @@ export async function criRows(peers: readonly CRIPeer[], { runs, signal }: Effor
       runs,
     ),
   ];
+}
+
+/** timed(), after an idle moment. */
+async function rested(run: () => Promise<unknown>): Promise<number> {
+  await new Promise((resolve) => setTimeout(resolve, restMs));
+  return await timed(run);
 }
 
 async function sequence<T, R>(items: readonly T[], step: (item: T) => Promise<R>): Promise<R[]> {
