@@ -104,11 +104,6 @@ export async function sleepers(word: string): Promise<number[]> {
   return (await processes()).filter(({ args }) => args === `sleep ${word}`).map(({ pid }) => pid);
 }
 
-/** A word no other process has, for `sleep`. */
-export function mark(): string {
-  return String(10_000_000 + Math.floor(Math.random() * 89_000_000));
-}
-
 /** The SHA-256 of a stream, and its length. */
 export async function digestOf(source: AsyncIterable<Uint8Array>): Promise<{ sha256: string; bytes: number }> {
   const hash: Hash = createHash("sha256");

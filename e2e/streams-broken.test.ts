@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { dialUpgrade } from "@hawser/streaming";
 import { startRelay } from "@hawser/streaming/testing";
-import { background, eventually, run } from "@hawser/testing";
+import { background, eventually, newMark, run } from "@hawser/testing";
 import { type Hop, type Launcher, up } from "hawser";
 import { makeNetwork } from "./cut-network.ts";
 import { genuineSessions, opened } from "./genuine-sessions.ts";
@@ -17,7 +17,6 @@ import {
   createPod,
   kubeconfigFor,
   long,
-  mark,
   type StreamCluster,
   sleepers,
   startStreamCluster,
@@ -62,7 +61,7 @@ describe("streams that break", () => {
           const breakOff = async (client: Client) => {
             await using relay = await startRelay(cluster.apiPort);
             const kubeconfig = await kubeconfigFor(cluster, `https://127.0.0.1:${relay.port}`);
-            const word = mark();
+            const word = newMark();
             const line = client.command(["exec", "box", "--", "sh", "-c", script.replace("1000", word)], kubeconfig);
             await using session = background(line, { env: client.env });
             await session.saw("ready");
@@ -87,7 +86,7 @@ describe("streams that break", () => {
     await using relay = await startRelay(cluster.apiPort);
     const throughRelay = await kubeconfigFor(cluster, `https://127.0.0.1:${relay.port}`);
     const kubelet = await pidOf("kubelet");
-    const word = mark();
+    const word = newMark();
     const exec = ["exec", "-i", "box", "--", "sh", "-c", `echo ready; sleep ${word}`];
     const cases: { args: string[]; kubeconfig: string | undefined; webSockets: string; named: RegExp }[] = [
       "true",
@@ -146,7 +145,7 @@ describe("streams that break", () => {
   });
 
   it("a runtime that stands still: a genuine kubectl's exec and port-forward end, and it is named", async () => {
-    const word = mark();
+    const word = newMark();
     const runtime = await pidOf("runtime");
     await using stack = new AsyncDisposableStack();
     const genuineEnd = await genuineSessions(
@@ -166,7 +165,7 @@ describe("streams that break", () => {
 
   for (const hop of ["runtime", "kubelet", "apiserver"] as const) {
     it(`kill -9 of the ${hop} in the middle of sessions: a failure for every client, ours has its own code and names the hop, and nothing stays`, async () => {
-      const word = mark();
+      const word = newMark();
       const ours = ["true", "false"].map((webSockets) => ({
         ...cluster.hawser,
         env: { ...cluster.hawser.env, KUBECTL_REMOTE_COMMAND_WEBSOCKETS: webSockets },
@@ -249,7 +248,7 @@ describe("streams that break", () => {
     await cluster.inBox("true"); // what is opened once is open then
     const idle = await state();
     for (const { name, command, env } of cluster.clients) {
-      const word = mark();
+      const word = newMark();
       let groups: string[] = [];
       const line = command(["exec", "-i", "box", "--", "sh", "-c", `echo ready; trap '' HUP; sleep ${word}`]);
       {
@@ -285,7 +284,7 @@ describe("streams that break", () => {
     skip: !long && "make test-long",
   }, async () => {
     for (const { name, command, env } of cluster.clients) {
-      const word = mark();
+      const word = newMark();
       await using session = background(command(["exec", "-i", "box", "--", "sleep", word]), { env });
       await eventually("it sleeps", async () => (await sleepers(word)).length === 1);
       session.write("x".repeat(128 * 1024 * 1024)); // more than all the kernel's buffers on the way take
@@ -322,7 +321,7 @@ describe("streams that break", () => {
     await using stack = new AsyncDisposableStack();
     const started = await Promise.all(
       cases.map(async ({ client, script, timeoutMs }) => {
-        const word = mark();
+        const word = newMark();
         const hungUp = `/tmp/hup-${word}`;
         const remote = `trap 'touch ${hungUp}; exit' HUP; ${script(word)} & wait`;
         const patience = client === cluster.hawser ? [`--stream-peer-timeout=${peerTimeoutMs / 1000}s`] : [];
@@ -363,7 +362,7 @@ describe("streams that break", () => {
     await writeFile(runtimeConfig, JSON.stringify(settings));
     process.kill(await pidOf("runtime"), "SIGHUP");
     await eventually("the setting is read", async () => /idleTimeoutSeconds/.test(await cluster.log("runtime")));
-    const word = mark();
+    const word = newMark();
     const line = cluster.hawser.command(["exec", "-i", "box", "--", "sleep", word]);
     await using session = background(line, { env: cluster.hawser.env });
     await eventually("it sleeps", async () => (await sleepers(word)).length > 0);

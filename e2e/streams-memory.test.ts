@@ -5,10 +5,10 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { background, eventually, processes } from "@hawser/testing";
+import { background, eventually, newMark, processes } from "@hawser/testing";
 import type { Hop } from "hawser";
 import { heldBy, measurably } from "./memory.ts";
-import { type Client, long, mark, type StreamCluster, startStreamCluster } from "./stream-cluster.ts";
+import { type Client, long, type StreamCluster, startStreamCluster } from "./stream-cluster.ts";
 
 const MiB = 1024 * 1024;
 const sessions = 16;
@@ -36,7 +36,7 @@ describe("streams: back-pressure", () => {
 
   /** Starts clients that read nothing, of a process that writes without end (out), or that write to one that reads nothing (in). */
   async function stalled({ command, env }: Client, direction: "out" | "in") {
-    const word = mark();
+    const word = newMark();
     const remote = direction === "out" ? ["tail", "-c", `+${word}`, "/dev/zero"] : ["sleep", word];
     const pids = async () => {
       const all = await processes();

@@ -3,17 +3,9 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { background, eventually, must, processes } from "@hawser/testing";
+import { background, eventually, must, newMark, processes } from "@hawser/testing";
 import { type Hop, up } from "hawser";
-import {
-  type Client,
-  createPod,
-  long,
-  mark,
-  type StreamCluster,
-  sleepers,
-  startStreamCluster,
-} from "./stream-cluster.ts";
+import { type Client, createPod, long, type StreamCluster, sleepers, startStreamCluster } from "./stream-cluster.ts";
 import { openScreen, type Screen } from "./tmux.ts";
 
 describe("streams: terminals", () => {
@@ -58,7 +50,7 @@ describe("streams: terminals", () => {
     for (const client of cluster.clients) {
       await using screen = await openScreen({}, client.env);
       const before = await settings(screen);
-      const word = mark();
+      const word = newMark();
       await enter(screen, client, shell);
       await screen.shows("there>");
       await screen.type(`sleep ${word}`, "Enter");
@@ -91,7 +83,7 @@ describe("streams: terminals", () => {
     ] as const) {
       await using screen = await openScreen({}, cluster.hawser.env);
       const before = await settings(screen);
-      const word = mark();
+      const word = newMark();
       await enter(screen, cluster.hawser, ["sh", "-c", `echo ready; sleep ${word}`]);
       await screen.shows(/^ready$/m);
       const raw = await settings(screen);
@@ -109,7 +101,7 @@ describe("streams: terminals", () => {
     for (const hop of long ? (["apiserver", "kubelet", "runtime"] as const) : (["kubelet"] as const)) {
       await using screen = await openScreen({ columns: 120 }, cluster.hawser.env);
       const before = await settings(screen);
-      const word = mark();
+      const word = newMark();
       await enter(screen, cluster.hawser, ["sh", "-c", `echo ready; sleep ${word}`]);
       await screen.shows(/^ready$/m);
       try {

@@ -17,8 +17,9 @@ import {
   MountSchema,
 } from "@hawser/cri";
 import { archiveCommandLine, tarArchive, tarEntry } from "@hawser/tar";
+import { eventually } from "@hawser/testing";
 import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually, openExec, textOf } from "./support/session.ts";
+import { openExec, textOf } from "./support/session.ts";
 
 const run = promisify(execFile);
 

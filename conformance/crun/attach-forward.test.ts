@@ -5,9 +5,9 @@ import { networkInterfaces } from "node:os";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { openPortForward } from "@hawser/streaming";
-import { freePort } from "@hawser/testing";
+import { eventually, freePort } from "@hawser/testing";
 import { sandboxConfig, sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually, openAttach, readUntil, textOf } from "./support/session.ts";
+import { openAttach, readUntil, textOf } from "./support/session.ts";
 
 const execute = promisify(execFile);
 

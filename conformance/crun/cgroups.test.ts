@@ -10,9 +10,9 @@ import {
   NamespaceMode,
   NamespaceOptionSchema,
 } from "@hawser/cri";
+import { eventually } from "@hawser/testing";
 import { cgroupFile, cgroupOf, unified } from "./support/cgroups.ts";
 import { sandboxConfig, sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually } from "./support/session.ts";
 
 const own = create(NamespaceOptionSchema, { pid: NamespaceMode.CONTAINER });
 const securityContext = create(LinuxContainerSecurityContextSchema, { namespaceOptions: own });

@@ -15,6 +15,7 @@ import {
   SecurityProfile_ProfileType as ProfileType,
   SecurityProfileSchema,
 } from "@hawser/cri";
+import { eventually, newMark } from "@hawser/testing";
 import { libc } from "../../packages/runtime/src/native/libc.ts";
 import { identify } from "../../packages/runtime/src/native/process-id.ts";
 import { Reaper } from "../../packages/runtime/src/native/reaper.ts";
@@ -24,7 +25,7 @@ import { startPorter } from "../../packages/runtime/src/oci/exec-porter.ts";
 import { cgroupOf, unified } from "./support/cgroups.ts";
 import { ask, fields, program } from "./support/exec-helper.ts";
 import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually, newMark, openExec, readUntil, textOf } from "./support/session.ts";
+import { openExec, readUntil, textOf } from "./support/session.ts";
 
 const F_GET_SEALS = 1034;
 

@@ -1,14 +1,9 @@
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
+import { eventually, newMark, pidsWith } from "@hawser/testing";
 import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually, newMark } from "./support/session.ts";
 
-async function running(mark: string): Promise<number> {
-  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
-  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")));
-  return lines.filter((line) => line.split("\0").includes(mark)).length;
-}
+const running = async (mark: string) => (await pidsWith(mark)).length;
 
 for (const ociRuntime of ["crun", "runc"] as const) {
   describe(`execSync over ${ociRuntime}`, { timeout: 90_000 }, () => {

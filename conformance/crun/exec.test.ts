@@ -1,16 +1,9 @@
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { exitCode } from "@hawser/api";
+import { eventually, newMark, pidsWith } from "@hawser/testing";
 import { sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually, newMark, openExec, readUntil, textOf } from "./support/session.ts";
-
-/** Host pids of processes with this argument in their command line. */
-async function pidsWith(mark: string): Promise<number[]> {
-  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
-  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")));
-  return pids.filter((_, index) => lines[index]?.split("\0").includes(mark)).map(Number);
-}
+import { openExec, readUntil, textOf } from "./support/session.ts";
 
 const ways = [
   { ociRuntime: "crun", helper: true, way: "by hawser-exec over crun" },

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { ContainerState, create, NamespaceMode, NamespaceOptionSchema, PodSandboxState, Signal } from "@hawser/cri";
+import { eventually } from "@hawser/testing";
 import { image, sandboxConfig, sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually } from "./support/session.ts";
 
 for (const ociRuntime of ["crun", "runc"] as const) {
   describe(`sandboxes and containers over ${ociRuntime}`, { timeout: 90_000 }, () => {

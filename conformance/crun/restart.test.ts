@@ -7,10 +7,10 @@ import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { ContainerState, connectCRI, PodSandboxState, upload } from "@hawser/cri";
 import { removeEverything } from "@hawser/runtime";
-import { freePort } from "@hawser/testing";
+import { eventually, freePort } from "@hawser/testing";
 import { inChunks, makeArchive } from "./support/image.ts";
 import { image, sandboxConfig, sh, startContainer, testConfig } from "./support/runtime.ts";
-import { eventually, openExec, textOf } from "./support/session.ts";
+import { openExec, textOf } from "./support/session.ts";
 
 const execute = promisify(execFile);
 

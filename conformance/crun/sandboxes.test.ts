@@ -6,10 +6,9 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { NamespaceMode, Protocol } from "@hawser/cri";
-import { freePort } from "@hawser/testing";
+import { eventually, freePort } from "@hawser/testing";
 import { unified } from "./support/cgroups.ts";
 import { image, sandboxConfig, sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually } from "./support/session.ts";
 
 const run = promisify(execFile);
 

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { eventually } from "@hawser/testing";
 import { silentLogger } from "@hawser/trace";
 import { closeQuietly } from "../../packages/runtime/src/native/libc.ts";
 import { openStarter } from "../../packages/runtime/src/native/open-starter.ts";
@@ -14,7 +15,7 @@ import { startStarter } from "../../packages/runtime/src/native/starter.ts";
 import { protocol } from "../../packages/runtime/src/oci/exec-request.ts";
 import { unifiedMount } from "../../packages/runtime/src/oci/view.ts";
 import { program } from "./support/exec-helper.ts";
-import { eventually, textOf } from "./support/session.ts";
+import { textOf } from "./support/session.ts";
 
 describe("programs started by hawser-exec", { timeout: 60_000 }, () => {
   let reaper: Reaper;

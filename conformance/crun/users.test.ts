@@ -6,8 +6,9 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { exitCode } from "@hawser/api";
 import { NamespaceMode } from "@hawser/cri";
+import { eventually } from "@hawser/testing";
 import { image, sandboxConfig, sh, startContainer, startTestRuntime, type TestRuntime } from "./support/runtime.ts";
-import { eventually, openExec, textOf } from "./support/session.ts";
+import { openExec, textOf } from "./support/session.ts";
 
 const first = 3_000_000;
 const ids = [{ hostId: first, containerId: 0, length: 65_536 }];

@@ -2,8 +2,7 @@
 // Needs root, crun, conmon and the CNI plugins. A few steps here; `make test-faults` takes every one.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { type Registry, startRegistry } from "@hawser/testing";
-import { eventually } from "../crun/support/session.ts";
+import { eventually, type Registry, startRegistry } from "@hawser/testing";
 import { bystander, type Cut, cuts } from "./support/calls.ts";
 import { imageCuts, pushCutImage } from "./support/image-calls.ts";
 import { settledInventory, settlesAt } from "./support/inventory.ts";

@@ -7,8 +7,8 @@ import path from "node:path";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { ContainerState, type CRIConnection } from "@hawser/cri";
+import { eventually } from "@hawser/testing";
 import { image, sandboxConfig } from "../crun/support/runtime.ts";
-import { eventually } from "../crun/support/session.ts";
 import { bystander } from "./support/calls.ts";
 import { settledInventory, settlesAt } from "./support/inventory.ts";
 import { thorough } from "./support/length.ts";
@@ -89,7 +89,7 @@ describe("a runtime with many containers", { timeout: thorough ? 1_800_000 : 280
       afterwards = await size(runtime);
       return afterwards.fds <= before.fds && afterwards.children <= before.children;
     };
-    await eventually(isSmall, 15_000).catch(() => undefined); // what is compared says what
+    await eventually(isSmall, { timeoutMs: 15_000 }).catch(() => undefined); // what is compared says what
     t.diagnostic(`before ${JSON.stringify(before)}, after ${JSON.stringify(afterwards)}`);
     assert.ok(afterwards.fds <= before.fds, `descriptors: ${before.fds}, then ${afterwards.fds}`);
     assert.ok(afterwards.memory - before.memory < growth, `memory: ${before.memory}, then ${afterwards.memory}`);

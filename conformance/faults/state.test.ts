@@ -6,9 +6,9 @@ import path from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import { ContainerState, type CRIConnection } from "@hawser/cri";
 import { startRuntime } from "@hawser/runtime";
+import { eventually } from "@hawser/testing";
 import { silentLogger } from "@hawser/trace";
 import { testConfig } from "../crun/support/runtime.ts";
-import { eventually } from "../crun/support/session.ts";
 import { bystander, created, remove, running, type Subject } from "./support/calls.ts";
 import { settledInventory, settlesAt } from "./support/inventory.ts";
 import { thorough } from "./support/length.ts";
@@ -127,7 +127,9 @@ describe("a runtime", { timeout: 300_000 }, () => {
     assert.equal((await statusOf(runtime.cri, first))?.state, CONTAINER_EXITED);
     assert.equal((await statusOf(runtime.cri, second))?.state, CONTAINER_RUNNING);
     process.kill(await conmonOf(second.containerId), "SIGKILL");
-    await eventually(async () => (await statusOf(runtime.cri, second))?.state === CONTAINER_EXITED, 20_000);
+    await eventually(async () => (await statusOf(runtime.cri, second))?.state === CONTAINER_EXITED, {
+      timeoutMs: 20_000,
+    });
     for (const subject of [first, second]) await remove(runtime.cri, subject);
   });
 

@@ -9,11 +9,11 @@ import { describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
 import { Code } from "@hawser/cri";
 import { tarArchive, tarEntry } from "@hawser/tar";
+import { eventually } from "@hawser/testing";
 import { digestOf } from "../../packages/runtime/src/images/digest.ts";
 import { type TestImage, testImage } from "../../packages/runtime/src/images/testing/image.ts";
 import { type Intervention, testRegistry } from "../../packages/runtime/src/images/testing/registry.ts";
 import { type TestStore, testStore } from "../../packages/runtime/src/images/testing/store.ts";
-import { eventually } from "../crun/support/session.ts";
 
 /** More than tar reads at a time, in what gzip makes of it too. */
 const noise = () => randomBytes(1_000_000).toString("base64");

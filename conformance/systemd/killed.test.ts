@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, it } from "node:test";
+import { eventually } from "@hawser/testing";
 import { sandboxConfig } from "../crun/support/runtime.ts";
-import { eventually } from "../crun/support/session.ts";
 import { bystander, type Cut, cuts } from "../faults/support/calls.ts";
 import { difference } from "../faults/support/inventory.ts";
 import { type FaultyRuntime, startFaulty } from "../faults/support/runtime-process.ts";

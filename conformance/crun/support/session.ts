@@ -43,19 +43,3 @@ export async function readUntil(source: AsyncIterator<Uint8Array>, part: string 
     if (typeof part === "string" ? text.includes(part) : part.test(text)) return text;
   }
 }
-
-/** A word no other process has, for `sleep`. */
-export function newMark(): string {
-  return String(10_000_000 + Math.floor(Math.random() * 89_000_000));
-}
-
-/** Looks again and again until `look` gives something; for long by default, since the machine may be busy with other things. */
-export async function eventually<T>(look: () => Promise<T | undefined | false>, milliseconds = 15_000): Promise<T> {
-  const deadline = performance.now() + milliseconds;
-  for (;;) {
-    const found = await look();
-    if (found) return found;
-    if (performance.now() > deadline) throw new Error(`not so within ${milliseconds} ms: ${look}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { ContainerState, type CRIConnection, NamespaceMode, type PodSandboxConfig, PodSandboxState } from "@hawser/cri";
+import { eventually, newMark } from "@hawser/testing";
 import { image, sandboxConfig, startContainer } from "../../crun/support/runtime.ts";
-import { eventually, newMark } from "../../crun/support/session.ts";
 
 /** One call of the CRI that is cut off: what it needs, the call, and what has to be true after the next start. */
 export interface Cut {

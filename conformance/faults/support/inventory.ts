@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { lstat, opendir, readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import { eventually } from "../../crun/support/session.ts";
+import { eventually } from "@hawser/testing";
 
 const execute = promisify(execFile);
 const cgroups = "/sys/fs/cgroup";
@@ -42,14 +42,14 @@ async function inTime<T>(name: string, part: Promise<T>): Promise<T> {
  */
 export async function settledInventory(root: string): Promise<string[]> {
   const settled = async () => !(await inTime("processes", monitors(root))).includes("process crun");
-  await eventually(settled, 3000).catch(() => undefined);
+  await eventually(settled, { timeoutMs: 3000 }).catch(() => undefined);
   return await inventory(root);
 }
 
 /** Resolves when the node has come to have what is expected; throws with what is too much (`+`) and missing (`-`) when it does not. */
 export async function settlesAt(root: string, expected: string[], { apart }: { apart?: RegExp } = {}): Promise<void> {
   const odd = async () => difference(expected, await inventory(root)).filter((line) => !apart?.test(line));
-  await eventually(async () => (await odd()).length === 0, settlingPatience).catch(() => undefined); // the comparison says what
+  await eventually(async () => (await odd()).length === 0, { timeoutMs: settlingPatience }).catch(() => undefined); // the comparison says what
   assert.deepEqual(await odd(), []);
 }
 

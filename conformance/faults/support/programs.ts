@@ -1,7 +1,7 @@
 import { chmod, mkdir, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { eventually } from "../../crun/support/session.ts";
+import { eventually } from "@hawser/testing";
 
 /** What a program does in place of its work, or after it. */
 export type Fault = "fail" | "after" | "hang" | "die" | "garbage";

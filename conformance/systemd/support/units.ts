@@ -1,9 +1,9 @@
 import { execFile } from "node:child_process";
 import { access, readdir } from "node:fs/promises";
 import { promisify } from "node:util";
+import { eventually } from "@hawser/testing";
 import { removeCgroup } from "../../../packages/runtime/src/cgroup/paths.ts";
 import { cgroupMode } from "../../../packages/runtime/src/oci/probe.ts";
-import { eventually } from "../../crun/support/session.ts";
 
 export const run = promisify(execFile);
 

@@ -1,15 +1,24 @@
 import { setTimeout as delay } from "node:timers/promises";
 
+type Look<T> = () => Promise<T | undefined | false> | T | undefined | false;
+
+interface Limits {
+  timeoutMs?: number;
+  everyMs?: number;
+}
+
 /**
  * Looks again and again until `look` gives a value that is neither undefined nor false, and resolves with it. For
  * what announces nothing: a line of `ss`, a process that should go. Throws after `timeoutMs`, by default 30 s, which a
- * machine with other work may need for what takes a moment, with the last error.
+ * machine with other work may need for what takes a moment, with the last error; without a word for it, by its code.
  */
-export async function eventually<T>(
-  what: string,
-  look: () => Promise<T | undefined | false> | T | undefined | false,
-  { timeoutMs = 30_000, everyMs = 25 } = {},
-): Promise<T> {
+export function eventually<T>(what: string, look: Look<T>, limits?: Limits): Promise<T>;
+export function eventually<T>(look: Look<T>, limits?: Limits): Promise<T>;
+export async function eventually<T>(first: string | Look<T>, second?: Look<T> | Limits, third?: Limits): Promise<T> {
+  const isNamed = typeof first === "string";
+  const [look, limits] = isNamed ? [second, third] : [first, second];
+  if (typeof look !== "function") throw new TypeError("eventually: there is nothing to look with");
+  const { timeoutMs = 30_000, everyMs = 25 } = typeof limits === "object" ? limits : {};
   let last: unknown;
   for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await delay(everyMs)) {
     try {
@@ -20,5 +29,5 @@ export async function eventually<T>(
       last = err;
     }
   }
-  throw new Error(`not within ${timeoutMs} ms: ${what}`, { cause: last });
+  throw new Error(`not within ${timeoutMs} ms: ${first}`, { cause: last });
 }

@@ -5,6 +5,7 @@ export * from "./command.ts";
 export { eventually } from "./eventually.ts";
 export * from "./kubectl.ts";
 export * from "./lab.ts";
+export { newMark, pidsWith } from "./marks.ts";
 export * from "./observe.ts";
 export { freePort } from "./ports.ts";
 export { type Registry, type RegistryOptions, startRegistry } from "./registry.ts";

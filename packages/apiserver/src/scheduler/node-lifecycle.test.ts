@@ -3,12 +3,10 @@ import { mock, test } from "node:test";
 import type { Event, Lease, Node, Pod } from "@hawser/api";
 import { silentLogger } from "@hawser/trace";
 import { memoryObjects } from "../testing/memory-objects.ts";
+import { turns } from "../testing/turns.ts";
 import { startNodeLifecycle } from "./node-lifecycle.ts";
 
 const leases = { group: "coordination.k8s.io", resource: "leases" };
-const turns = async () => {
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
-};
 
 test("a node whose lease is not renewed becomes Unknown, and its pods not ready; one that renews does not", async () => {
   let clock = 0;

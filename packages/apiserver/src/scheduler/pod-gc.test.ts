@@ -3,11 +3,8 @@ import { mock, test } from "node:test";
 import type { Node, Pod } from "@hawser/api";
 import { silentLogger } from "@hawser/trace";
 import { memoryObjects } from "../testing/memory-objects.ts";
+import { turns } from "../testing/turns.ts";
 import { startPodCollector } from "./pod-gc.ts";
-
-const turns = async () => {
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
-};
 
 test("pods of a node that is gone go after a while, unless it comes back", async () => {
   mock.timers.enable({ apis: ["setTimeout"] });

@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { it } from "node:test";
 import fc from "fast-check";
+import { bytes } from "../testing/bytes.ts";
 import { HistoryGate, overlap } from "./attach-history.ts";
-
-const bytes = (text: string) => new TextEncoder().encode(text);
 
 it("overlap finds the longest end that is a beginning", () => {
   for (const [before, after, want] of [

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { exitStatus } from "@hawser/api";
+import { bytes } from "../testing/bytes.ts";
 import { commandLine } from "../testing/command-line.ts";
 import { fakeApi, pod } from "../testing/fake-api.ts";
 
-const bytes = (text: string) => new TextEncoder().encode(text);
 const prompt = "If you don't see a command prompt, try pressing enter.\n";
 
 describe("hawser attach", () => {

@@ -3,10 +3,9 @@ import { describe, it } from "node:test";
 import { exitStatus } from "@hawser/api";
 import { refuseUpgrade, type ServerSession } from "@hawser/streaming";
 import { Interrupted } from "../errors.ts";
+import { bytes } from "../testing/bytes.ts";
 import { commandLine } from "../testing/command-line.ts";
 import { type FakeApiOptions, fakeApi, pod } from "../testing/fake-api.ts";
-
-const bytes = (text: string) => new TextEncoder().encode(text);
 
 async function echo(session: ServerSession): Promise<void> {
   for await (const chunk of session.stdin ?? []) await session.stdout?.write(chunk);

@@ -3,10 +3,9 @@ import { describe, it } from "node:test";
 import { exitStatus, type Pod } from "@hawser/api";
 import type { ServerSession } from "@hawser/streaming";
 import { Interrupted } from "../errors.ts";
+import { bytes } from "../testing/bytes.ts";
 import { commandLine } from "../testing/command-line.ts";
 import { fakeApi } from "../testing/fake-api.ts";
-
-const bytes = (text: string) => new TextEncoder().encode(text);
 
 function running(pod: Pod): Pod {
   return { ...pod, status: { phase: "Running", conditions: [{ type: "Ready", status: "True" }] } };
