@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { Code, CRIError } from "@hawser/cri";
 import type { Logger } from "@hawser/trace";
 import { KeyedLock } from "../store/lock.ts";
 import { type OCIImageConfig, parseConfig } from "./config.ts";
@@ -78,7 +79,8 @@ export class ImageRecords {
 
   /**
    * Finds an image by its name, its id, or the beginning of its id where no other begins so.
-   * A name wins over an id, as in containerd. Undefined too for what is no valid name.
+   * A name wins over an id, as in containerd. Undefined too for what is no valid name. Throws CRIError InvalidArgument for the
+   * beginning of several ids.
    */
   find(reference: string): Image | undefined {
     const exact = this.#images.get(reference) ?? this.#images.get(`sha256:${reference}`);
@@ -87,8 +89,9 @@ export class ImageRecords {
     if (named) return named;
     const hex = reference.replace(/^sha256:/, "");
     if (!/^[0-9a-f]{1,64}$/.test(hex)) return undefined;
-    const found = this.all().filter(({ id }) => hexOf(id).startsWith(hex));
-    return found.length === 1 ? found[0] : undefined;
+    const [first, ...others] = this.all().filter(({ id }) => hexOf(id).startsWith(hex));
+    if (others.length === 0) return first;
+    throw new CRIError(Code.InvalidArgument, `image id "${reference}" is the beginning of several`);
   }
 
   findNamed(reference: string): Image | undefined {

@@ -122,6 +122,19 @@ describe("ImageStore: names", () => {
       assert.equal(fixture.store.status(name), undefined, name);
   });
 
+  it("the beginning of several ids is refused, and nothing is removed by it", async () => {
+    await using fixture = await testStore();
+    const digit = first.id.slice("sha256:".length, "sha256:".length + 1);
+    let other = second;
+    for (let n = 2; !other.id.startsWith(`sha256:${digit}`); n++) other = testImage([], { User: String(n) });
+    for (const image of [first, other]) await fixture.store.load(inPieces(dockerArchive(image, [])));
+    await assert.rejects(fixture.store.remove(digit), {
+      code: 3,
+      message: `image id "${digit}" is the beginning of several`,
+    });
+    assert.equal(fixture.store.list().length, 2);
+  });
+
   it("an image is removed with all its names, and removing it again is fine", async () => {
     await using fixture = await testStore();
     await fixture.store.load(inPieces(dockerArchive(first, ["app:1", "app:2"])));

@@ -51,7 +51,7 @@ export interface ImageStore extends AsyncDisposable {
    */
   pull(options: { reference: string; auth?: AuthConfig | undefined; signal?: AbortSignal }): Promise<{ id: string }>;
   list(reference?: string): Image[];
-  /** By name, id, or an unambiguous beginning of the id. */
+  /** By name, id, or an unambiguous beginning of the id. Throws CRIError InvalidArgument for an ambiguous one, as all that take a reference. */
   status(reference: string): Image | undefined;
   /** The whole config. Throws CRIError NotFound. */
   config(reference: string): Promise<OCIImageConfig>;
