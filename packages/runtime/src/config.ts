@@ -54,7 +54,7 @@ export interface RuntimeConfig {
     graceSeconds: number;
     /** Seconds an output may stay open and silent after its command has ended. */
     drainSeconds: number;
-    /** Enter containers by hawser-exec, where there is one; false: always by the OCI runtime's exec. */
+    /** Enter containers and start programs by hawser-exec, where there is one; false: by the OCI runtime's exec, and by the event loop. */
     helper: boolean;
   };
   images: ImageStoreConfig;

@@ -42,13 +42,14 @@ export function keepHeapAtWork(): Disposable {
  *
  * With --optimize-for-size, which the daemon is started with, V8 lets nothing take the heap past its limit: where that is met
  * before all that lives has been marked, bit by bit between the daemon's turns, the rest is marked at once, and holds
- * the event loop for 20 ms and more. So does moving what lives closer together. Without the flag the heap may grow further meanwhile,
- * but memory that is no longer needed is never given back by a daemon at rest. So the flags are there at rest alone: not
- * while the event loop is busy, nor from heapAtWork() to the next look at it. `interval` is the time between two looks,
- * milliseconds. At rest there is a look when garbage has been collected, and no timer: where there is no garbage, it is no matter.
+ * the event loop for 20 ms and more. So does moving what lives closer together. Without the flag the heap may grow further
+ * meanwhile, but memory that is no longer needed is never given back by a daemon at rest. So the flags are there at rest alone:
+ * not while the event loop is busy, nor from heapAtWork() to the next look at it. `interval` is the time between two looks,
+ * milliseconds. At rest there is a look when garbage has been collected, and no timer: where there is no garbage, it is no
+ * matter.
  *
- * At work, what a collection has found dead is swept by V8's own threads (native/priority.ts). The event loop would sweep as much as it
- * needs, and all the rest at once when the next collection begins: 4 to 9 ms.
+ * At work, what a collection has found dead is swept by V8's own threads (native/priority.ts). The event loop would sweep as much
+ * as it needs, and all the rest at once when the next collection begins: 4 to 9 ms.
  *
  * `trim` is called once when the heap has been at rest for five intervals: what V8's compiler and others had is free by
  * then, and malloc() keeps it, 10 MB and more.

@@ -38,7 +38,8 @@ export interface Runtime extends AsyncDisposable, Pick<Reloader, "reload"> {
 
 /**
  * Starts the CRI runtime: finds what an earlier one has left, and serves. Resolves when it is ready.
- * Throws when a setting is none, the root or the state directory is in use, a program is missing, the socket is taken, or the pods' addresses are.
+ * Throws when a setting is none, the root or the state directory is in use, a program is missing, the socket is taken, or the
+ * pods' addresses are.
  */
 export async function startRuntime(options: RuntimeOptions): Promise<Runtime> {
   const config = completeConfig(options.config ?? {});

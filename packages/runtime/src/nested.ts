@@ -12,8 +12,8 @@ type Places = Pick<Paths, "root" | "stateDir">;
 
 /**
  * Throws when the root or the state directory lies in that of another live runtime, or one of that's in ours: whoever is removed
- * would take the other with it. It is found by what it has noted in its state directory, where that is by default, beside ours, in it or
- * above; and by what is noted in its root, where that is above.
+ * would take the other with it. It is found by what it has noted in its state directory, where that is by default, beside ours,
+ * in it or above; and by what is noted in its root, where that is above.
  */
 export async function refuseNested({ root, stateDir }: Places): Promise<void> {
   const own = { root: await realPath(root), stateDir: await realPath(stateDir) };

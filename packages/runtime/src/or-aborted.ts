@@ -1,6 +1,6 @@
 /**
- * What `promise` gives, or is where it is no promise; or the signal's reason when that comes first, or has come. What is waited for
- * goes on, and its failure is nobody's then.
+ * What `promise` gives, or is where it is no promise; or the signal's reason when that comes first, or has come. What is waited
+ * for goes on, and its failure is nobody's then.
  */
 export async function orAborted<T>(promise: T | Promise<T>, signal: AbortSignal): Promise<T> {
   if (!(promise instanceof Promise)) {

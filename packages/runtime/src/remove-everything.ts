@@ -50,8 +50,8 @@ export class NetworkRemainsError extends AggregateError {
 /**
  * Removes all that a runtime of this root has made on the node, also after a crash: processes, the OCI runtime's state,
  * network, bridge, rules, mounts and cgroups. Sandboxes and containers are forgotten; images stay. Idempotent.
- * Throws when a live runtime has the root, or the state directory. What of the network cannot be given back keeps nothing else from
- * being removed: it is told at the end, by a NetworkRemainsError, and another call tries it again.
+ * Throws when a live runtime has the root, or the state directory. What of the network cannot be given back keeps nothing else
+ * from being removed: it is told at the end, by a NetworkRemainsError, and another call tries it again.
  */
 export async function removeEverything(root: string): Promise<void> {
   const places = await readJSON<Places>(pathsOf(root, "").places);

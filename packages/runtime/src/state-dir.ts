@@ -16,7 +16,10 @@ export async function makeStateDir({ stateDir }: Pick<Paths, "stateDir">): Promi
   return await mkdir(stateDir, { recursive: true, mode: 0o711 });
 }
 
-/** Holds a state directory until disposed. Throws when another live runtime has it, whatever its root: its exits and addresses are there. */
+/**
+ * Holds a state directory until disposed. Throws when another live runtime has it, whatever its root: its exits and addresses are
+ * there.
+ */
 export async function lockState({ stateDir }: Pick<Paths, "stateDir">): Promise<AsyncDisposable> {
   const held = await lockDirectory(stateDir);
   if (held) return held;
@@ -26,7 +29,8 @@ export async function lockState({ stateDir }: Pick<Paths, "stateDir">): Promise<
 }
 
 /**
- * Has a container's user pass through a directory of the runtime's to its root file system; one that was there keeps its mode else.
+ * Has a container's user pass through a directory of the runtime's to its root file system; one that was there keeps its mode
+ * else.
  * Throws for one like /tmp: anybody could put something in the runtime's place there, and it has to stay as it is for the others.
  */
 export async function letThrough(directory: string): Promise<void> {
@@ -37,7 +41,10 @@ export async function letThrough(directory: string): Promise<void> {
   if ((mode & 0o111) !== 0o111) await chmod(directory, (mode & 0o7777) | 0o111);
 }
 
-/** Unmounts and removes what is a runtime's own in its state directory, and then what it has made of the way there (see makeStateDir). */
+/**
+ * Unmounts and removes what is a runtime's own in its state directory, and then what it has made of the way there (see
+ * makeStateDir).
+ */
 export async function removeState(paths: Paths, made: string | undefined): Promise<void> {
   for (const directory of ownDirectories(paths)) {
     for (const target of await mountsBelow(directory)) await unmount(target);

@@ -1,5 +1,5 @@
-// A process of the runtime's for one archive: descriptors 0 to 2 are the session's, 3 is the container's root. Everything it does it
-// does on its first thread, whose user is the container's.
+// A process of the runtime's for one archive: descriptors 0 to 2 are the session's, 3 is the container's root. Everything it does
+// it does on its first thread, whose user is the container's.
 import { readSync, writeSync } from "node:fs";
 import type { ArchiveRequest } from "@hawser/tar";
 import { becomeFileUser, type FileUser } from "../native/credentials.ts";

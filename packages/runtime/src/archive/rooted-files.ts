@@ -8,8 +8,9 @@ const { O_DIRECTORY, O_NOFOLLOW, O_ACCMODE = 3 } = fs.constants as typeof fs.con
 const directoryFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 /**
- * Files of a container, while its processes may be changing them: a directory is a descriptor, and what is in it is looked up by one
- * name that is no link. Every call is made on the thread that calls, whose user counts. A directory's path leads through /proc/self/fd.
+ * Files of a container, while its processes may be changing them: a directory is a descriptor, and what is in it is looked up by
+ * one name that is no link. Every call is made on the thread that calls, whose user counts. A directory's path leads through
+ * /proc/self/fd.
  */
 export const rootedFiles: Files = {
   openDirectory: async (parent, name) => held(fs.openSync(at(parent, name), directoryFlags)),
@@ -42,7 +43,9 @@ export const rootedFiles: Files = {
   lutimes: async (path, atime, mtime) => fs.lutimesSync(path, atime, mtime),
 };
 
-/** A directory of the container by its path there, with links followed as the container sees them. Undefined when there is none. */
+/**
+ * A directory of the container by its path there, with links followed as the container sees them. Undefined when there is none.
+ */
 export function directoryInRoot(rootFd: number, path: string): Directory | undefined {
   try {
     const fd = openBelow(rootFd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -26,8 +26,8 @@ const program = import.meta.filename.endsWith(".ts")
 let archives = 0;
 
 /**
- * Answers the archive command of a session, in a process of its own, with the container's root as its process sees it and the rights
- * that process has. Resolves with its exit code: 0, or 2 with words on stderr. Nothing in the container is run.
+ * Answers the archive command of a session, in a process of its own, with the container's root as its process sees it and the
+ * rights that process has. Resolves with its exit code: 0, or 2 with words on stderr. Nothing in the container is run.
  *
  * When the client goes, the file that is being written is removed. Rejects with the session's reason then.
  */

@@ -6,8 +6,8 @@ import { hierarchies } from "./paths.ts";
 import { removeIfEmpty } from "./tree.ts";
 
 /**
- * What has to be made above a cgroup so that it can be: of each hierarchy the topmost directory that is not there, or that is ours
- * already, by what was noted of `others`. Nothing of slices, which systemd makes and removes.
+ * What has to be made above a cgroup so that it can be: of each hierarchy the topmost directory that is not there, or that is
+ * ours already, by what was noted of `others`. Nothing of slices, which systemd makes and removes.
  */
 export async function missingAbove(
   mode: CgroupMode,
@@ -26,7 +26,8 @@ export async function missingAbove(
 }
 
 /**
- * Removes what was made above a cgroup that is gone, by what missingAbove() said before it was made: as far as nothing is in it by now.
+ * Removes what was made above a cgroup that is gone, by what missingAbove() said before it was made: as far as nothing is in it
+ * by now.
  * Idempotent.
  */
 export async function removeAbove(mode: CgroupMode, cgroup: string, made: readonly string[]): Promise<void> {

@@ -2,7 +2,10 @@ import { constants } from "node:fs";
 import { open, readdir, readFile, rmdir } from "node:fs/promises";
 import path from "node:path";
 
-/** What rmdir and reads say of a cgroup that is gone, going, or not empty; and of one that can never be, below a file or with too long a name. */
+/**
+ * What rmdir and reads say of a cgroup that is gone, going, or not empty; and of one that can never be, below a file or with too
+ * long a name.
+ */
 const expected = new Set(["ENOENT", "EBUSY", "ENODEV", "ENOTEMPTY", "ENOTDIR", "ENAMETOOLONG"]);
 
 /** The processes of one cgroup, by its directory, zombies not counted; none when it is gone. */

@@ -11,8 +11,8 @@ type Compression = "gzip" | "zstd" | "none";
 
 /**
  * Undoes gzip or zstd, told by the first bytes and not by the media type: registries and `docker save` mislabel both ways.
- * Errors of the source and of the decompressor come out of the iteration. With `lent` what it makes itself is the consumer's only until
- * the next is asked for.
+ * Errors of the source and of the decompressor come out of the iteration. With `lent` what it makes itself is the consumer's only
+ * until the next is asked for.
  */
 export async function* decompress(source: ByteSource, { lent = false } = {}): AsyncGenerator<Uint8Array> {
   const iterator = source[Symbol.asyncIterator]();

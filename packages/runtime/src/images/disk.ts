@@ -67,7 +67,9 @@ export async function temporaryDirectory(parent: string): Promise<AsyncDisposabl
   return { path, [Symbol.asyncDispose]: () => removeDirectory(path) };
 }
 
-/** Removes a directory, if it is there, with all that is in it; also one that a tar(1) without its feeder has not let go of yet. */
+/**
+ * Removes a directory, if it is there, with all that is in it; also one that a tar(1) without its feeder has not let go of yet.
+ */
 export async function removeDirectory(path: string): Promise<void> {
   await removeTree(path);
 }

@@ -1,6 +1,8 @@
 /** How many symbolic links one path may pass through. Source: Linux MAXSYMLINKS is 40; containerd's fs.RootPath takes 255. */
 const maxLinks = 255;
-/** Longest path, and target of a link, bytes: Linux' PATH_MAX without its NUL. What is remembered of an entry is bounded by it. */
+/**
+ * Longest path, and target of a link, bytes: Linux' PATH_MAX without its NUL. What is remembered of an entry is bounded by it.
+ */
 const maxPathBytes = 4095;
 
 /** A layer tried to reach outside its own root, or is otherwise not to be extracted. */

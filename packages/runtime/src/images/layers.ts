@@ -46,7 +46,9 @@ export interface WantedLayer {
   diffID: string;
   /** The roots of the layers below, topmost first, once they are whole: only then is this one's finished. */
   lowers(): Promise<readonly string[]>;
-  /** Called with this one's root once it is whole, which may be before it is in its place; to be disposed when nobody reads there. */
+  /**
+   * Called with this one's root once it is whole, which may be before it is in its place; to be disposed when nobody reads there.
+   */
   onWhole(root: LayerRoot): void;
   /** Resolves when the layers below are in their places. */
   below(): Promise<unknown>;
@@ -210,7 +212,9 @@ export class LayerStore {
     return await finish(unpacked, wanted, lowers);
   }
 
-  /** Unpacks the blob while it arrives. If that comes to nothing since the transfer had to begin anew, once more when it is there. */
+  /**
+   * Unpacks the blob while it arrives. If that comes to nothing since the transfer had to begin anew, once more when it is there.
+   */
   async #unpack(wanted: WantedLayer, root: string): Promise<Unpacked> {
     const { unpackers } = this.#options;
     const { blob, signal } = wanted;

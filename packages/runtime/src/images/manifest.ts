@@ -1,6 +1,8 @@
 import { isSHA256 } from "./reference.ts";
 
-/** Largest manifest or index, bytes. Source: containerd remotes/docker MaxManifestSize; distribution-spec asks for 4 MiB at least. */
+/**
+ * Largest manifest or index, bytes. Source: containerd remotes/docker MaxManifestSize; distribution-spec asks for 4 MiB at least.
+ */
 export const maxManifestSize = 4 << 20;
 
 /** Media types of manifests and indexes, in the order we would have them. */

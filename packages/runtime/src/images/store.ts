@@ -46,20 +46,28 @@ export interface FsInfo {
 export interface ImageStore extends AsyncDisposable {
   /**
    * Pulls an image. `auth` is for the image's own registry, never for its mirrors.
-   * Throws CRIError in containerd's words: NotFound, FailedPrecondition (corrupt content), InvalidArgument (no reference), Unknown; or
-   * the signal's reason.
+   * Throws CRIError in containerd's words: NotFound, FailedPrecondition (corrupt content), InvalidArgument (no reference),
+   * Unknown; or the signal's reason.
    */
   pull(options: { reference: string; auth?: AuthConfig | undefined; signal?: AbortSignal }): Promise<{ id: string }>;
   list(reference?: string): Image[];
-  /** By name, id, or an unambiguous beginning of the id. Throws CRIError InvalidArgument for an ambiguous one, as all that take a reference. */
+  /**
+   * By name, id, or an unambiguous beginning of the id. Throws CRIError InvalidArgument for an ambiguous one, as all that take a
+   * reference.
+   */
   status(reference: string): Image | undefined;
   /** The whole config. Throws CRIError NotFound. */
   config(reference: string): Promise<OCIImageConfig>;
-  /** Removes an image with all its names, by any of them; the layers go when no image and no container needs them. Fine when there is none. */
+  /**
+   * Removes an image with all its names, by any of them; the layers go when no image and no container needs them. Fine when there
+   * is none.
+   */
   remove(reference: string): Promise<void>;
   /** Loads an OCI or docker archive. Resolves with the images' names. */
   load(archive: ByteSource, options?: { signal?: AbortSignal }): Promise<string[]>;
-  /** Takes another configuration for the transfers that begin from now on. Throws, and keeps the old one, for one that is none. */
+  /**
+   * Takes another configuration for the transfers that begin from now on. Throws, and keeps the old one, for one that is none.
+   */
   configure(config: ImageStoreConfig): void;
   /** What the images take, from what was measured when they were extracted: no disk is touched. */
   fsInfo(): FsInfo;

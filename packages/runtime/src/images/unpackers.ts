@@ -65,15 +65,18 @@ export class Unpackers implements AsyncDisposable {
 
   /**
    * Extracts a layer (see streamLayer) from a blob, as it arrives, into an existing empty directory.
-   * Throws LayerError in the words of whatever went wrong, or the signal's reason. Nobody writes into the directory then any more, unless
-   * the thread itself was lost (ThreadLostError): its tar ends by itself, in a moment (see removeDirectory).
+   * Throws LayerError in the words of whatever went wrong, or the signal's reason. Nobody writes into the directory then any
+   * more, unless the thread itself was lost (ThreadLostError): its tar ends by itself, in a moment (see removeDirectory).
    */
   async unpack(options: UnpackOptions): Promise<Unpacked> {
     options.signal.throwIfAborted();
     return await this.#thread().unpack(options);
   }
 
-  /** A thread for one layer, for what may not have been its own fault. One at a time: let it wait for nobody. Throws the signal's reason. */
+  /**
+   * A thread for one layer, for what may not have been its own fault. One at a time: let it wait for nobody. Throws the signal's
+   * reason.
+   */
   async alone(signal: AbortSignal): Promise<OwnThread> {
     const given = Promise.withResolvers<void>();
     const over = Promise.withResolvers<void>();

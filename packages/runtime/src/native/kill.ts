@@ -25,7 +25,8 @@ export async function killUntilGone(find: () => Promise<number[]>, graceMs = 0):
 }
 
 /**
- * Signals whomever `find` finds, and nobody who has got a number of theirs since: each is held first, and has to be found once more.
+ * Signals whomever `find` finds, and nobody who has got a number of theirs since: each is held first, and has to be found once
+ * more.
  * Returns how many were found at first.
  */
 export async function signalFound(find: () => Promise<number[]>, signal: NodeJS.Signals): Promise<number> {

@@ -44,8 +44,9 @@ function resetOnFork(pid: number): boolean {
 }
 
 /**
- * The same for the threads that V8 has beside the event loop, if that is favoured: they compile, and sweep what was found dead, for a few
- * milliseconds; and one that stands without a processor has the loop stand, when that gives the next piece of work away.
+ * The same for the threads that V8 has beside the event loop, if that is favoured: they compile, and sweep what was found dead,
+ * for a few milliseconds; and one that stands without a processor has the loop stand, when that gives the next piece of work
+ * away.
  * They start nothing. Reads /proc synchronously: for the start.
  */
 export function favourThreadsOfV8(): void {

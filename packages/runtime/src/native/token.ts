@@ -4,7 +4,9 @@ import { closeQuietly, lastError, libc } from "./libc.ts";
 const EFD_NONBLOCK = 0o4000;
 const EFD_CLOEXEC = 0o2000000;
 
-/** A right that several processes have at hand and one of them takes, once: an eventfd(2) that holds 1, until somebody reads it. */
+/**
+ * A right that several processes have at hand and one of them takes, once: an eventfd(2) that holds 1, until somebody reads it.
+ */
 export interface Token extends Disposable {
   /** For the other process. */
   fd: number;

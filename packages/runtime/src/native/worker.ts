@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises";
 const variable = "HAWSER_WORKS_ON";
 
 /**
- * The environment of a program that is started for a sandbox or container: whatever it starts has it too, and so all that works on
- * the object is found again, also by a later runtime. Nobody else has it, whatever its name and arguments.
+ * The environment of a program that is started for a sandbox or container: whatever it starts has it too, and so all that works
+ * on the object is found again, also by a later runtime. Nobody else has it, whatever its name and arguments.
  */
 export function workingOn(id: string): Record<string, string> {
   return { [variable]: id };

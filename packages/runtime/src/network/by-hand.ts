@@ -27,7 +27,8 @@ export async function releaseAddresses(
 
 /**
  * Removes a pod's host ports as portmap would, without it: the rules that have the pod's id in their comment, and the chains they
- * lead to, all at once. Idempotent. Throws, in its words, when iptables is not there, fails, or does not answer within `timeoutMs`.
+ * lead to, all at once. Idempotent. Throws, in its words, when iptables is not there, fails, or does not answer within
+ * `timeoutMs`.
  */
 export async function removeHostPorts(
   { reaper, timeoutMs }: { reaper: Reaper; timeoutMs: number },
@@ -44,7 +45,10 @@ export async function removeHostPorts(
   outputOf(removing, await runWithin({ reaper }, timeoutMs, removing));
 }
 
-/** What iptables-restore has to be told, by what `iptables -S` says of portmap's chain; undefined when nothing is there of this id. */
+/**
+ * What iptables-restore has to be told, by what `iptables -S` says of portmap's chain; undefined when nothing is there of this
+ * id.
+ */
 export function removalOf(rules: string, id: string): string | undefined {
   const own = rules
     .split("\n")

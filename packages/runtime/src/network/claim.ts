@@ -20,9 +20,9 @@ export interface Claimed {
 const advice = "set podCIDR (--pod-cidr) to addresses that are free";
 
 /**
- * Takes the pods' addresses for this runtime, until disposed. Throws, with what to set, when another live runtime has any of them, or
- * when this machine has a route to some of them by an interface other than `bridge`: another runtime's pods, another CNI network, a
- * network that the machine is in. A wider route, as to 10.0.0.0/8, is fine, but for another runtime's.
+ * Takes the pods' addresses for this runtime, until disposed. Throws, with what to set, when another live runtime has any of
+ * them, or when this machine has a route to some of them by an interface other than `bridge`: another runtime's pods, another CNI
+ * network, a network that the machine is in. A wider route, as to 10.0.0.0/8, is fine, but for another runtime's.
  */
 export async function claimPodCIDR(own: Claimed): Promise<AsyncDisposable> {
   const { root, stateDir, bridge, podCIDR } = own;

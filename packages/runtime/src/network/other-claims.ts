@@ -28,8 +28,9 @@ const maxClaimBytes = 4096;
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 /**
- * What other runtimes have noted, in `states` and where they are by default. A claim counts only where nobody but root, or who runs
- * this, could have put it: in a directory and a file of theirs that others cannot write. Whatever else is there is passed over.
+ * What other runtimes have noted, in `states` and where they are by default. A claim counts only where nobody but root, or who
+ * runs this, could have put it: in a directory and a file of theirs that others cannot write. Whatever else is there is passed
+ * over.
  */
 export async function readClaims(states: string): Promise<Claim[]> {
   return (await findClaims(states)).map(({ claim }) => claim);

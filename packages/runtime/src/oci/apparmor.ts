@@ -29,8 +29,9 @@ export interface AppArmor {
   reason: string;
   /**
    * The name of a container's profile; undefined for none. Where nothing is asked for it is the default one, but for
-   * privileged containers; of those containerd ignores the default asked for by name too, which we do not: the CRI has it that privileged
-   * containers MAY go without. Throws FailedPrecondition for a profile that cannot be had, InvalidArgument for what is none.
+   * privileged containers; of those containerd ignores the default asked for by name too, which we do not: the CRI has it that
+   * privileged containers MAY go without. Throws FailedPrecondition for a profile that cannot be had, InvalidArgument for what is
+   * none.
    *
    * Source: containerd/containerd internal/cri/server/container_create.go (generateApparmorSpecOpts); kubernetes#51746
    */
@@ -61,7 +62,9 @@ export async function openAppArmor({ host, reaper }: { host: Host; reaper: Reape
 export function appArmorOf(kernel: AppArmorKernel): AppArmor {
   const missing = !kernel.enabled ? notSupported : kernel.load ? undefined : noParser;
   let loading: Promise<void> | undefined;
-  /** What the kernel has said of our rules since this process has loaded them; those there were before may be another version's. */
+  /**
+   * What the kernel has said of our rules since this process has loaded them; those there were before may be another version's.
+   */
   let ours: { digest: string | undefined } | undefined;
   const load = async () => {
     await kernel.load?.();

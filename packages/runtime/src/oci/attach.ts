@@ -34,7 +34,8 @@ export interface AttachOptions {
 
 /**
  * Joins streams to a container's main process, by its conmon, until the container ends or the client goes.
- * The client's end of input is the container's too where it was made with stdinOnce. What it had sent when it went gets 1 s to be taken.
+ * The client's end of input is the container's too where it was made with stdinOnce. What it had sent when it went gets 1 s to be
+ * taken.
  *
  * Throws when there is no conmon, or the output's reader falls 16 MiB behind.
  *
@@ -124,8 +125,9 @@ export async function reopenLog(bundle: string): Promise<void> {
 const lines = new Map<string, Promise<void>>();
 
 /**
- * One line into conmon's fifo, behind those before it, each read before the next is written: of two lines in one read conmon 2.1.6 takes the first
- * one twice and the second never (read_from_ctrl_buffer in its src/ctrl.c), and a terminal kept the size before the last.
+ * One line into conmon's fifo, behind those before it, each read before the next is written: of two lines in one read conmon
+ * 2.1.6 takes the first one twice and the second never (read_from_ctrl_buffer in its src/ctrl.c), and a terminal kept the size
+ * before the last.
  */
 async function control(fifo: string, line: string): Promise<void> {
   const before = lines.get(fifo) ?? Promise.resolve();

@@ -75,7 +75,9 @@ async function receiveDescriptor(socket: number, signal: AbortSignal): Promise<n
   }
 }
 
-/** A terminal's master as a stream, both ways. Its end shows as EIO: treat that as EOF. The descriptor is the stream's, or closed. */
+/**
+ * A terminal's master as a stream, both ways. Its end shows as EIO: treat that as EOF. The descriptor is the stream's, or closed.
+ */
 export function terminalStream(master: number): ReadStream {
   try {
     return new ReadStream(master);

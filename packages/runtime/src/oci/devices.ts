@@ -17,8 +17,8 @@ export interface DeviceGrant {
 
 /**
  * The device nodes a container gets, and who may use them. By default only the OCI runtime's own basic ones;
- * a privileged container gets the node's. Throws NotFound for a device that is not there, and InvalidArgument for what is neither a
- * device nor a directory, has no absolute place in the container, or access that there is not.
+ * a privileged container gets the node's. Throws NotFound for a device that is not there, and InvalidArgument for what is neither
+ * a device nor a directory, has no absolute place in the container, or access that there is not.
  */
 export async function grantDevices(requested: CRIDevice[], privileged: boolean): Promise<DeviceGrant> {
   if (privileged) {

@@ -23,8 +23,8 @@ const beginPatience = 5000;
 
 /**
  * Starts a command in a running container by hawser-exec. Undefined when that cannot be had: nothing has begun then. That is so,
- * after one more attempt, when hawser-exec was killed, or hangs, with the exec on its way. Throws the signal's reason when it fires
- * before the command has begun: it never begins then.
+ * after one more attempt, when hawser-exec was killed, or hangs, with the exec on its way. Throws the signal's reason when it
+ * fires before the command has begun: it never begins then.
  */
 export async function startByHelper(
   { helper }: { helper: ExecHelper },
@@ -112,7 +112,10 @@ async function endUnwatched(group: ExecProcessOptions["group"]): Promise<void> {
   group.kill(0).catch(() => undefined); // its container's end ends it too
 }
 
-/** Undefined when it takes too long, or nobody wants it any more; the word that it has begun may be on its way then, or here and unread. */
+/**
+ * Undefined when it takes too long, or nobody wants it any more; the word that it has begun may be on its way then, or here and
+ * unread.
+ */
 async function inTime(begun: Promise<boolean>, signal: AbortSignal): Promise<boolean | undefined> {
   const { promise: enough, resolve } = Promise.withResolvers<undefined>();
   const stop = () => resolve(undefined);

@@ -34,7 +34,9 @@ export class ExecControl implements Disposable {
   #wanted = true;
   #handedOut = false;
 
-  /** Takes over both descriptors. `onGroupRemoved` is called before `exited` settles, when the waiter removes the exec's group. */
+  /**
+   * Takes over both descriptors. `onGroupRemoved` is called before `exited` settles, when the waiter removes the exec's group.
+   */
   constructor({ control, terminal }: { control: number; terminal?: number }, onGroupRemoved?: () => void) {
     this.#terminalSocket = terminal;
     this.#terminal.promise.catch(() => undefined); // who asks for it has the rejection

@@ -15,7 +15,9 @@ export interface ExecProcessOptions {
   stderr: boolean;
   /** Bytes the output pipes should hold. */
   outputBytes?: number;
-  /** Resolves with what is known at last (a terminal's size) before the process file is handed over: the same for each attempt. */
+  /**
+   * Resolves with what is known at last (a terminal's size) before the process file is handed over: the same for each attempt.
+   */
   finishProcess?: (process: Process) => Promise<Process>;
 }
 

@@ -42,8 +42,8 @@ export async function resourceRecord(
 }
 
 /**
- * Above the largest whole number of pages, which is no limit to the kernel, a JSON number of ours would say more than its reader's
- * int64 holds. Below it, what is lost of an amount that large is less than a page.
+ * Above the largest whole number of pages, which is no limit to the kernel, a JSON number of ours would say more than its
+ * reader's int64 holds. Below it, what is lost of an amount that large is less than a page.
  */
 const largest = 2n ** 63n - 4096n;
 

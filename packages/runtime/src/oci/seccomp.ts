@@ -17,7 +17,8 @@ export interface SeccompRequest {
 
 /**
  * The seccomp profile of a container; undefined for unconfined, which privileged containers always are, and others
- * when nothing is asked for. Throws InvalidArgument for a type that is unknown, and for a local profile that is not there or not JSON.
+ * when nothing is asked for. Throws InvalidArgument for a type that is unknown, and for a local profile that is not there or not
+ * JSON.
  */
 export async function seccompFor(request: SeccompRequest): Promise<Seccomp | undefined> {
   const { type, ref } = wanted(request);

@@ -39,7 +39,9 @@ export async function execSync(
   return { stdout: stdout.bytes(), stderr: stderr.bytes(), exitCode };
 }
 
-/** `outer`, and its time; 0 for no limit. Not AbortSignal.any(): what that leaves to the garbage collector holds the event loop. */
+/**
+ * `outer`, and its time; 0 for no limit. Not AbortSignal.any(): what that leaves to the garbage collector holds the event loop.
+ */
 function withDeadline(outer: AbortSignal, seconds: number): { signal: AbortSignal } & Disposable {
   if (seconds <= 0) return { signal: outer, [Symbol.dispose]() {} };
   const controller = new AbortController();

@@ -5,12 +5,14 @@ import { Code, CRIError } from "@hawser/cri";
 
 /** Longest name of a file, longest path, bytes. Source: Linux include/uapi/linux/limits.h */
 const [maxName, maxPath] = [255, 4095];
-/** What conmon makes first when it reopens a log, and then renames. Source: containers/conmon src/ctr_logging.c, reopen_k8s_file */
+/**
+ * What conmon makes first when it reopens a log, and then renames. Source: containers/conmon src/ctr_logging.c, reopen_k8s_file
+ */
 const fresh = ".tmp";
 
 /**
- * Where a container's log goes; "" for nowhere, when either part is empty. As with containerd the file may be outside of the sandbox's
- * log directory.
+ * Where a container's log goes; "" for nowhere, when either part is empty. As with containerd the file may be outside of the
+ * sandbox's log directory.
  *
  * Throws InvalidArgument for what is a directory by its name, what no file can be called, also when the log is reopened, and a
  * colon, at which conmon would end the path.
@@ -38,11 +40,11 @@ export async function checkNewLog(file: string): Promise<void> {
 }
 
 /**
- * Sees to it that conmon can reopen a log: it ends, and its container with it, when it cannot. The file that it makes first is there
- * then, so that a full disk is found here.
+ * Sees to it that conmon can reopen a log: it ends, and its container with it, when it cannot. The file that it makes first is
+ * there then, so that a full disk is found here.
  *
- * Throws FailedPrecondition, or ResourceExhausted when there is no room; in words that say why. The container runs on, and writes to
- * the file it had.
+ * Throws FailedPrecondition, or ResourceExhausted when there is no room; in words that say why. The container runs on, and writes
+ * to the file it had.
  */
 export async function prepareReopening(file: string): Promise<void> {
   const there = await lstat(file).catch((error: NodeJS.ErrnoException) => {

@@ -8,8 +8,8 @@ export type CgroupOwnership = Pick<SandboxRecord, "ownsCgroup" | "madeAbove">;
 type Member = Pick<SandboxRecord, "id" | "cgroupParent"> & CgroupOwnership;
 
 /**
- * Who is in which pod's cgroup: the sandboxes that are listed, and those in the making. Several may share one: a pod's sandbox is made
- * again before the old one is removed. Nobody enters a cgroup while it is ended, and it is ended when its last sandbox goes.
+ * Who is in which pod's cgroup: the sandboxes that are listed, and those in the making. Several may share one: a pod's sandbox is
+ * made again before the old one is removed. Nobody enters a cgroup while it is ended, and it is ended when its last sandbox goes.
  */
 export class PodCgroups {
   readonly #listed: { list(): readonly Member[] };

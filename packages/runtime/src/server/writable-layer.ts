@@ -10,7 +10,10 @@ const maxEntries = 50_000;
 const validity = 5000;
 /** Containers whose result is kept. */
 const maxRemembered = 1000;
-/** How long a path below an open directory may get, bytes: what lies deeper is looked at from there. The kernel takes 4,096 in all. */
+/**
+ * How long a path below an open directory may get, bytes: what lies deeper is looked at from there. The kernel takes 4,096 in
+ * all.
+ */
 const maxBelow = 2000;
 /** Directories open at a time in one look; what would need more is not counted: at 64, some 128,000 bytes of path. */
 const maxOpen = 64;

@@ -168,7 +168,10 @@ export class Store<T extends Record> {
     await this.#writes.run(id, () => removeTree(this.directoryOf(id)));
   }
 
-  /** Undefined when there is none. Throws CRIError InvalidArgument for the beginning of several ids: to stop or remove none is no success. */
+  /**
+   * Undefined when there is none. Throws CRIError InvalidArgument for the beginning of several ids: to stop or remove none is no
+   * success.
+   */
   find(idOrPrefix: string): T | undefined {
     const exact = this.#byId.get(idOrPrefix);
     if (exact || !idOrPrefix) return exact;
