@@ -2,7 +2,7 @@
 import type { Agent, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { KubernetesObject, List, WatchEvent } from "@hawser/api";
 import { StatusError } from "@hawser/api";
-import { defaultPeerTimeoutMs } from "@hawser/streaming/presence";
+import { defaultPeerTimeoutMs } from "@hawser/streaming/peer-timeout";
 import { answerError, isStatus } from "./answer.ts";
 import { bodyOf, isSystemError, parseJSON, readText } from "./body.ts";
 import { now } from "./clock.ts";

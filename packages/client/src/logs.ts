@@ -1,5 +1,5 @@
 import { type PodLogOptions, podLogOptionsQuery, type StatusError } from "@hawser/api";
-import { defaultPeerTimeoutMs } from "@hawser/streaming/presence";
+import { defaultPeerTimeoutMs } from "@hawser/streaming/peer-timeout";
 import type { KubeClient } from "./client.ts";
 import { askedWhenQuiet } from "./quiet.ts";
 import { pathOf } from "./ref.ts";

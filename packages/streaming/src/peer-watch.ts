@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { StreamError } from "./errors.ts";
-import { defaultPeerTimeoutMs } from "./presence.ts";
+import { defaultPeerTimeoutMs } from "./peer-timeout.ts";
 
 /** The longest time between two looks, milliseconds. */
 const longestLookMs = 2000;

@@ -1,8 +1,6 @@
 // Whether a peer is there that has been silent for long: asked on another connection than the silent one.
 import { setTimeout as delay } from "node:timers/promises";
 
-/** Milliseconds that a peer may leave what we sent unacknowledged, or a question unanswered, where nothing else is said. */
-export const defaultPeerTimeoutMs = 30_000;
 /** Milliseconds between two tries of a question of which the first came to nothing. */
 const againMs = 1_000;
 

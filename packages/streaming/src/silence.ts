@@ -1,4 +1,4 @@
-import { defaultPeerTimeoutMs } from "./presence.ts";
+import { defaultPeerTimeoutMs } from "./peer-timeout.ts";
 
 /**
  * Bytes of input that are surely taken off a connection's reading, though the process reads none of it: a pipe's. Genuine servers

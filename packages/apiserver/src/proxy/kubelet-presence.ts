@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
-import { defaultPeerTimeoutMs, Questions } from "@hawser/streaming/presence";
+import { defaultPeerTimeoutMs } from "@hawser/streaming/peer-timeout";
+import { Questions } from "@hawser/streaming/presence";
 import type { Logger } from "@hawser/trace";
 import type { Kubelet } from "./kubelet-connection.ts";
 import { requestKubelet } from "./kubelet-request.ts";

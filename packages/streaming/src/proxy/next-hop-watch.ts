@@ -1,5 +1,5 @@
 import { Heartbeat } from "../heartbeat.ts";
-import { defaultPeerTimeoutMs } from "../presence.ts";
+import { defaultPeerTimeoutMs } from "../peer-timeout.ts";
 import { Silence } from "../silence.ts";
 import type { ProxyOptions } from "./types.ts";
 
