@@ -1,5 +1,6 @@
 import { create, type DescMessage, type DescMethod, type DescService, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { MethodDefinition } from "@grpc/grpc-js";
+import { EncodedMessage } from "./encoded.ts";
 
 /** A message, before or after `create`. The descriptor beside it says which. */
 export type AnyMessage = Parameters<typeof toBinary>[1];
@@ -21,13 +22,14 @@ export function methodDefinition(method: DescMethod, version: APIVersion): Metho
     responseStream: method.methodKind === "server_streaming",
     requestSerialize: (message) => encode(method.input, message),
     requestDeserialize: (bytes) => fromBinary(method.input, bytes),
-    responseSerialize: (message) => encode(method.output, message),
+    responseSerialize: (answer) => encode(method.output, answer),
     responseDeserialize: (bytes) => fromBinary(method.output, bytes),
   };
 }
 
 /** `create` returns a message as it is, and makes one of a plain object. */
-function encode(schema: DescMessage, message: AnyMessage): Buffer {
+function encode(schema: DescMessage, message: AnyMessage | EncodedMessage<DescMessage>): Buffer {
+  if (message instanceof EncodedMessage) return message.bytes;
   const bytes = toBinary(schema, create(schema, message));
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

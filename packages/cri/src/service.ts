@@ -1,5 +1,6 @@
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { GenService } from "@bufbuild/protobuf/codegenv2";
+import type { EncodedMessage } from "./encoded.ts";
 import type { ImageService as ImageDescriptor, RuntimeService as RuntimeDescriptor } from "./gen/cri_pb.ts";
 
 /** What a method's implementation is told about its call. */
@@ -17,14 +18,17 @@ export interface CallOptions {
 
 type Methods<Service> = Service extends GenService<infer M> ? M : never;
 
-type Handler<Method> = Method extends {
+type Handler<Method, Encoded extends boolean> = Method extends {
   methodKind: infer Kind;
   input: infer Input extends DescMessage;
   output: infer Output extends DescMessage;
 }
   ? Kind extends "server_streaming"
     ? (request: MessageShape<Input>, context: CallContext) => AsyncIterable<MessageInitShape<Output>>
-    : (request: MessageShape<Input>, context: CallContext) => Promise<MessageInitShape<Output>>
+    : (
+        request: MessageShape<Input>,
+        context: CallContext,
+      ) => Promise<MessageInitShape<Output> | (Encoded extends true ? EncodedMessage<Output> : never)>
   : never;
 
 type Caller<Method> = Method extends {
@@ -37,11 +41,14 @@ type Caller<Method> = Method extends {
     : (request: MessageInitShape<Input>, options?: CallOptions) => Promise<MessageShape<Output>>
   : never;
 
-type Handlers<Service> = { [Name in keyof Methods<Service>]: Handler<Methods<Service>[Name]> };
+/** Of the methods in `Encoded`, the answer may be in bytes. */
+type Handlers<Service, Encoded = never> = {
+  [Name in keyof Methods<Service>]: Handler<Methods<Service>[Name], Name extends Encoded ? true : false>;
+};
 type Callers<Service> = { [Name in keyof Methods<Service>]: Caller<Methods<Service>[Name]> };
 
-/** RuntimeService as a runtime implements it: whole requests come in, plain objects may go out. Throw CRIError. */
-export type RuntimeService = Handlers<typeof RuntimeDescriptor>;
+/** RuntimeService as a runtime implements it: whole requests come in, plain objects may go out, and lists in bytes. Throw CRIError. */
+export type RuntimeService = Handlers<typeof RuntimeDescriptor, "listContainers" | "listPodSandbox">;
 /** ImageService as a runtime implements it. */
 export type ImageService = Handlers<typeof ImageDescriptor>;
 

@@ -1,25 +1,27 @@
-import type {
-  ListPodSandboxRequest,
+import {
+  type EncodedMessage,
+  type ListPodSandboxRequest,
   ListPodSandboxResponseSchema,
-  MessageInitShape,
-  StreamPodSandboxesRequest,
-  StreamPodSandboxesResponseSchema,
+  listEncoder,
+  type MessageInitShape,
+  type StreamPodSandboxesRequest,
+  type StreamPodSandboxesResponseSchema,
 } from "@hawser/cri";
 import type { Context } from "../context.ts";
+import type { SandboxRecord } from "../store/records.ts";
 import { describeSandbox } from "./describe.ts";
 import { parts, sandboxMatches } from "./filters.ts";
+
+const encodeSandboxes = listEncoder(ListPodSandboxResponseSchema, (record: SandboxRecord) => ({
+  items: [describeSandbox(record)],
+}));
 
 /** CRI ListPodSandbox: those that pass the filter. */
 export async function listPodSandbox(
   { sandboxes }: Pick<Context, "sandboxes">,
   { filter }: Pick<ListPodSandboxRequest, "filter">,
-): Promise<MessageInitShape<typeof ListPodSandboxResponseSchema>> {
-  return {
-    items: sandboxes
-      .list()
-      .filter((record) => sandboxMatches(filter, record))
-      .map(describeSandbox),
-  };
+): Promise<EncodedMessage<typeof ListPodSandboxResponseSchema>> {
+  return encodeSandboxes(sandboxes.list().filter((record) => sandboxMatches(filter, record)));
 }
 
 /** CRI StreamPodSandboxes: the same in parts. */
