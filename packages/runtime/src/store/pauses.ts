@@ -15,6 +15,8 @@ export class Pauses implements Disposable {
   readonly #reaper: Reaper;
   readonly #events: Events;
   readonly #log: Logger;
+  /** Those whose pause process is our child: its end is told. */
+  readonly #children = new Set<string>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(options: { sandboxes: Store<SandboxRecord>; reaper: Reaper; events: Events; log: Logger }) {
@@ -28,10 +30,12 @@ export class Pauses implements Disposable {
   /** Watches a sandbox whose pause process we have started: as a subreaper we are its parent. */
   watch({ id, pause }: SandboxRecord): void {
     if (!pause) return;
+    this.#children.add(id);
     this.#reaper
       .watch(pause.pid)
       .then(() => this.look(id))
-      .catch((error: unknown) => this.#log.error("cannot record a sandbox' end", { id, error }));
+      .catch((error: unknown) => this.#log.error("cannot record a sandbox' end", { id, error }))
+      .finally(() => this.#children.delete(id));
   }
 
   /** Looks at one sandbox now. */
@@ -50,6 +54,7 @@ export class Pauses implements Disposable {
 
   #lookAtAll() {
     for (const { id } of this.#sandboxes.list()) {
+      if (this.#children.has(id)) continue;
       this.look(id).catch((error: unknown) => this.#log.error("cannot look at a sandbox", { id, error }));
     }
   }
