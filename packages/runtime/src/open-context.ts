@@ -44,7 +44,7 @@ export async function openContext(
     started.use(what(opened));
     return opened;
   };
-  const execProgram = started.use(await openExecProgram());
+  const execProgram = started.use(await openExecProgram(config.exec.helper));
   if (execProgram.path !== undefined) {
     started.use(await openStarter({ reaper, log, greeting: `hawser-exec ${protocol}` }, execProgram.path));
   }
@@ -72,7 +72,6 @@ export async function openContext(
       host,
       log,
       oci,
-      wanted: config.exec.helper,
       program: execProgram,
       mode: cgroupMode,
       hierarchies: await readHierarchies(cgroupMode),

@@ -63,8 +63,10 @@ export const settings: readonly Setting[] = [
   ),
   atStart(
     "exec.helper",
-    "Commands enter containers by hawser-exec, which is several times faster than the OCI runtime's own exec.",
-    "false: always by the OCI runtime. So it is anyway where hawser-exec is missing, or a container needs more.",
+    "Commands enter containers by hawser-exec, which is several times faster than the OCI runtime's own exec, and it",
+    "starts the node's programs in the runtime's stead, which otherwise answers nobody meanwhile.",
+    "false: always the OCI runtime, and the runtime itself. So it is anyway where hawser-exec is missing; and where a",
+    "container needs more, the OCI runtime is.",
   ),
   atOnce(
     "images.mirrors",

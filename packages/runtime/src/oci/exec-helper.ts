@@ -28,7 +28,6 @@ type Dependencies = {
   reaper: Reaper;
   host: Host;
   log: Logger;
-  wanted: boolean;
   program: ExecProgram;
 } & PlaceDependencies;
 
@@ -36,8 +35,7 @@ type Dependencies = {
  * Starts the helper. Never throws: without one, execs go through the OCI runtime, and `reason` says why.
  */
 export async function openExecHelper(dependencies: Dependencies): Promise<ExecHelper> {
-  const { host, log, oci, program, wanted } = dependencies;
-  if (!wanted) return noHelper(dependencies, "exec.helper is false");
+  const { host, log, oci, program } = dependencies;
   if (program.path === undefined) return noHelper(dependencies, program.reason);
   const { path } = program;
   let closed = false;

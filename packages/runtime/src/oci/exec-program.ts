@@ -8,8 +8,9 @@ const file = `hawser-exec-${process.arch}`;
 /** Beside the bundle, or where scripts/native.ts puts it for the sources. */
 const places = [path.join(import.meta.dirname, file), path.join(import.meta.dirname, "../../dist", file)];
 
-/** Finds and seals it. Never throws: the runtime does without, and `reason` says why it has to. */
-export async function openExecProgram(): Promise<ExecProgram> {
+/** Finds and seals it, if it is `wanted`. Never throws: the runtime does without, and `reason` says why it has to. */
+export async function openExecProgram(wanted: boolean): Promise<ExecProgram> {
+  if (!wanted) return none("exec.helper is false");
   for (const place of places) {
     try {
       return await sealProgram(place, "hawser-exec");
