@@ -22,15 +22,31 @@ export class ProtocolError extends Error {
  */
 export type StreamErrorKind = "truncated" | "no-status" | "protocol" | "lost";
 
+/** What is said of a peer: by its name, for those to whom it is one of several, or as "the peer". */
+export type PeerWords = (peer?: string) => string;
+
 /** A stream or session ended in another way than by its protocol. */
 export class StreamError extends Error {
   override readonly name = "StreamError";
   readonly kind: StreamErrorKind;
+  readonly #words: PeerWords | undefined;
 
-  constructor(kind: StreamErrorKind, message: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor(kind: StreamErrorKind, words: string | PeerWords, options?: ErrorOptions) {
+    super(typeof words === "string" ? words : words(), options);
     this.kind = kind;
+    this.#words = typeof words === "string" ? undefined : words;
   }
+
+  /** Its message, in which the peer has this name. */
+  naming(peer: string | undefined): string {
+    return this.#words?.(peer) ?? this.message;
+  }
+}
+
+/** An error's message, in which the peer has this name, where it is one that tells of its peer. */
+export function wordsOf(error: unknown, peer?: string): string {
+  if (error instanceof StreamError) return error.naming(peer);
+  return error instanceof Error ? error.message : String(error);
 }
 
 export interface UpgradeAnswer {

@@ -113,8 +113,9 @@ function judge(silent: [Socket, Watched][], unanswered: Map<string, number>) {
     const isSilent = state.since !== undefined && now - state.since >= state.timeoutMs;
     if (!isReset && !isSilent) continue;
     watched.delete(socket);
+    const address = socket.remoteAddress; // which it has no more when it is asked for its words
     const how = isReset ? "has reset the connection" : `has acknowledged nothing for ${state.timeoutMs / 1000} s`;
-    socket.destroy(new StreamError("lost", `the peer at ${socket.remoteAddress} ${how}`));
+    socket.destroy(new StreamError("lost", (peer = "the peer") => `${peer} at ${address} ${how}`));
   }
 }
 

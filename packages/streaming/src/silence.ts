@@ -1,3 +1,4 @@
+import type { PeerWords } from "./errors.ts";
 import { defaultPeerTimeoutMs } from "./peer-timeout.ts";
 
 /**
@@ -33,13 +34,13 @@ export class Silence {
   }
 
   /** Milliseconds have passed. Says why when the peer is to be given up. */
-  passed(elapsedMs: number): string | undefined {
+  passed(elapsedMs: number): PeerWords | undefined {
     const { lostMs, sent } = this.#options;
     this.#silentMs += elapsedMs;
     if (lostMs === 0 || this.#silentMs <= lostMs) return undefined;
     const allowed = sent() > surelyTaken ? lostMs * waitingFactor : lostMs;
     if (this.#silentMs <= allowed) return undefined;
-    return `the peer has sent nothing, and answered no ping, for ${allowed / 1000} s`;
+    return (peer = "the peer") => `${peer} has sent nothing, and answered no ping, for ${allowed / 1000} s`;
   }
 }
 

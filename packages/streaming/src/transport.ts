@@ -1,6 +1,6 @@
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { StreamError } from "./errors.ts";
+import { type PeerWords, StreamError, wordsOf } from "./errors.ts";
 import { heldBy, roomIn } from "./node.ts";
 import { type ChunkTaker, readReused } from "./read-reused.ts";
 import { readUnread } from "./unread.ts";
@@ -70,11 +70,11 @@ export function socketTransport(socket: Duplex, head: Buffer): Transport {
         handler.end(error);
       };
       socket.on("end", () => end());
-      socket.on("error", (cause) => end(new StreamError("lost", `connection lost: ${cause.message}`, { cause })));
-      socket.on("close", () => end(new StreamError("lost", "connection closed")));
+      socket.on("error", (cause) => end(lostBy(cause)));
+      socket.on("close", () => end(closedError()));
       if (head.byteLength > 0) handler.data(head);
       if (socket.readableEnded) end();
-      else if (socket.destroyed) end(new StreamError("lost", "connection closed"));
+      else if (socket.destroyed) end(closedError());
       else {
         readReused(socket, (chunk) => handler.data(chunk));
         readUnread(socket, (bytes) => void handler.data(bytes));
@@ -101,6 +101,22 @@ const lingerMs = 5000;
 
 /** Milliseconds that a peer may take for what was written before the end: as long as a session may be idle. */
 const drainMs = 4 * 3600 * 1000;
+
+function lostBy(cause: Error): StreamError {
+  const words: PeerWords = (peer) => {
+    const connection = cause instanceof StreamError ? "connection" : connectionWith(peer); // it names its peer itself
+    return `${connection} lost: ${wordsOf(cause, peer)}`;
+  };
+  return new StreamError("lost", words, { cause });
+}
+
+function closedError(): StreamError {
+  return new StreamError("lost", (peer) => `${connectionWith(peer)} closed`);
+}
+
+function connectionWith(peer: string | undefined): string {
+  return peer === undefined ? "connection" : `connection with ${peer}`;
+}
 
 /** Half-closes, and closes when the peer does, or some time after our last byte has left. Never before: it may be the status. */
 export function endSocket(socket: Duplex, withinMs = drainMs): void {

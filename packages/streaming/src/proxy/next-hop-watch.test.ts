@@ -16,7 +16,7 @@ it("a next hop is pinged when two thirds of its time are over, and lost at the e
         if (canPing) pinged++;
         return canPing;
       },
-      onLost: (why) => lost.push(why),
+      onLost: (why) => lost.push(why()),
     });
     t.mock.timers.tick(30_000);
     watch.heard();

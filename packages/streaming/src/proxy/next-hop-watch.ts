@@ -1,3 +1,4 @@
+import type { PeerWords } from "../errors.ts";
 import { Heartbeat } from "../heartbeat.ts";
 import { defaultPeerTimeoutMs } from "../peer-timeout.ts";
 import { Silence } from "../silence.ts";
@@ -32,7 +33,7 @@ export interface NextHopWatchOptions {
   /** As for Silence. */
   sent(): number;
   /** Called once. */
-  onLost(why: string): void;
+  onLost(why: PeerWords): void;
 }
 
 /** Finds out, for a session that is spliced, that the next hop has gone without a word while its kernel still acknowledges what it gets. */

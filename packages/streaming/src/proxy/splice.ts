@@ -55,7 +55,7 @@ export async function splice(client: Transport, backend: Transport, options: Spl
     isRead: () => !back.isWaiting(),
     sent: follower.sent,
     onLost(words) {
-      const why = lossOf(new Error(words), backendName);
+      const why = words(backendName);
       onEnd("backend", new Error(why));
       endClient(why);
       backend.destroy();

@@ -1,4 +1,5 @@
 import { internalError, type Status } from "@hawser/api";
+import { wordsOf } from "../errors.ts";
 
 /** What marks the Status of a hop that has lost the one behind it: nobody knows how the command ended. */
 const cause = "SessionBrokenOff";
@@ -9,11 +10,9 @@ export function brokenOffStatus(why: string): Status {
   return { ...status, details: { causes: [{ reason: cause, message: why }] } };
 }
 
-/** Why a connection is over, in words for those to whom its peer is one of several hops: an error's of its own name it, or nothing. */
+/** Why a connection is over, in words for those to whom its peer is one of several hops. */
 export function lossOf(error: Error | undefined, hop: string): string {
-  if (!error) return `${hop} closed the connection`;
-  if (error.message.includes("the peer")) return error.message.replace("the peer", () => hop);
-  return error.message.replace(/^connection (lost|closed)/, (_, how) => `connection with ${hop} ${how}`);
+  return error ? wordsOf(error, hop) : `${hop} closed the connection`;
 }
 
 /** Why, where a Status is one of those. */

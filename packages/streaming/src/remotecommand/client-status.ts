@@ -1,5 +1,5 @@
 import type { Status } from "@hawser/api";
-import { StreamError } from "../errors.ts";
+import { StreamError, wordsOf } from "../errors.ts";
 import type { Receiver } from "../spdy/stream.ts";
 import { brokenOffReason } from "./broken-off.ts";
 import type { StatusReader } from "./status.ts";
@@ -46,9 +46,7 @@ export async function sessionStatus(
   if (why !== undefined) throw new StreamError("lost", why);
   for (const { error } of ends) {
     if (!error) continue;
-    throw new StreamError("truncated", `an output was cut: ${error instanceof Error ? error.message : error}`, {
-      cause: error,
-    });
+    throw new StreamError("truncated", (peer) => `an output was cut: ${wordsOf(error, peer)}`, { cause: error });
   }
   return status;
 }

@@ -250,7 +250,7 @@ export class SpdyConnection {
       case "goAway":
         // Peers say it when all is over. What still comes is read, but nobody needs to wait for it.
         this.#goingAway = true;
-        this.#gone.abort(new StreamError("lost", "the peer said goodbye"));
+        this.#gone.abort(new StreamError("lost", (peer = "the peer") => `${peer} said goodbye`));
         return this.#endSoon();
       case "ignored":
         return;
@@ -284,14 +284,14 @@ export class SpdyConnection {
     this.#goodbye = setTimeout(() => {
       this.#left = true;
       this.#transport.destroy();
-      this.#finish(new StreamError("lost", "the peer said goodbye"));
+      this.#finish(new StreamError("lost", (peer = "the peer") => `${peer} said goodbye`));
     }, goneMs);
   }
 
   #end(error: Error | undefined) {
     this.#left = true;
     if (!error) this.#transport.end(goneMs); // nobody is there to take what still waits
-    this.#finish(error ?? new StreamError("lost", "the peer closed the connection"));
+    this.#finish(error ?? new StreamError("lost", (peer = "the peer") => `${peer} closed the connection`));
   }
 
   #finish(error: Error) {

@@ -175,7 +175,8 @@ export class SpdyStream implements ByteDuplex {
       this.#remoteClosed = true;
       this.receiver.end();
     }
-    this.fail(new StreamError("truncated", `stream ${this.id} was reset by the peer: ${names[status] ?? status}`));
+    const why = names[status] ?? status;
+    this.fail(new StreamError("truncated", (peer = "the peer") => `stream ${this.id} was reset by ${peer}: ${why}`));
   }
 
   /** The connection is gone, or the stream was reset. */
