@@ -12,6 +12,7 @@ interface Thing {
   id: string;
   name: string;
   count: number;
+  createdAt?: string;
 }
 
 let directory: string;
@@ -32,6 +33,28 @@ describe("Store", () => {
     const next = open();
     assert.deepEqual(await next.load(), { halfMade: [], corrupt: [] });
     assert.deepEqual(next.get("abc1"), { id: "abc1", name: "a", count: 0 });
+  });
+
+  it("lists what it finds in the order in which it was made", async () => {
+    const store = open();
+    for (const [id, createdAt] of [
+      ["c", "9"],
+      ["a", "10"],
+      ["d", "1763900000000000000"],
+      ["b", "11"],
+    ] as const) {
+      await store.prepare(id);
+      await store.save({ id, name: id, count: 0, createdAt });
+    }
+    const next = open();
+    await next.load();
+    assert.equal(
+      next
+        .list()
+        .map(({ id }) => id)
+        .join(""),
+      "cabd",
+    );
   });
 
   it("tells what is half made from what is corrupt, and removes what a writer has left", async () => {

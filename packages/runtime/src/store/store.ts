@@ -5,9 +5,11 @@ import { removeTree } from "@hawser/files";
 import type { Logger } from "@hawser/trace";
 import { namesIn, recordPath, writeJSON } from "./json-file.ts";
 import { KeyedLock } from "./lock.ts";
+import type { Nanoseconds } from "./records.ts";
 
 interface Record {
   id: string;
+  createdAt?: Nanoseconds;
 }
 
 export interface StoreOptions<T> {
@@ -58,15 +60,19 @@ export class Store<T extends Record> {
     return path.join(this.#directory, id);
   }
 
-  /** Reads what an earlier process has left. */
+  /** Reads what an earlier process has left; lists keep the order in which things were made. */
   async load(): Promise<Leavings> {
     const leavings: Leavings = { halfMade: [], corrupt: [] };
+    const found: T[] = [];
     for (const id of await namesIn(this.#directory)) {
       const read = await this.#read(id);
       if (read === undefined) leavings.halfMade.push(id);
       else if (typeof read === "string") leavings.corrupt.push({ id, reason: read });
-      else this.#keep(read);
+      else found.push(read);
     }
+    const since = ({ createdAt = "" }: T) => createdAt.padStart(20, "0"); // of as many digits, the order of texts is that of numbers
+    found.sort((a, b) => (since(a) < since(b) ? -1 : since(a) > since(b) ? 1 : 0));
+    for (const record of found) this.#keep(record);
     return leavings;
   }
 
