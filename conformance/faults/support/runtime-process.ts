@@ -10,7 +10,13 @@ import { image, testConfig } from "../../crun/support/runtime.ts";
 import type { Arm, Counted } from "./steps.ts";
 
 /** What V8 is given in production, so that the program does not start itself once more. */
-const heapFlags = ["--max-semi-space-size=2", "--optimize-for-size", "--single-threaded-gc", "--no-separate-gc-phases"];
+const heapFlags = [
+  "--max-semi-space-size=2",
+  "--optimize-for-size",
+  "--single-threaded-gc",
+  "--no-separate-gc-phases",
+  "--memory-reducer-gc-count=1",
+];
 /** How long a runtime that dies at a step, or was killed, may take, milliseconds. */
 const killPatience = 10_000;
 /** How long one may take to answer a step's question, or to take an image, milliseconds. */

@@ -5,7 +5,13 @@ import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
-const flags = ["--max-semi-space-size=2", "--optimize-for-size", "--single-threaded-gc", "--no-separate-gc-phases"];
+const flags = [
+  "--max-semi-space-size=2",
+  "--optimize-for-size",
+  "--single-threaded-gc",
+  "--no-separate-gc-phases",
+  "--memory-reducer-gc-count=1",
+];
 /**
  * A daemon with 15 MB of live data, a part of which is replaced in each turn, that comes to rest then with less. Whether a
  * collection began within a turn or between two is told by the clock, not by V8's words.

@@ -14,7 +14,7 @@ export const markName = "HAWSER_CLUSTER";
  */
 const heapFlags = ["--max-semi-space-size=2", "--optimize-for-size", "--single-threaded-gc"];
 /** The runtime's besides, as it gives them itself when it is started by others: packages/runtime/src/main.ts. */
-const runtimeFlags = ["--no-separate-gc-phases"];
+const runtimeFlags = ["--no-separate-gc-phases", "--memory-reducer-gc-count=1"];
 
 /** Turns a daemon's command line into the one that is really started, for instance inside a network namespace. */
 export type Launcher = (hop: Hop, command: string[]) => string[];
