@@ -24,7 +24,10 @@ export interface RuntimeConfig {
   podCIDR: string;
   /** Where the CNI plugins are. */
   cniBinDir: string;
-  /** Where the OCI runtime's state, sockets and network namespaces are; should not survive a reboot. Empty: /run/hawser/<hash of the root>. */
+  /**
+   * Where the OCI runtime's state, sockets and network namespaces are; should not survive a reboot. Empty: /run/hawser/<hash of
+   * the root>.
+   */
   stateDir: string;
   /** The static pause program: a name to look up in PATH, or a path. */
   pauseProgram: string;
@@ -54,7 +57,10 @@ export interface RuntimeConfig {
     graceSeconds: number;
     /** Seconds an output may stay open and silent after its command has ended. */
     drainSeconds: number;
-    /** Enter containers and start programs by hawser-exec, where there is one; false: by the OCI runtime's exec, and by the event loop. */
+    /**
+     * Enter containers and start programs by hawser-exec, where there is one; false: by the OCI runtime's exec, and by the event
+     * loop.
+     */
     helper: boolean;
   };
   images: ImageStoreConfig;

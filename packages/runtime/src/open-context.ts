@@ -31,7 +31,10 @@ export type OpenContext = Omit<Context, "streaming">;
 
 type Dependencies = Pick<Context, "config" | "paths" | "log"> & ClaimedNode;
 
-/** Opens what a runtime has on its node, nothing of which is read yet; `started` closes it. Throws when the OCI runtime does not work. */
+/**
+ * Opens what a runtime has on its node, nothing of which is read yet; `started` closes it. Throws when the OCI runtime does not
+ * work.
+ */
 export async function openContext(
   dependencies: Dependencies,
   { ociRuntime }: { ociRuntime: OCIRuntimeName | undefined },

@@ -19,7 +19,8 @@ Below DIR: kubeconfig, run/runtime.sock, log/{apiserver,kubelet,runtime}.log
 
 export const downHelp = `hawser down: stop the cluster and remove everything it made
 
-Every process, container, mount, namespace, interface and rule of it; also after a crash.
+Every process, container, mount, namespace, interface and rule of it; also after a crash. What cannot be
+undone keeps nothing else: it is told at the end, with exit code 1, and the next down tries it again.
 
   --data-dir DIR   where the cluster lives (default /var/lib/hawser)
   --keep-data      keep objects, certificates and images: the next up has the same cluster again
