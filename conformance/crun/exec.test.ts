@@ -186,7 +186,9 @@ for (const { ociRuntime, helper, way } of ways) {
       assert.ok(session.stdout);
       await readUntil(session.stdout[Symbol.asyncIterator](), "ready");
       await session[Symbol.asyncDispose]();
-      const said = await eventually(async () => (await sh(runtime.cri, containerId, "cat /tmp/bye")).stdout || undefined);
+      const said = await eventually(
+        async () => (await sh(runtime.cri, containerId, "cat /tmp/bye")).stdout || undefined,
+      );
       assert.equal(said, "bye\n");
     });
 

@@ -210,7 +210,9 @@ for (const ociRuntime of ["crun", "runc"] as const) {
           { key: "C", value: Buffer.from("new") },
         ],
       });
-      const out = await eventually(async () => (await sh(runtime.cri, containerId, "cat /tmp/out")).stdout || undefined);
+      const out = await eventually(
+        async () => (await sh(runtime.cri, containerId, "cat /tmp/out")).stdout || undefined,
+      );
       assert.equal(out, "image request new /home/web 1000:1000 1000 2000 /made/here zero one\n");
       assert.equal((await statusOf(containerId)).stopSignal, Signal.SIGQUIT);
       await rpc().removePodSandbox({ podSandboxId });
