@@ -9,7 +9,7 @@ const flags = {
 /** The part of the time for which the event loop may be busy, at rest. */
 const restful = 0.1;
 /** Intervals for which the heap is left at rest before what was freed outside of it is given back. */
-const intervalsBeforeTrim = 5;
+const intervalsBeforeTrim = 3;
 
 /** Undefined where the heap is left alone. */
 let state: keyof typeof flags | undefined;
@@ -51,7 +51,7 @@ export function keepHeapAtWork(): Disposable {
  * At work, what a collection has found dead is swept by V8's own threads (native/priority.ts). The event loop would sweep as much
  * as it needs, and all the rest at once when the next collection begins: 4 to 9 ms.
  *
- * `trim` is called once when the heap has been at rest for five intervals: what V8's compiler and others had is free by
+ * `trim` is called once when the heap has been at rest for three intervals: what V8's compiler and others had is free by
  * then, and malloc() keeps it, 10 MB and more.
  *
  * Does nothing in a process that was not started with the flag. Disposing puts it back: compiled code that Node keeps at
