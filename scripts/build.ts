@@ -90,7 +90,10 @@ function entryPoints(of: Record<string, string>): { out: string; in: string }[] 
 // The runtime looks for it beside its bundle.
 const helper = await compileHelper();
 if (helper.file) await copyFile(helper.file, join(out, basename(helper.file)));
-else console.error(`build: no hawser-exec, so execs will go through the OCI runtime: ${helper.reason}`);
+else
+  console.error(
+    `build: no hawser-exec, so execs will go through the OCI runtime, and starts hold the event loop: ${helper.reason}`,
+  );
 
 let bytes = 0;
 const bundles = [...Object.keys(entries), ...Object.keys(clients)];

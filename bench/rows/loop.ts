@@ -34,13 +34,6 @@ export async function loopRows(peers: readonly Peer[], { signal }: Effort): Prom
       put(`event loop, ${doing}: the longest turn's own time, ms`, peer, seen.longest.own);
       put(`event loop, ${doing}: the longest wait for a processor, ms`, peer, seen.longest.waited);
       put(`event loop, ${doing}: the longest turn by the clock, ms`, peer, seen.longest.held);
-        console.error(
-          doing,
-          JSON.stringify(seen.total),
-          seen.turns,
-          JSON.stringify(seen.worst.slice(0, 6)),
-          JSON.stringify(seen.p99),
-        );
     };
     try {
       const { p99, max, first, loop } = await besideExecs(peer, signal);

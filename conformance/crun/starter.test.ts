@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { getPriority, tmpdir } from "node:os";
+import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { eventually } from "@hawser/testing";
 import { silentLogger } from "@hawser/trace";
+import { endWorkers } from "../../packages/runtime/src/half-made.ts";
 import { closeQuietly } from "../../packages/runtime/src/native/libc.ts";
 import { openStarter } from "../../packages/runtime/src/native/open-starter.ts";
 import { openPipe, readable } from "../../packages/runtime/src/native/pipe.ts";
+import { favourThisThread } from "../../packages/runtime/src/native/priority.ts";
 import { becomeSubreaper, Reaper } from "../../packages/runtime/src/native/reaper.ts";
 import { sealProgram } from "../../packages/runtime/src/native/sealed.ts";
 import { run, start } from "../../packages/runtime/src/native/spawn.ts";
@@ -20,13 +24,16 @@ import { textOf } from "./support/session.ts";
 describe("programs started by hawser-exec", { timeout: 60_000 }, () => {
   let reaper: Reaper;
   let sealed: string;
+  let favoured: number;
   const greeting = `hawser-exec ${protocol}`;
+  const mark = `starter-test-${process.pid}`;
   const stack = new AsyncDisposableStack();
   before(async () => {
     becomeSubreaper();
+    favoured = favourThisThread();
     reaper = stack.use(new Reaper());
     sealed = stack.use(await sealProgram(program, "hawser-exec")).path;
-    stack.use(await openStarter({ reaper, log: silentLogger, greeting }, sealed));
+    stack.use(await openStarter({ reaper, log: silentLogger, greeting, mark }, sealed));
     assert.ok(reaper.starter);
   });
   after(() => stack.disposeAsync());
@@ -50,9 +57,18 @@ describe("programs started by hawser-exec", { timeout: 60_000 }, () => {
     const { stdout } = await shell("grep -E 'SigIgn|SigBlk' /proc/self/status; nice");
     // 32 and 33 are libc's own, which its posix_spawn ignored for the starter and any libc's start takes back.
     assert.match(stdout, /^SigBlk:\t0{16}\nSigIgn:\t0{7}[01]80000000\n0\n$/);
+    assert.deepEqual((await starters()).map(getPriority), [favoured], "who starts them is favoured as we are");
     const session = (stat: string) => stat.split(") ")[1]?.split(" ")[3];
     const theirs = session((await shell("cat /proc/self/stat")).stdout);
     assert.notEqual(theirs, session(readFileSync("/proc/self/stat", "latin1")));
+  });
+
+  it("are started by the runtime itself when they are too large a request, or many descriptors", async () => {
+    const large = { path: "/bin/sh", args: ["-c", `true ${"x".repeat(70_000)}; exit 4`], stdio: [] };
+    assert.equal(await (await start({ reaper }, large)).exited, 4);
+    const many = { path: "/bin/sh", args: ["-c", "echo >&8 && exit 5"], stdio: Array<number>(9).fill(-1) };
+    assert.equal(await (await start({ reaper }, many)).exited, 5);
+    await assert.rejects(start({ reaper }, { ...large, args: ["x".repeat(140_000)] }), { code: "E2BIG" });
   });
 
   it("get the descriptors they are given, in order, and we the end of what they write", async () => {
@@ -73,8 +89,6 @@ describe("programs started by hawser-exec", { timeout: 60_000 }, () => {
     await assert.rejects(failing({ cwd: "/no/such" }), { code: "ENOENT", syscall: "chdir" });
     await assert.rejects(failing({ sight: { namespace: 0 } }), { code: "EINVAL", syscall: "setns" });
     await assert.rejects(failing({ args: ["a\0b"] }), /a NUL among its arguments/);
-    await assert.rejects(failing({ args: ["x".repeat(70_000)] }), { code: "E2BIG" });
-    await assert.rejects(failing({ stdio: Array(9).fill(-1) }), /9 descriptors/);
     const aborted = AbortSignal.abort(new Error("not any more"));
     await assert.rejects(start({ reaper }, { path: "/bin/true", args: [], stdio: [] }, aborted), /not any more/);
     await eventually(async () => !(await children()).includes("(sh)") && !(await zombies()));
@@ -112,6 +126,26 @@ describe("programs started by hawser-exec", { timeout: 60_000 }, () => {
     assert.notDeepEqual(await starters(), [pid]);
   });
 
+  it("do not begin once a later runtime has ended their starter, and another may be asked", async () => {
+    const other = `${mark}-other`;
+    const folder = await mkdtemp(path.join(tmpdir(), "hawser-starter-"));
+    const starter = await startStarter({ reaper, greeting, mark: other }, sealed);
+    try {
+      const pid = (await starters()).at(-1) ?? 0;
+      process.kill(pid, "SIGSTOP");
+      const touching = (name: string) =>
+        starter.start({ path: "/bin/touch", args: [path.join(folder, name)], stdio: [] });
+      const asked = assert.rejects(touching("asked"), /hawser-exec has ended/);
+      await endWorkers(other);
+      await asked;
+      await assert.rejects(touching("later"), { name: "NotAskedError" });
+      assert.deepEqual(await readdir(folder), []);
+    } finally {
+      await starter[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true });
+    }
+  });
+
   it("are killed when who wants them goes while they are being started", async () => {
     const [pid] = await starters();
     assert.ok(pid);
@@ -126,8 +160,11 @@ describe("programs started by hawser-exec", { timeout: 60_000 }, () => {
   });
 
   it("are not started by a program of another version, nor by one that says nothing", async () => {
-    await assert.rejects(startStarter({ reaper, greeting: "hawser-exec 0" }, sealed), /of another version: make build/);
-    await assert.rejects(startStarter({ reaper, greeting }, "/bin/true"), /hawser-exec has ended/);
+    await assert.rejects(
+      startStarter({ reaper, greeting: "hawser-exec 0", mark }, sealed),
+      /of another version: make build/,
+    );
+    await assert.rejects(startStarter({ reaper, greeting, mark }, "/bin/true"), /hawser-exec has ended/);
   });
 });
 

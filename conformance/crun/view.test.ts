@@ -19,7 +19,7 @@ test("a thread that was started meanwhile does not keep the runtime from its vie
     await once(worker, "online");
     const command = { path: "/bin/sh", args: ["-c", `[ $(readlink /proc/self/ns/mnt) != '${before}' ]`], stdio: [] };
     for (const mounts of ["lasting", "now"] as const) {
-      assert.equal(await (await view.start({ reaper }, command, mounts)).exited, 0);
+      assert.equal(await (await view.start({ reaper }, command, { mounts })).exited, 0);
     }
     assert.equal(readlinkSync("/proc/thread-self/ns/mnt"), before);
   } finally {

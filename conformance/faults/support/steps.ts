@@ -124,7 +124,18 @@ const known = new Set<unknown>();
 function startedBy([type, pid]: unknown[]): string | undefined {
   if (type !== P_PID || known.has(pid)) return undefined;
   known.add(pid);
-  return asked.shift();
+  const name = commOf(Number(pid));
+  const index = asked.findIndex((program) => path.basename(program).slice(0, name.length) === name);
+  return index < 0 ? undefined : asked.splice(index, 1)[0];
+}
+
+/** What the kernel calls it: at most 15 characters of its program's name, also once it has ended. */
+function commOf(pid: number): string {
+  try {
+    return fs.readFileSync(`/proc/${pid}/comm`, "utf8").trimEnd();
+  } catch {
+    return "?";
+  }
 }
 
 /** The program that a message asks to be started, or undefined: that is another message. */

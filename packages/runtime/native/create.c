@@ -21,7 +21,10 @@ static int NEVER_RETURNS refuse(const char *what) {
 
 int run_create(int count, char **arguments) {
   unsigned uid, gid;
-  if (count < 4) return FAILED;
+  if (count < 4) {
+    fputs("hawser-exec create: too few arguments\n", stderr);
+    return FAILED;
+  }
   const char *null = arguments[0];
   const bool given = strcmp(arguments[1], "-") != 0;
   if (given && sscanf(arguments[1], "%u:%u", &uid, &gid) != 2) return FAILED;
@@ -34,7 +37,10 @@ int run_create(int count, char **arguments) {
     if (other < 0 || dup2(other, fd) < 0) refuse(null);
   }
   const char *failed = strcmp(arguments[2], "hybrid") == 0 ? hide_unified() : NULL;
-  if (failed) refuse(failed);
+  if (failed) {
+    fprintf(stderr, "hiding the v2 half of the cgroups: ");
+    refuse(failed);
+  }
   execv(arguments[3], arguments + 3);
   refuse(arguments[3]);
 }

@@ -56,6 +56,9 @@ static int NEVER_RETURNS give_up(const char *call) {
 /* In the child. Descriptors were received as higher numbers than they are to have, in that order. */
 static int become(void *argument) {
   const struct program *program = argument;
+  /* First of all: who stands still here, at a mount that hangs, must not keep the runtime from seeing that the starter has ended. */
+  close(REQUESTS);
+  close(ANSWERS);
   if (program->view == WITHOUT_UNIFIED) {
     const char *failed = hide_unified();
     if (failed) give_up(failed);
@@ -122,11 +125,13 @@ static void start(char *packet, size_t length, int flags, struct program *progra
 int run_starter(void) {
   static char packet[MAX_PACKET];
   prctl(PR_SET_NAME, "hawser-start"); /* for ps: the memfd's number says nothing */
-  /* Whoever kills the runtime ends this with it: nothing is started behind a later one's back. */
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || chdir("/") < 0) return FAILED;
+  /* Whoever kills the runtime ends this with it. A later runtime makes sure of that, and of a child on its way, before it looks around. */
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return FAILED;
+  setsid(); /* no terminal's Ctrl-C at the runtime ends it, or what it is starting */
+  if (syscall(SYS_close_range, ANSWERS + 1, ~0U, 0) < 0) return FAILED; /* before Linux 5.9: the runtime starts everything by itself */
+  _Static_assert(sizeof "hawser-exec " PROTOCOL <= sizeof answer.call, "the first answer");
   memcpy(answer.call, "hawser-exec " PROTOCOL, sizeof "hawser-exec " PROTOCOL);
   write_all(ANSWERS, &answer, sizeof answer);
-  setsid(); /* no terminal's Ctrl-C at the runtime ends it, or what it is starting */
   for (;;) {
     union {
       struct cmsghdr header;

@@ -3,13 +3,14 @@ export function limiter(limit: number) {
   let running = 0;
   const waiting: (() => void)[] = [];
   return async <T>(body: () => Promise<T>): Promise<T> => {
-    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
-    running++;
+    if (running < limit) running++;
+    else await new Promise<void>((resolve) => waiting.push(resolve)); // in the place of one that has ended
     try {
       return await body();
     } finally {
-      running--;
-      waiting.shift()?.();
+      const next = waiting.shift();
+      if (next) next();
+      else running--;
     }
   };
 }

@@ -4,13 +4,14 @@ import { openExecGroups } from "./cgroup/open-exec-groups.ts";
 import { Usage } from "./cgroup/usage.ts";
 import type { ClaimedNode } from "./claim-node.ts";
 import type { Context } from "./context.ts";
+import { endWorkers } from "./half-made.ts";
 import { openImageStore } from "./images/index.ts";
 import { openStarter } from "./native/open-starter.ts";
 import { openNetwork } from "./network/open.ts";
 import { openAppArmor } from "./oci/apparmor.ts";
 import { openExecHelper } from "./oci/exec-helper.ts";
 import { readHierarchies } from "./oci/exec-place.ts";
-import { openExecProgram } from "./oci/exec-program.ts";
+import { type ExecProgram, noProgram, openExecProgram, starterMark } from "./oci/exec-program.ts";
 import { protocol } from "./oci/exec-request.ts";
 import { readHost } from "./oci/host.ts";
 import { makePauseRoot } from "./oci/pause-spec.ts";
@@ -47,10 +48,7 @@ export async function openContext(
     started.use(what(opened));
     return opened;
   };
-  const execProgram = started.use(await openExecProgram(config.exec.helper));
-  if (execProgram.path !== undefined) {
-    started.use(await openStarter({ reaper, log, greeting: `hawser-exec ${protocol}` }, execProgram.path));
-  }
+  const execProgram = await openPrograms(dependencies, started);
   const [oci, host, groups, images] = await allAtTheirEnd([
     keep(
       chooseRuntime({
@@ -124,4 +122,21 @@ export async function openContext(
     podCgroups: new PodCgroups(sandboxes),
     now,
   };
+}
+
+/** hawser-exec, with what it starts from now on; or none, where it does not run. */
+async function openPrograms(
+  { config, paths, log, reaper }: Dependencies,
+  started: AsyncDisposableStack,
+): Promise<ExecProgram> {
+  const mark = starterMark(paths);
+  await endWorkers(mark); // what a runtime before was starting when it was killed: nothing begins behind our back
+  const program = started.use(await openExecProgram(config.exec.helper));
+  if (program.path === undefined) return program;
+  try {
+    started.use(await openStarter({ reaper, log, greeting: `hawser-exec ${protocol}`, mark }, program.path));
+    return program;
+  } catch (error) {
+    return noProgram(error);
+  }
 }

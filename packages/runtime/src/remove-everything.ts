@@ -15,6 +15,7 @@ import { killQuietly } from "./native/spawn.ts";
 import { type Connection, connectionOfRecord, disconnect } from "./network/bridge.ts";
 import { removeBridge, removeRules } from "./network/rules.ts";
 import { podOfNamespace } from "./network/userns.ts";
+import { starterMark } from "./oci/exec-program.ts";
 import { type CgroupMode, cgroupMode } from "./oci/probe.ts";
 import { unifiedMount } from "./oci/view.ts";
 import { type Paths, pathsOf } from "./paths.ts";
@@ -70,6 +71,7 @@ export async function removeEverything(root: string): Promise<void> {
   const cgroups = cgroupsOf(paths, sandboxes);
 
   // Of what is half-made, they would make more.
+  await endWorkers(starterMark(paths));
   for (const id of await names(paths.sandboxes)) if (!records.has(id)) await endWorkers(id);
   for (const id of await names(paths.containers)) {
     if (!(await isThere(path.join(paths.containers, id, "state.json")))) await endWorkers(id);

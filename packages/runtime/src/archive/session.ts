@@ -78,7 +78,11 @@ async function runChild(
     pipes = openPipes(streamPipeBytes, streamPipeBytes, undefined);
     const [stdin, stdout, stderr] = pipes;
     const stdio = [stdin?.read ?? -1, stdout?.write ?? -1, stderr?.write ?? -1, root];
-    child = await start({ reaper }, { path: process.execPath, args: [program, JSON.stringify(job)], stdio });
+    child = await start(
+      { reaper },
+      { path: process.execPath, args: [program, JSON.stringify(job)], stdio },
+      session.signal,
+    );
   } catch (error) {
     for (const { read, write } of pipes) closeQuietly(read, write);
     throw error;

@@ -26,8 +26,8 @@ const UMOUNT_NOFOLLOW = 8;
 const maxStacked = 64;
 const EINVAL = 22;
 const ENOENT = 2;
-/** Mounts on their way off at once; koffi throws for its 257th call. The others wait for these. */
-const limited = limiter(16);
+/** Mounts on their way off at once; the others wait for these. Of Node's four threads, which are all files' too: some stay free. */
+const limited = limiter(2);
 
 /** mount(2): 0.2 ms, where spawning mount(8) takes ten times as long. Throws the system's error. */
 export function mount(options: { source: string; target: string; type?: string; flags?: number; data?: string }): void {

@@ -5,7 +5,7 @@ import { closeQuietly, libc, systemError } from "./libc.ts";
 import { devNull } from "./null-device.ts";
 import { openPipe, readable } from "./pipe.ts";
 import type { Reaper } from "./reaper.ts";
-import type { Started } from "./starter.ts";
+import { NotAskedError, type Started } from "./starter.ts";
 
 const POSIX_SPAWN_SETSIGDEF = 0x04;
 const POSIX_SPAWN_SETSIGMASK = 0x08;
@@ -38,15 +38,23 @@ export interface Child {
 const defaultEnv = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
 
 /**
- * Starts a program as spawn() does, but without holding the event loop, by the reaper's starter; where there is none, by spawn(). `sight` is the
- * starter's alone. Throws the signal's reason too.
+ * Starts a program as spawn() does, but without holding the event loop, by the reaper's starter. Where that is not to be had, by spawn(), or
+ * `otherwise`, which a program with a sight of its own needs. Throws the signal's reason too.
  */
-export async function start({ reaper }: { reaper: Reaper }, command: Started, signal?: AbortSignal): Promise<Child> {
-  if (!reaper.starter && command.sight) throw new Error(`${command.path}: there is nobody to start it in another view`);
-  if (!reaper.starter) return spawn({ reaper }, command);
-  using _expected = reaper.expect();
-  const pid = await reaper.starter.start({ ...command, env: { ...defaultEnv, ...command.env } }, signal);
-  return { pid, exited: reaper.wait(pid) };
+export async function start(
+  { reaper }: { reaper: Reaper },
+  command: Started & { otherwise?: typeof spawn },
+  signal?: AbortSignal,
+): Promise<Child> {
+  try {
+    if (!reaper.starter) throw new NotAskedError("there is none");
+    const pid = await reaper.starter.start({ ...command, env: { ...defaultEnv, ...command.env } }, signal);
+    return { pid, exited: reaper.wait(pid) };
+  } catch (error) {
+    if (!(error instanceof NotAskedError)) throw error;
+    signal?.throwIfAborted();
+    return (command.otherwise ?? spawn)({ reaper }, command);
+  }
 }
 
 /**

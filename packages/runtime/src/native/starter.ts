@@ -8,20 +8,22 @@ import { favour } from "./priority.ts";
 import type { Reaper } from "./reaper.ts";
 import { openSocketPair, sendDescriptors } from "./socket.ts";
 import { type Child, type Command, killQuietly, spawn } from "./spawn.ts";
+import { workingOn } from "./worker.ts";
 
 /** Programs that are being started at once; the others wait for these. */
 const maxStarting = 16;
-/** A command with its arguments and environment, bytes. Larger ones, of which there are none, are refused. native/starter.c */
+/** A command with its arguments and environment, bytes. Larger ones are not asked for here. native/starter.c */
 const maxRequestBytes = 64 * 1024;
 /** Descriptors of one program. native/starter.c */
 const maxStreams = 8;
-const E2BIG = 7;
 /** How a program sees the host. native/starter.c */
 const views = { asItIs: 0, withoutUnified: 1, ofNamespace: 2 } as const;
 /** An answer: a pid, an errno, and the name of the call that failed. */
 const answerBytes = 24;
 /** How long it may take to say its first word, and to end when its socket is closed, milliseconds. */
 const patience = 5000;
+/** How long its last answers may take to be read once it has ended, milliseconds. */
+const lastWords = 1000;
 /** How long it may be without an answer while one is waited for, milliseconds: then it is killed, and somebody else's turn. */
 const answerPatience = 60_000;
 
@@ -36,12 +38,18 @@ export type Started = Command & { sight?: Sight | undefined };
  */
 export interface Starter extends AsyncDisposable {
   /**
-   * Resolves with the child's pid once it is its program. Throws the system's error when it cannot be, and an Error when the starter has ended:
-   * whether it was started is not known then. Throws the signal's reason: what is started all the same is killed.
+   * Resolves with the child's pid once it is its program. Throws the system's error when it cannot be; NotAskedError when the starter has
+   * ended, or does not take it; and an Error when it has ended meanwhile: whether it was started is not known then. Throws the signal's
+   * reason: what is started all the same is killed.
    */
   start(command: Started, signal?: AbortSignal): Promise<number>;
   /** Resolves when the starter has ended. */
   ended: Promise<unknown>;
+}
+
+/** It was not asked: somebody else may start the program. */
+export class NotAskedError extends Error {
+  override readonly name = "NotAskedError";
 }
 
 /** Whose answer has not come yet. */
@@ -49,11 +57,15 @@ interface Waiting {
   resolve(pid: number): void;
   reject(error: Error): void;
   path: string;
+  expected?: Disposable;
 }
 
-/** Starts the starter. Throws, in words for people, when it does not run here or is of another version. */
+/**
+ * Starts the starter, which has `mark` in its environment, and nobody else has. Throws, in words for people, when it does not run here or is of
+ * another version.
+ */
 export async function startStarter(
-  { reaper, greeting }: { reaper: Reaper; greeting: string },
+  { reaper, greeting, mark }: { reaper: Reaper; greeting: string; mark: string },
   program: string,
 ): Promise<Starter> {
   const requests = openSocketPair("seqpacket");
@@ -61,7 +73,7 @@ export async function startStarter(
   let child: Child;
   try {
     const stdio = [-1, -1, -1, requests.theirs, answers.write];
-    child = spawn({ reaper }, { path: program, name: "hawser-exec", args: ["start"], stdio });
+    child = spawn({ reaper }, { path: program, name: "hawser-exec", args: ["start"], stdio, env: workingOn(mark) });
   } catch (error) {
     closeQuietly(requests.ours, answers.read);
     throw error;
@@ -91,7 +103,13 @@ class RunningStarter implements Starter {
     this.#answers = readable(answers).unref();
     this.#answers.on("data", (bytes: Buffer) => this.#take(bytes));
     this.#answers.on("error", () => undefined); // "close" follows
-    this.ended = new Promise<void>((resolve) => this.#answers.on("close", resolve)).then(() => this.#end());
+    const closed = new Promise<void>((resolve) => this.#answers.on("close", resolve));
+    // Its last answers are read before the end: by then nobody writes there any more.
+    this.ended = Promise.all([closed, child.exited]).then(() => this.#end());
+    void child.exited.then(() => {
+      clearTimeout(this.#timer); // the number may be another process' from now on
+      setTimeout(() => this.#answers.destroy(), lastWords).unref();
+    });
   }
 
   async greeted(expected: string): Promise<this> {
@@ -121,8 +139,8 @@ class RunningStarter implements Starter {
       return await orAborted(started, signal);
     } catch (error) {
       const end = (pid: number) => {
+        killQuietly(pid, "SIGKILL"); // first: as long as nobody reaps it, the number is its own
         void this.#reaper.watch(pid);
-        killQuietly(pid, "SIGKILL");
       };
       started.then(end, () => undefined);
       throw error;
@@ -134,19 +152,18 @@ class RunningStarter implements Starter {
     const deadline = performance.now() + patience;
     for (;;) {
       signal?.throwIfAborted();
-      if (this.#socket === undefined) throw hasEnded(waiting.path);
-      const done = sendDescriptors(this.#socket, descriptors, packet);
+      const done = this.#socket === undefined ? "gone" : sent(this.#socket, descriptors, packet);
       if (done === "sent") return this.#wait(waiting);
-      if (done === "gone") throw hasEnded(waiting.path);
-      if (performance.now() >= deadline) throw new Error(`hawser-exec takes no request to start ${waiting.path}`);
+      if (done !== "full" || performance.now() >= deadline) throw new NotAskedError(`to start ${waiting.path}`);
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }
 
   #wait(waiting: Waiting) {
+    waiting.expected = this.#reaper.expect();
     if (this.#waiting.push(waiting) > 1) return;
     this.#answers.ref();
-    this.#timer = setTimeout(() => killQuietly(this.#child.pid, "SIGKILL"), answerPatience);
+    this.#timer = setTimeout(() => this.#giveUp(), answerPatience);
   }
 
   #take(bytes: Buffer) {
@@ -155,6 +172,7 @@ class RunningStarter implements Starter {
       const waiting = this.#waiting.shift();
       const [pid, error] = [rest.readInt32LE(0), rest.readInt32LE(4)];
       const call = rest.toString("latin1", 8, answerBytes).replace(/\0.*/s, "");
+      waiting?.expected?.[Symbol.dispose](); // whoever waits does so before anybody looks for orphans again
       if (error === 0 && pid > 0) waiting?.resolve(pid);
       else if (error === 0) greet(call, waiting);
       else {
@@ -169,11 +187,21 @@ class RunningStarter implements Starter {
     clearTimeout(this.#timer);
   }
 
+  /** One program has stood still on its way for so long, and all behind it with it. */
+  #giveUp() {
+    const [slow] = this.#waiting;
+    slow?.reject(new Error(`${slow.path}: not started within ${answerPatience / 1000} s`));
+    killQuietly(this.#child.pid, "SIGKILL");
+  }
+
   #end() {
     clearTimeout(this.#timer);
     closeQuietly(this.#socket);
     this.#socket = undefined;
-    for (const { reject, path } of this.#waiting.splice(0)) reject(hasEnded(path));
+    for (const { reject, path, expected } of this.#waiting.splice(0)) {
+      expected?.[Symbol.dispose]();
+      reject(hasEnded(path));
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -192,6 +220,15 @@ function greet(name: string, waiting: Waiting | undefined): void {
   else waiting?.reject(new Error("it is of another version: make build"));
 }
 
+/** As sendDescriptors(), and "gone" for what the socket does not take, such as a packet that is too large for it. */
+function sent(socket: number, descriptors: readonly number[], packet: Buffer): ReturnType<typeof sendDescriptors> {
+  try {
+    return sendDescriptors(socket, descriptors, packet);
+  } catch {
+    return "gone";
+  }
+}
+
 function hasEnded(path: string): Error {
   return new Error(`hawser-exec has ended before it said whether it had started ${path}`);
 }
@@ -208,8 +245,8 @@ function encode({ path, args, name, env, stdio, cwd, sight }: Started): Request 
   if (strings.some((text) => text.includes("\0"))) throw new Error(`${path}: a NUL among its arguments`);
   const text = Buffer.from(`${strings.join("\0")}\0`);
   const header = Buffer.alloc(16);
-  if (text.length + header.length > maxRequestBytes) throw systemError(E2BIG, "start", path);
-  if (stdio.length > maxStreams) throw new Error(`${path}: ${stdio.length} descriptors`);
+  if (text.length + header.length > maxRequestBytes || stdio.length > maxStreams)
+    throw new NotAskedError(`too much: ${path}`);
   const view =
     sight === undefined ? views.asItIs : sight === "without unified" ? views.withoutUnified : views.ofNamespace;
   for (const [index, value] of [stdio.length, 1 + args.length, variables.length, view].entries()) {

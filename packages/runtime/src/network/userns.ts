@@ -59,13 +59,18 @@ async function withinNewNamespaces(
   const output = readable(fromChild.read);
   try {
     const args = ["unshare", "--user", "--net", "--", "cat"];
-    const child = await start({ reaper }, { path: "/usr/bin/env", args, stdio: [toChild.read, fromChild.write, -1] });
+    const child = await start(
+      { reaper },
+      { path: "/usr/bin/env", args, stdio: [toChild.read, fromChild.write, -1] },
+      over,
+    );
     try {
       closeQuietly(toChild.read, fromChild.write);
       [toChild.read, fromChild.write] = [-1, -1];
       writeAll(toChild.write, Buffer.from("\n"));
       const stop = () => output.destroy();
       over.addEventListener("abort", stop, { once: true });
+      if (over.aborted) stop();
       const answer = await output[Symbol.asyncIterator]()
         .next()
         .catch(() => undefined); // destroyed

@@ -57,6 +57,7 @@ export async function createUnderConmon(
   using before = beforeRuntime(oci.view, { program: execProgram.path, owner: options.stdioOwner });
   // `-r` and `--runtime-arg` make the beginning of the command line that conmon runs.
   const [runtimePath = oci.path, ...prefix] = [...before.words, oci.path];
+  const late = AbortSignal.timeout(oci.timeoutMs);
   const sync = openPipe();
   let child: { pid: number; exited: Promise<number> };
   try {
@@ -81,10 +82,11 @@ export async function createUnderConmon(
         cwd: bundle, // where the kernel's OOM killer strikes, conmon leaves a file `oom` in its folder
         stdio: [-1, -1, -1, sync.write],
       },
+      late,
     );
   } catch (error) {
     closeQuietly(sync.read);
-    throw error;
+    throw late.aborted ? tooLate(oci, "create") : error;
   } finally {
     closeQuietly(sync.write);
   }

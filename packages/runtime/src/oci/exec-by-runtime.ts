@@ -76,7 +76,7 @@ async function start(
     const { file, stdin, stdout, stderr } = pipes;
     const stdio = [stdin?.read ?? -1, stdout?.write ?? -1, stderr?.write ?? -1, file?.read ?? -1, log.fd];
     const command = { path: oci.path, args, stdio, env: workingOn(options.container.id) };
-    child = await oci.view.start({ reaper }, command, "lasting");
+    child = await oci.view.start({ reaper }, command, { mounts: "lasting", signal: options.signal });
   } catch (error) {
     for (const pipe of Object.values(pipes)) closeQuietly(pipe?.read, pipe?.write);
     log[Symbol.dispose]();

@@ -150,7 +150,11 @@ export async function call(
     stdio: [-1, -1, -1, log.fd],
     env: workingOn(id),
   };
-  const child = await oci.view.start({ reaper }, full, command === "run" ? "now" : "lasting");
+  const mounts = command === "run" ? "now" : "lasting";
+  const signal = AbortSignal.timeout(oci.timeoutMs);
+  const child = await oci.view.start({ reaper }, full, { mounts, signal }).catch((error: unknown) => {
+    throw signal.aborted ? tooLate(oci, command) : error;
+  });
   log.started();
   let late = false;
   const timer = setTimeout(() => {

@@ -16,17 +16,23 @@ export const unifiedMount = "/sys/fs/cgroup/unified";
  * mounts stay in the host's namespace.
  */
 export interface View extends Disposable {
-  /** Starts a program in it, with the mounts there were when the view was opened, or `now`: as who makes a container has to see them. */
-  start(dependencies: { reaper: Reaper }, command: Command, mounts: "lasting" | "now"): Promise<Child>;
+  /** Starts a program in it. Throws the signal's reason too. */
+  start(dependencies: { reaper: Reaper }, command: Command, options: StartInView): Promise<Child>;
   /** For those whom others start, in the view with the mounts of now: what goes before their command line. To be disposed when they have started. */
   snapshot(): { prefix: string[] } & Disposable;
   /** Is it without the v2 half of a hybrid host? */
   hybrid: boolean;
 }
 
+export interface StartInView {
+  /** Those there were when the view was opened, or `now`, as who makes a container has to see them. */
+  mounts: "lasting" | "now";
+  signal?: AbortSignal | undefined;
+}
+
 /** The host as it is. */
 export const plainView: View = {
-  start: (dependencies, command) => start(dependencies, command),
+  start: (dependencies, command, { signal }) => start(dependencies, command, signal),
   snapshot: () => ({ prefix: [], [Symbol.dispose]() {} }),
   hybrid: false,
   [Symbol.dispose]() {},
@@ -50,15 +56,17 @@ export async function openHybridView(options: { nsenterPath: string; hidden: str
     throw error;
   }
   return {
-    async start({ reaper }, command, mounts) {
+    async start(dependencies, command, { mounts, signal }) {
       const sight = mounts === "now" ? ("without unified" as const) : { namespace: lasting };
-      if (reaper.starter) return await start({ reaper }, { ...command, sight });
-      const fd = mounts === "now" ? openNamespace() : lasting;
-      try {
-        return inNamespace(fd, () => spawn({ reaper }, command));
-      } finally {
-        if (fd !== lasting) closeQuietly(fd);
-      }
+      const otherwise: typeof spawn = (...its) => {
+        const fd = mounts === "now" ? openNamespace() : lasting;
+        try {
+          return inNamespace(fd, () => spawn(...its));
+        } finally {
+          if (fd !== lasting) closeQuietly(fd);
+        }
+      };
+      return await start(dependencies, { ...command, sight, otherwise }, signal);
     },
     snapshot() {
       const fd = openNamespace();
