@@ -25,7 +25,7 @@ export async function claimNode(
   { config, paths, log }: Pick<Context, "config" | "paths" | "log">,
   started: AsyncDisposableStack,
 ): Promise<ClaimedNode> {
-  const { cgroupDriver, podCIDR, cniBinDir } = config;
+  const { cgroupDriver, podCIDR, cniBinDir, cniConfDir } = config;
   const { root, stateDir, hash } = paths;
   if (cgroupDriver === "systemd") await needBooted();
   await refuseNested(paths);
@@ -41,7 +41,7 @@ export async function claimNode(
     log.info("cgroups are made by systemd", { version: await reachSystemd({ reaper }) });
   }
   const bridge = `hawser${hash}`;
-  started.use(await claimPodCIDR({ root, stateDir, bridge, podCIDR }));
+  started.use(await claimPodCIDR({ root, stateDir, bridge, podCIDR: cniConfDir ? undefined : podCIDR }));
   await refuseNested(paths); // of two that start at once, one at least has seen the other
   const before = await readJSON<Places>(paths.places);
   const stateMade = directories.stateMade ?? (before?.stateDir === stateDir ? before.stateMade : undefined);

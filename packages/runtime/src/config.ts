@@ -1,4 +1,5 @@
 import { isIPv4 } from "node:net";
+import { isAbsolute } from "node:path";
 import { readPlainFile } from "@hawser/files";
 import { parse } from "yaml";
 import { type CgroupDriver, cgroupParentPath, checkPodSlices, isSlice } from "./cgroup/parent.ts";
@@ -22,8 +23,10 @@ export interface RuntimeConfig {
   verbosity: number;
   /** Addresses of pods, IPv4. */
   podCIDR: string;
-  /** Where the CNI plugins are. */
+  /** Where the CNI plugins are; several directories are separated by colons. */
   cniBinDir: string;
+  /** Where others say what the pods' network is; empty for our own. */
+  cniConfDir: string;
   /**
    * Where the OCI runtime's state, sockets and network namespaces are; should not survive a reboot. Empty: /run/hawser/<hash of
    * the root>.
@@ -74,6 +77,7 @@ export const defaultConfig: RuntimeConfig = {
   verbosity: 0,
   podCIDR: "10.88.0.0/16",
   cniBinDir: "/usr/lib/cni",
+  cniConfDir: "",
   stateDir: "",
   pauseProgram: "catatonit",
   conmonProgram: "conmon",
@@ -107,6 +111,7 @@ export function completeConfig(given: PartialConfig): RuntimeConfig {
     images: { ...defaultImages, ...ownImages, timeouts: { ...defaultTimeouts, ...ownImages.timeouts } },
   } as RuntimeConfig; // merge() has checked names and types
   checkAddresses(config);
+  checkDirectories(config);
   checkCgroups(config);
   const { verbosity, streaming, exec } = config;
   inRange("verbosity", verbosity, 100, true);
@@ -171,6 +176,15 @@ function checkCgroups({ cgroupDriver, cgroupParent }: RuntimeConfig): void {
     if (isSlice(parent)) checkPodSlices(parent);
   } catch (cause) {
     throw new Error(`setting "cgroupParent": ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+}
+
+function checkDirectories({ cniBinDir, cniConfDir }: RuntimeConfig): void {
+  if (cniConfDir && !isAbsolute(cniConfDir)) {
+    throw new Error(`setting "cniConfDir" has to be an absolute path, and not ${JSON.stringify(cniConfDir)}`);
+  }
+  if (!cniBinDir.split(":").every(isAbsolute)) {
+    throw new Error(`setting "cniBinDir" has to be absolute paths, and not ${JSON.stringify(cniBinDir)}`);
   }
 }
 

@@ -5,7 +5,7 @@ import type { Usage } from "./cgroup/usage.ts";
 import type { RuntimeConfig } from "./config.ts";
 import type { ImageStore } from "./images/index.ts";
 import type { Reaper } from "./native/reaper.ts";
-import type { Network } from "./network/bridge.ts";
+import type { Network } from "./network/connect.ts";
 import type { AppArmor } from "./oci/apparmor.ts";
 import type { ExecHelper } from "./oci/exec-helper.ts";
 import type { ExecProgram } from "./oci/exec-program.ts";

@@ -15,6 +15,8 @@ Flags:
                           RuntimeClass' handler, crun or runc, among those installed
   --pod-cidr CIDR         addresses of pods (default ${defaultConfig.podCIDR})
   --cni-bin-dir DIR       where the CNI plugins are (default ${defaultConfig.cniBinDir})
+  --cni-conf-dir DIR      where others configure the pods' network, such as /etc/cni/net.d
+                          (default: the runtime's own network)
   --config FILE           more settings, as YAML, such as cgroupDriver: cgroupfs or systemd; flags win.
                           A pipe is read once, at the start
   --default-config        print such a file with every setting, its default and what it does
@@ -32,6 +34,7 @@ const flags = {
   "oci-runtime": { type: "string" },
   "pod-cidr": { type: "string" },
   "cni-bin-dir": { type: "string" },
+  "cni-conf-dir": { type: "string" },
   config: { type: "string" },
   "default-config": { type: "boolean" },
   v: { type: "string", short: "v" },
@@ -59,7 +62,8 @@ export function readFlags(argv: string[]): Flags | { print: string } {
   const { values } = parseArgs({ args: argv, options: flags, strict: true });
   if (values.help) return { print: help };
   if (values["default-config"]) return { print: commentedConfig(defaultConfig) };
-  const { root, socket, "oci-runtime": ociRuntime, "pod-cidr": podCIDR, "cni-bin-dir": cniBinDir } = values;
+  const { root, socket, "oci-runtime": ociRuntime } = values;
+  const { "pod-cidr": podCIDR, "cni-bin-dir": cniBinDir, "cni-conf-dir": cniConfDir } = values;
   if (!root) throw new Error("--root is required");
   if (!socket) throw new Error("--socket is required");
   if (ociRuntime !== undefined && ociRuntime !== "crun" && ociRuntime !== "runc") {
@@ -73,6 +77,7 @@ export function readFlags(argv: string[]): Flags | { print: string } {
     ...(verbosity !== undefined && { verbosity }),
     ...(podCIDR !== undefined && { podCIDR }),
     ...(cniBinDir !== undefined && { cniBinDir }),
+    ...(cniConfDir !== undefined && { cniConfDir }),
   };
   return { options: { root, socketPath: socket, ociRuntime }, config, configFile: values.config };
 }

@@ -12,7 +12,7 @@ import { lockFile } from "./native/lock.ts";
 import { mountsBelow, unmount } from "./native/mount.ts";
 import { Reaper } from "./native/reaper.ts";
 import { killQuietly } from "./native/spawn.ts";
-import { type Connection, connectionOfRecord, disconnect } from "./network/bridge.ts";
+import { type Connection, connectionOfRecord, disconnect } from "./network/connect.ts";
 import { removeBridge, removeRules } from "./network/rules.ts";
 import { podOfNamespace } from "./network/userns.ts";
 import { starterMark } from "./oci/exec-program.ts";
@@ -133,6 +133,13 @@ function connectionsOf(
   known: { records: Map<string, SandboxRecord>; drafts: Map<string, SandboxDraft>; left?: Connection[] | undefined },
 ): Connection[] {
   const found = new Map((known.left ?? []).map((connection) => [connection.id, connection]));
+  // What others keep of a pod outlives its namespace, also a reboot.
+  for (const record of known.records.values()) {
+    if (record.network?.membership && !record.released) found.set(record.id, connectionOfRecord(record));
+  }
+  for (const [id, { connection }] of known.drafts) {
+    if (connection?.membership && !known.records.has(id)) found.set(id, connection);
+  }
   for (const id of namespaces.map(podOfNamespace)) {
     const record = known.records.get(id);
     const connection = known.drafts.get(id)?.connection ?? (record && connectionOfRecord(record));
@@ -142,8 +149,9 @@ function connectionsOf(
 }
 
 /** Of its network, what is left when nothing else is: addresses go with the state directory. */
-function nameOf({ id, podName, podNamespace, portMappings }: Connection): string {
+function nameOf({ id, podName, podNamespace, portMappings, membership }: Connection): string {
   const whose = podName ? `pod ${podNamespace}/${podName}` : `sandbox ${id}`;
+  if (membership) return `network ${membership.list.name} of ${whose}`;
   const ports = portMappings.map(({ hostPort, protocol }) => `${hostPort}/${protocol}`);
   return ports.length > 0 ? `host ports ${ports.join(", ")} of ${whose}` : `the network of ${whose}`;
 }

@@ -24,8 +24,17 @@ export const settings: readonly Setting[] = [
     "verbosity",
     "How much is logged, as the flag -v says it: 2 shows failed calls and ends of containers, 5 each call.",
   ),
-  atStart("podCIDR", "Addresses of pods: IPv4, /8 to /30."),
-  atStart("cniBinDir", "Where the CNI plugins are: bridge, host-local, portmap, loopback."),
+  atStart("podCIDR", "Addresses of pods on the runtime's own network: IPv4, /8 to /30."),
+  atStart(
+    "cniBinDir",
+    "Where the CNI plugins are: bridge, host-local, portmap, loopback. Several directories are separated by colons.",
+  ),
+  atStart(
+    "cniConfDir",
+    "Where others, such as calico, flannel or cilium, say what the pods' network is: mostly /etc/cni/net.d. The first",
+    "*.conflist, *.conf or *.json there, by name, is taken, and what it says at the time. Its plugins are often in /opt/cni/bin.",
+    'With "" it is the runtime\'s own network: a bridge with podCIDR.',
+  ),
   atStart(
     "stateDir",
     "Sockets, network namespaces and the OCI runtime's state; must not survive a reboot.",

@@ -14,7 +14,8 @@ export interface Claimed {
   root: string;
   stateDir: string;
   bridge: string;
-  podCIDR: string;
+  /** Absent where others configure the pods' network: there are no addresses to take. */
+  podCIDR?: string | undefined;
 }
 
 const advice = "set podCIDR (--pod-cidr) to addresses that are free";
@@ -22,37 +23,45 @@ const advice = "set podCIDR (--pod-cidr) to addresses that are free";
 /**
  * Takes the pods' addresses for this runtime, until disposed. Throws, with what to set, when another live runtime has any of
  * them, or when this machine has a route to some of them by an interface other than `bridge`: another runtime's pods, another CNI
- * network, a network that the machine is in. A wider route, as to 10.0.0.0/8, is fine, but for another runtime's.
+ * network, a network that the machine is in. A wider route, as to 10.0.0.0/8, is fine, but for another runtime's. Without
+ * addresses it is only noted who is here.
  */
 export async function claimPodCIDR(own: Claimed): Promise<AsyncDisposable> {
-  const { root, stateDir, bridge, podCIDR } = own;
+  const { root, stateDir, podCIDR } = own;
   const file = path.join(stateDir, claimFile);
   const [netns, process_] = await Promise.all([readlink("/proc/self/ns/net"), identify(process.pid)]);
   if (!process_) throw new Error("/proc does not know this process");
   // First this, then the look at the others: of two that start at once, one at least sees the other.
   await writeJSON(file, { root, podCIDR, netns, process: process_ } satisfies Claim).catch(ignoreFullDisk);
   try {
-    const others = (await readClaims(path.dirname(stateDir))).filter((claim) => claim.root !== root);
-    for (const other of others) {
-      if (other.netns !== netns || !overlap(rangeOf(other.podCIDR), rangeOf(podCIDR))) continue;
-      if (!(await isAlive(other.process))) continue; // its pods, if they live, have their route
-      throw new Error(
-        `pods' addresses ${podCIDR}: the runtime in ${other.root} (process ${other.process.pid}) has ${other.podCIDR}; ${advice}`,
-      );
-    }
-    const foreign = routeInto(podCIDR, await readFile("/proc/net/route", "latin1"), bridge);
-    if (foreign) {
-      const owner = others.find((claim) => claim.podCIDR === foreign.destination)?.root;
-      const whose = owner ? `, of the runtime in ${owner}` : "";
-      throw new Error(
-        `pods' addresses ${podCIDR}: this machine has a route to ${foreign.destination} by ${foreign.name}${whose}; ${advice}`,
-      );
-    }
+    if (podCIDR !== undefined) await refuseTaken({ ...own, podCIDR }, netns);
   } catch (error) {
     await rm(file, { force: true });
     throw error;
   }
   return { [Symbol.asyncDispose]: () => rm(file, { force: true }) };
+}
+
+async function refuseTaken(
+  { root, stateDir, bridge, podCIDR }: Claimed & { podCIDR: string },
+  netns: string,
+): Promise<void> {
+  const others = (await readClaims(path.dirname(stateDir))).filter((claim) => claim.root !== root);
+  for (const other of others) {
+    if (other.netns !== netns || other.podCIDR === undefined) continue;
+    if (!overlap(rangeOf(other.podCIDR), rangeOf(podCIDR))) continue;
+    if (!(await isAlive(other.process))) continue; // its pods, if they live, have their route
+    throw new Error(
+      `pods' addresses ${podCIDR}: the runtime in ${other.root} (process ${other.process.pid}) has ${other.podCIDR}; ${advice}`,
+    );
+  }
+  const foreign = routeInto(podCIDR, await readFile("/proc/net/route", "latin1"), bridge);
+  if (!foreign) return;
+  const owner = others.find((claim) => claim.podCIDR === foreign.destination)?.root;
+  const whose = owner ? `, of the runtime in ${owner}` : "";
+  throw new Error(
+    `pods' addresses ${podCIDR}: this machine has a route to ${foreign.destination} by ${foreign.name}${whose}; ${advice}`,
+  );
 }
 
 /** The route, by the text of /proc/net/route, that leads packets for pods elsewhere; undefined when there is none. */

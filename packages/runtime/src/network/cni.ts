@@ -6,27 +6,30 @@ import { workingOn } from "../native/worker.ts";
 
 export interface CNI {
   reaper: Reaper;
-  /** Where the plugins are: /usr/lib/cni on Debian. */
+  /** Where the plugins are: /usr/lib/cni on Debian. Several directories are separated by colons, as in PATH. */
   binDir: string;
   /** How long a plugin may take, milliseconds; then it is killed. */
   timeoutMs: number;
 }
 
-/** A plugin's configuration: one object of a network's list, with name and cniVersion. */
-export interface PluginConfig {
-  cniVersion: string;
-  name: string;
+/** One plugin of a network's list. What is not named here is the plugin's alone. */
+export interface Plugin {
   type: string;
   /** The plugin that gives out addresses, which is called by this one. */
-  ipam?: { type: string; [key: string]: unknown };
+  ipam?: { type?: string; [key: string]: unknown };
+  /** What it wants to be told of a pod, as its `runtimeConfig`. */
+  capabilities?: Record<string, boolean>;
   [key: string]: unknown;
 }
 
-export interface CNIResult {
-  ips?: { address: string; gateway?: string; interface?: number }[];
-  interfaces?: { name: string; mac?: string; sandbox?: string }[];
-  [key: string]: unknown;
+/** A plugin's configuration, as it is told. */
+export interface PluginConfig extends Plugin {
+  cniVersion: string;
+  name: string;
 }
+
+/** What a plugin answers to ADD: of its own making, to be looked at with care. */
+export type CNIResult = Record<string, unknown>;
 
 export interface Attachment {
   containerId: string;
@@ -36,12 +39,15 @@ export interface Attachment {
   args?: Record<string, string>;
 }
 
+/** Longest answer of a plugin, characters: it goes into the pod's record, and on to the next plugin. */
+const maxResultLength = 16 * 1024;
+
 /** A plugin's refusal, in its own words. Source: containernetworking/cni SPEC.md, section 5 */
 export class CNIError extends Error {
   override readonly name: string = "CNIError";
 }
 
-/** A plugin, or one that it calls, is not there. */
+/** A plugin, or the one that gives out its addresses, is not there. */
 export class MissingPluginError extends CNIError {
   override readonly name = "MissingPluginError";
 }
@@ -61,7 +67,7 @@ export async function plugin(
   try {
     return await call(cni, command, config, attachment);
   } catch (cause) {
-    const missing = await missingOf(cni.binDir, [config.type, ...(config.ipam ? [config.ipam.type] : [])]);
+    const [missing] = await missingPlugins(cni.binDir, [config]);
     if (missing === undefined) throw cause;
     throw new MissingPluginError(
       `CNI plugin ${missing} is not in ${cni.binDir}; on Debian: apt-get install containernetworking-plugins`,
@@ -70,13 +76,21 @@ export async function plugin(
   }
 }
 
-async function missingOf(binDir: string, names: string[]): Promise<string | undefined> {
-  for (const name of names) {
-    const found = await access(path.join(binDir, name)).then(
+/** The names of those that are not in `binDir`, with the plugins that give out their addresses; each once. */
+export async function missingPlugins(binDir: string, plugins: readonly Plugin[]): Promise<string[]> {
+  const names = new Set(plugins.flatMap(({ type, ipam }) => (ipam?.type ? [type, ipam.type] : [type])));
+  const found = await Promise.all([...names].map((name) => find(binDir, name)));
+  return [...names].filter((_, index) => found[index] === undefined);
+}
+
+async function find(binDir: string, name: string): Promise<string | undefined> {
+  for (const directory of binDir.split(":")) {
+    const file = path.join(directory, name);
+    const isThere = await access(file).then(
       () => true,
       (error: NodeJS.ErrnoException) => error.code !== "ENOENT",
     );
-    if (!found) return name;
+    if (isThere) return file;
   }
   return undefined;
 }
@@ -88,10 +102,11 @@ async function call(
   attachment: Attachment,
 ): Promise<CNIResult> {
   const late = AbortSignal.timeout(timeoutMs);
+  const program = binDir.includes(":") ? await find(binDir, config.type) : undefined;
   const { code, stdout, stderr } = await run(
     { reaper },
     {
-      path: path.join(binDir, config.type),
+      path: program ?? path.join(binDir, config.type),
       args: [],
       env: {
         CNI_COMMAND: command,
@@ -121,11 +136,15 @@ async function call(
 }
 
 function parseResult(stdout: string, who: string): CNIResult {
+  if (stdout.length > maxResultLength)
+    throw new CNIError(`${who}: its answer has more than ${maxResultLength} characters`);
   try {
-    return JSON.parse(stdout) as CNIResult;
+    const result: unknown = JSON.parse(stdout);
+    if (typeof result === "object" && result !== null && !Array.isArray(result)) return result as CNIResult;
   } catch (cause) {
     throw new CNIError(`${who}: its answer is no JSON: ${stdout.trim().slice(0, 200)}`, { cause });
   }
+  throw new CNIError(`${who}: its answer is no object: ${stdout.trim().slice(0, 200)}`);
 }
 
 function words(stdout: string): string | undefined {

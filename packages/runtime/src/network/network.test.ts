@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { Reaper } from "../native/reaper.ts";
-import { bridge, connect, disconnect, portmap } from "./bridge.ts";
 import { plugin } from "./cni.ts";
+import { connect, disconnect } from "./connect.ts";
+import { ownMembership } from "./own.ts";
 
 describe("CNI plugins", () => {
   let binDir: string;
@@ -15,7 +16,7 @@ describe("CNI plugins", () => {
     const script = `#!/bin/sh
 read config
 echo "$CNI_COMMAND $(basename $0) $CNI_CONTAINERID $CNI_IFNAME $CNI_ARGS $config" >> ${binDir}/calls
-[ "$(basename $0)" = bridge ] && [ $CNI_COMMAND = ADD ] && echo '{"cniVersion":"1.0.0","ips":[{"address":"10.1.2.3/24"}]}'
+[ "$(basename $0)" != loopback ] && [ $CNI_COMMAND = ADD ] && echo '{"cniVersion":"1.0.0","ips":[{"address":"10.1.2.3/24"}]}'
 exit 0`;
     for (const name of ["bridge", "loopback", "portmap"]) {
       await writeFile(path.join(binDir, name), script);
@@ -57,7 +58,8 @@ exit 0`;
       "ADD portmap c1 eth0",
     ]);
     assert.match(calls[0] ?? "", /K8S_POD_NAME=web_X_1;/, "a name cannot add arguments of its own");
-    assert.match(calls.find((line) => line.includes("portmap")) ?? "", /"prevResult":.*10\.1\.2\.3/);
+    const toPortmap = calls.find((line) => line.includes("portmap")) ?? "";
+    assert.match(toPortmap, /"runtimeConfig":\{"portMappings":\[.*8080.*"prevResult":.*10\.1\.2\.3/);
     await disconnect(network(), path.join(binDir, "no-such-ns"), { ...connection, portMappings: [] });
     assert.match(await readFile(path.join(binDir, "calls"), "utf8"), /DEL bridge/);
   });
@@ -76,15 +78,17 @@ exit 0`;
   });
 
   it("get a configuration made of our options", () => {
-    assert.partialDeepStrictEqual(bridge(network()), {
-      type: "bridge",
-      bridge: "hawser0",
-      ipam: { type: "host-local", ranges: [[{ subnet: "10.1.2.0/24" }]], dataDir: "/ipam" },
-    });
-    assert.partialDeepStrictEqual(portmap(network(), connection), {
-      type: "portmap",
-      snat: true,
-      runtimeConfig: { portMappings: connection.portMappings },
-    });
+    const { list, capabilities } = ownMembership(network(), connection.portMappings);
+    assert.equal(list.name, "hawser0");
+    assert.partialDeepStrictEqual(list.plugins, [
+      {
+        type: "bridge",
+        bridge: "hawser0",
+        ipam: { type: "host-local", ranges: [[{ subnet: "10.1.2.0/24" }]], dataDir: "/ipam" },
+      },
+      { type: "portmap", snat: true, capabilities: { portMappings: true } },
+    ]);
+    assert.deepEqual(capabilities, { portMappings: connection.portMappings });
+    assert.equal(ownMembership(network(), []).list.plugins.length, 1, "portmap is spared those without ports");
   });
 });

@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
-import type { Network } from "./bridge.ts";
+import { ConfDir } from "./conf-dir.ts";
+import type { Network } from "./connect.ts";
 import { addRules } from "./rules.ts";
 
 /** The pods' network, of which nothing is made yet: the first pod has its rules added. */
@@ -10,7 +11,7 @@ export function openNetwork({
   log,
   bridge,
 }: Pick<Context, "config" | "paths" | "reaper" | "log"> & { bridge: string }): Network {
-  const { podCIDR, cniBinDir } = config;
+  const { podCIDR, cniBinDir, cniConfDir } = config;
   const commands = { reaper, timeoutMs: config.cniTimeoutSeconds * 1000 };
   let ready: Promise<void> | undefined;
   return {
@@ -19,6 +20,7 @@ export function openNetwork({
     podCIDR,
     ipamDir: paths.ipam,
     netnsDir: paths.netns,
+    confDir: cniConfDir ? new ConfDir({ path: cniConfDir, log: log.named("network") }) : undefined,
     log,
     ready() {
       ready ??= addRules(commands, { hash: paths.hash, bridge, podCIDR });

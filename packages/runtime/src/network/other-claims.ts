@@ -8,7 +8,8 @@ import { defaultState } from "../paths.ts";
 /** What a runtime has of the node's network, for others to see: `network.json` in its state directory. */
 export interface Claim {
   root: string;
-  podCIDR: string;
+  /** Absent where the pods' network is configured by others. */
+  podCIDR?: string | undefined;
   /** The network namespace: in another one, the same addresses are others. */
   netns: string;
   process: ProcessId;
@@ -91,12 +92,14 @@ function claimOf(value: unknown): Claim | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { root, podCIDR, netns, process: holder } = value as Partial<Record<keyof Claim, unknown>>;
   const { pid, startTime } = (typeof holder === "object" && holder !== null ? holder : {}) as Partial<ProcessId>;
-  if (!is(root, /^\/[\x20-\x7e\u00a0-\uffff]*$/) || !is(podCIDR, /^[\d.]+\/\d{1,2}$/) || !is(netns, /^net:\[\d+\]$/))
-    return undefined;
+  if (!is(root, /^\/[\x20-\x7e\u00a0-\uffff]*$/) || !is(netns, /^net:\[\d+\]$/)) return undefined;
   if (!Number.isInteger(pid) || pid === undefined || pid <= 0 || !is(startTime, /^\d+$/)) return undefined;
+  const claim = { root, netns, process: { pid, startTime } };
+  if (podCIDR === undefined) return claim;
+  if (!is(podCIDR, /^[\d.]+\/\d{1,2}$/)) return undefined;
   const [address = "", length = ""] = podCIDR.split("/");
   if (!isIPv4(address) || Number(length) > 32) return undefined;
-  return { root, podCIDR, netns, process: { pid, startTime } };
+  return { ...claim, podCIDR };
 }
 
 function is(value: unknown, shape: RegExp): value is string {

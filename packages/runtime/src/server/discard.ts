@@ -8,7 +8,7 @@ import { cgroupBelow, fromOCICgroupsPath } from "../cgroup/parent.ts";
 import type { Context } from "../context.ts";
 import { endCgroup, endPodCgroup, endWorkers } from "../half-made.ts";
 import { unmount } from "../native/mount.ts";
-import { type Connection, disconnect } from "../network/bridge.ts";
+import { type Connection, disconnect } from "../network/connect.ts";
 import { removeConmonFiles } from "../oci/conmon.ts";
 import { call, ownerOf } from "../oci/runtime.ts";
 import { readJSON, writeJSON } from "../store/json-file.ts";

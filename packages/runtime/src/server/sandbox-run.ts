@@ -15,7 +15,8 @@ import { cgroupParentPath, defaultCgroupRoot, isSlice, ociCgroupsPath, podSlice 
 import { controllerPath } from "../cgroup/paths.ts";
 import type { Context } from "../context.ts";
 import { identify, type ProcessId } from "../native/process-id.ts";
-import { type Connection, connect, openNetns } from "../network/bridge.ts";
+import { capabilitiesOf } from "../network/capabilities.ts";
+import { type Connection, connect, type Network, openNetns } from "../network/connect.ts";
 import { refuseSELinux } from "../oci/host.ts";
 import { pauseSpec } from "../oci/pause-spec.ts";
 import { call, runtimeFor } from "../oci/runtime.ts";
@@ -86,9 +87,10 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
   const { sandboxes, network, host, paths, podCgroups } = dependencies;
   const modes = config.linux?.securityContext?.namespaceOptions;
   refuse(config, host);
+  const ownNetwork = modes?.network !== NamespaceMode.NODE;
+  const connection = ownNetwork ? await connectionOf(network, id, config) : undefined;
   const users = sandboxUsers(config);
   if (users) await checkPassable(paths.root);
-  const ownNetwork = modes?.network !== NamespaceMode.NODE;
   const ownIPC = modes?.ipc !== NamespaceMode.NODE;
   const hostname = (ownNetwork && (config.hostname || hostnameOf(config.metadata?.name ?? ""))) || host.hostname;
   const cgroupParent = parentOf(dependencies, { id, asked: config.linux?.cgroupParent ?? "" });
@@ -102,9 +104,15 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
 
   const directory = await sandboxes.prepare(id);
   try {
-    const connection = ownNetwork ? connectionOf(id, config) : undefined;
-    await writeDraft(directory, { cgroupParent, ...ownership, connection });
+    const draft = { cgroupParent, ...ownership, connection };
+    await writeDraft(directory, draft);
     const netns = connection && (await openNetns(network, id, { users, signal }));
+    const join = async (joining: Connection, at: string) => {
+      const joined = await connect(network, at, joining);
+      const { membership } = joined;
+      if (membership) await writeDraft(directory, { ...draft, connection: { ...joining, membership } });
+      return joined;
+    };
     const startPause = async (): Promise<ProcessId> => {
       const cgroupsPath = ociCgroupsPath(cgroupParent, id);
       const spec = pauseSpec({ host, root: paths.pauseRoot, cgroupsPath, hostname, netns, users, linux: config.linux });
@@ -113,7 +121,7 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
     };
     // Side by side, the slowest first; all are waited for, so that what one has made is undone when another fails.
     const [connected, pause, shm, files] = await Promise.allSettled([
-      connection && netns ? connect(network, netns, connection) : undefined,
+      connection && netns ? join(connection, netns) : undefined,
       startPause(),
       ownIPC ? mountShm(directory, users) : undefined,
       writeSandboxFiles(directory, { hostname, dns: config.dnsConfig, users }),
@@ -187,22 +195,21 @@ function parentOf({ config, paths }: Dependencies, { id, asked }: { id: string; 
   return isSlice(root) ? podSlice(root, id) : path.posix.join(root, `pod-${id}`);
 }
 
-function connectionOf(id: string, config: PodSandboxConfig): Connection {
+/** To the network of now; throws CNIError while others have not said which it is. */
+async function connectionOf({ confDir }: Network, id: string, config: PodSandboxConfig): Promise<Connection> {
   const { name, namespace, uid } = sandboxMetadata(config);
-  return {
-    id,
-    podName: name,
-    podNamespace: namespace,
-    podUID: uid,
-    portMappings: config.portMappings
-      .filter(({ hostPort }) => hostPort > 0)
-      .map(({ protocol, containerPort, hostPort, hostIp }) => ({
-        protocol: protocolName(protocol),
-        containerPort,
-        hostPort,
-        hostIP: hostIp,
-      })),
-  };
+  const portMappings = config.portMappings
+    .filter(({ hostPort }) => hostPort > 0)
+    .map(({ protocol, containerPort, hostPort, hostIp }) => ({
+      protocol: protocolName(protocol),
+      containerPort,
+      hostPort,
+      hostIP: hostIp,
+    }));
+  const pod = { id, podName: name, podNamespace: namespace, podUID: uid, portMappings };
+  if (!confDir) return pod;
+  const { list } = await confDir.read();
+  return { ...pod, membership: { list, capabilities: capabilitiesOf(list, config, portMappings) } };
 }
 
 function protocolName(protocol: Protocol): "tcp" | "udp" | "sctp" {

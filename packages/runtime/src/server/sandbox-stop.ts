@@ -6,7 +6,7 @@ import {
 } from "@hawser/cri";
 import type { Context } from "../context.ts";
 import { limiter } from "../limiter.ts";
-import { connectionOfRecord, disconnect } from "../network/bridge.ts";
+import { connectionOfRecord, disconnect } from "../network/connect.ts";
 import { call } from "../oci/runtime.ts";
 import type { Exits } from "../store/exits.ts";
 import type { SandboxRecord } from "../store/records.ts";

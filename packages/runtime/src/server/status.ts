@@ -1,14 +1,13 @@
-import { access } from "node:fs/promises";
-import path from "node:path";
 import type { MessageInitShape, StatusRequest, StatusResponseSchema } from "@hawser/cri";
 import type { Context } from "../context.ts";
+import { missingPlugins } from "../network/cni.ts";
+import { ifName, type Network } from "../network/connect.ts";
+import { loopback, ownPlugins } from "../network/own.ts";
 import { hasUserNamespaces } from "../network/userns.ts";
 
-/** The CNI plugins that pods need. */
-const plugins = ["bridge", "host-local", "loopback", "portmap"];
-
 /**
- * CRI Status. RuntimeReady follows from our being here; NetworkReady from the CNI plugins. Verbose: which OCI runtime is used and
+ * CRI Status. RuntimeReady follows from our being here; NetworkReady from the CNI plugins, and from a network that others may have
+ * to configure first. Verbose: which OCI runtime is used and
  * why, what this process can grant, and the counts of all operations.
  */
 export async function status(
@@ -20,19 +19,14 @@ export async function status(
 ): Promise<MessageInitShape<typeof StatusResponseSchema>> {
   const { oci, host, network } = context;
   const userNamespaces = await hasUserNamespaces();
-  const missing = await missingPlugins(network.cni.binDir);
+  const obstacle = await obstacleOf(network);
   const answer: MessageInitShape<typeof StatusResponseSchema> = {
     status: {
       conditions: [
         { type: "RuntimeReady", status: true },
-        missing.length === 0
+        obstacle === undefined
           ? { type: "NetworkReady", status: true }
-          : {
-              type: "NetworkReady",
-              status: false,
-              reason: "NetworkPluginNotReady",
-              message: `CNI plugins not found in ${network.cni.binDir}: ${missing.join(", ")}`,
-            },
+          : { type: "NetworkReady", status: false, reason: "NetworkPluginNotReady", message: obstacle },
       ],
     },
     runtimeHandlers: ["", ...[oci, ...oci.others].map(({ name }) => name)].map((name) => ({
@@ -60,22 +54,51 @@ export async function status(
       ? "of pods that ask for users of their own"
       : "none: the kernel allows no user namespaces",
     selinux: host.selinux,
-    network: { bridge: network.name, podCIDR: network.podCIDR, cniBinDir: network.cni.binDir, hostPorts: "portmap" },
+    network: network.confDir
+      ? { cniConfDir: network.confDir.path, cniBinDir: network.cni.binDir }
+      : { bridge: network.name, podCIDR: network.podCIDR, cniBinDir: network.cni.binDir, hostPorts: "portmap" },
     streaming: context.config.streaming,
     root: context.paths.root,
     stateDir: context.paths.stateDir,
   };
-  return { ...answer, info: { config: JSON.stringify(info), metrics: context.metrics.expose() } };
+  const cni = await describeConfigured(network);
+  return { ...answer, info: { config: JSON.stringify(info), ...cni, metrics: context.metrics.expose() } };
 }
 
-async function missingPlugins(directory: string): Promise<string[]> {
-  const found = await Promise.all(
-    plugins.map((name) =>
-      access(path.join(directory, name)).then(
-        () => true,
-        () => false,
-      ),
-    ),
-  );
-  return plugins.filter((_, index) => !found[index]);
+/** Why pods can have no network now, in containerd's words; undefined when they can. */
+async function obstacleOf(network: Network): Promise<string | undefined> {
+  const { cni, confDir } = network;
+  try {
+    const plugins = confDir ? (await confDir.read()).list.plugins : ownPlugins(network);
+    const missing = await missingPlugins(cni.binDir, [...plugins, loopback]);
+    return missing.length > 0 ? `CNI plugins not found in ${cni.binDir}: ${missing.join(", ")}` : undefined;
+  } catch (error) {
+    return `Network plugin returns error: ${error instanceof Error ? error.message : error}`;
+  }
+}
+
+/** The network that others have configured, by containerd's names. Source: containerd internal/cri/server/status.go */
+async function describeConfigured({ cni, confDir }: Network): Promise<Record<string, string>> {
+  if (!confDir) return {};
+  const found = await confDir.read().catch(() => undefined); // the failure is told below
+  const networks = found && [
+    {
+      Config: {
+        Name: found.list.name,
+        CNIVersion: found.list.cniVersion,
+        Plugins: found.list.plugins.map((Network) => ({ Network })),
+        Source: JSON.stringify(found.list),
+      },
+      IFName: ifName,
+      File: found.file,
+    },
+  ];
+  const cniconfig = {
+    PluginDirs: cni.binDir.split(":"),
+    PluginConfDir: confDir.path,
+    PluginMaxConfNum: 1,
+    Prefix: "eth",
+    Networks: networks ?? [],
+  };
+  return { cniconfig: JSON.stringify(cniconfig), lastCNILoadStatus: confDir.failure || "OK" };
 }

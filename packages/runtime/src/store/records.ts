@@ -1,6 +1,7 @@
 import type { MountPropagation, NamespaceMode } from "@hawser/cri";
 import type { IDMappings } from "../native/idmap.ts";
 import type { ProcessId } from "../native/process-id.ts";
+import type { Membership } from "../network/list.ts";
 import type { Process } from "../oci/types.ts";
 
 /** Nanoseconds since 1970, in decimal: JSON has no 64-bit integers. "0" for not yet. */
@@ -40,7 +41,16 @@ export interface NetworkRecord {
   /** The file its network namespace is pinned to. */
   netns: string;
   ips: string[];
-  portMappings: { protocol: "tcp" | "udp" | "sctp"; containerPort: number; hostPort: number; hostIP: string }[];
+  portMappings: PortMapping[];
+  /** Of the network that others have configured; absent with our own. */
+  membership?: Membership | undefined;
+}
+
+export interface PortMapping {
+  protocol: "tcp" | "udp" | "sctp";
+  containerPort: number;
+  hostPort: number;
+  hostIP: string;
 }
 
 export interface ContainerRecord {

@@ -1,4 +1,5 @@
 import type { ProcessId } from "../native/process-id.ts";
+import type { Membership } from "../network/list.ts";
 import type { ContainerRecord, SandboxRecord } from "./records.ts";
 
 /** Is this what a runtime writes of a sandbox? Beyond what is looked at, it is as good as its JSON. */
@@ -10,7 +11,7 @@ export function isSandboxRecord(value: unknown): value is SandboxRecord {
     texts.every(isText) &&
     (record.state === "ready" || record.state === "notready") &&
     (record.pause === undefined || isProcessId(record.pause)) &&
-    (record.network === undefined || isText(record.network.netns)) &&
+    (record.network === undefined || (isText(record.network.netns) && isMembership(record.network.membership))) &&
     [record.labels, record.annotations, record.namespaces].every(isObject)
   );
 }
@@ -29,6 +30,11 @@ export function isContainerRecord(value: unknown): value is ContainerRecord {
     Array.isArray(record.mounts) &&
     [record.labels, record.annotations, record.image, record.process, record.resources].every(isObject)
   );
+}
+
+function isMembership(value: unknown): boolean {
+  const { list, capabilities } = fieldsOf<Membership>(value);
+  return value === undefined || (isObject(list) && Array.isArray(list.plugins) && isObject(capabilities));
 }
 
 function fieldsOf<T>(value: unknown): Partial<T> {

@@ -1,0 +1,70 @@
+import { type Attachment, type CNI, type CNIResult, type Plugin, type PluginConfig, plugin } from "./cni.ts";
+
+/** A CNI network: its plugins, the one that makes the interface first. */
+export interface NetworkList {
+  name: string;
+  cniVersion: string;
+  plugins: Plugin[];
+}
+
+/** How a pod is connected to a network, or is to be: so it is disconnected, whatever becomes of the network meanwhile. */
+export interface Membership {
+  list: NetworkList;
+  /** By name, what there is to tell plugins that want it. */
+  capabilities: Record<string, unknown>;
+  /** What came of it; absent until it is connected. */
+  result?: CNIResult | undefined;
+}
+
+/** What one plugin has not given back. */
+export interface Failure {
+  config: PluginConfig;
+  error: unknown;
+}
+
+/** Versions whose DEL gets no result. Source: containernetworking/cni libcni/api.go DelNetworkList */
+const withoutResult = new Set(["0.1.0", "0.2.0", "0.3.0", "0.3.1"]);
+
+/**
+ * ADD of each plugin in order, which gets the result of the one before. Resolves with the last one's. Throws the first CNIError; the
+ * caller then removes the pod from the network, all of it.
+ *
+ * Source: containernetworking/cni SPEC.md, section 3
+ */
+export async function addToNetwork(cni: CNI, { list, capabilities }: Membership, to: Attachment): Promise<CNIResult> {
+  let result: CNIResult | undefined;
+  for (const each of list.plugins) {
+    result = await plugin(cni, "ADD", configOf(list, each, { capabilities, prevResult: result }), to);
+  }
+  return result ?? {};
+}
+
+/** DEL of each plugin in reverse order, whatever becomes of the others. Resolves with what has failed. */
+export async function removeFromNetwork(
+  cni: CNI,
+  { list, capabilities, result }: Membership,
+  to: Attachment,
+): Promise<Failure[]> {
+  const failures: Failure[] = [];
+  const prevResult = withoutResult.has(list.cniVersion) ? undefined : result;
+  for (const each of list.plugins.toReversed()) {
+    const config = configOf(list, each, { capabilities, prevResult });
+    await plugin(cni, "DEL", config, to).catch((error: unknown) => failures.push({ config, error }));
+  }
+  return failures;
+}
+
+function configOf(
+  { name, cniVersion }: NetworkList,
+  each: Plugin,
+  { capabilities, prevResult }: { capabilities: Record<string, unknown>; prevResult: CNIResult | undefined },
+): PluginConfig {
+  const told = Object.entries(capabilities).filter(([capability]) => each.capabilities?.[capability]);
+  return {
+    ...each,
+    name,
+    cniVersion,
+    ...(told.length > 0 && { runtimeConfig: Object.fromEntries(told) }),
+    ...(prevResult && { prevResult }),
+  };
+}

@@ -1,0 +1,33 @@
+import { isIP, isIPv6 } from "node:net";
+import { CNIError, type CNIResult } from "./cni.ts";
+
+/**
+ * The addresses a pod has at `ifName` by a network's result, IPv4 first, as the kubelet is told them. Those of its other interfaces
+ * are passed over. Throws CNIError for one that is none.
+ *
+ * Source: containernetworking/cni SPEC.md, section 5 (0.3.0 to 1.1.0), and its version 0.2.0; containerd/go-cni result.go
+ */
+export function addressesOf(result: CNIResult, ifName: string): string[] {
+  const interfaces = itemsOf(result.interfaces);
+  const isOurs = (index: unknown) => index === undefined || fieldsOf(interfaces[Number(index)]).name === ifName;
+  const listed = itemsOf(result.ips)
+    .map(fieldsOf)
+    .filter((ip) => isOurs(ip.interface))
+    .map(({ address }) => address);
+  const old = [result.ip4, result.ip6].flatMap((one) => fieldsOf(one).ip ?? []);
+  const found = [...listed, ...old].map((cidr) => {
+    const address = String(cidr).split("/")[0] ?? "";
+    if (isIP(address) === 0)
+      throw new CNIError(`the network's plugins gave an address that is none: ${JSON.stringify(cidr)}`);
+    return address;
+  });
+  return found.toSorted((a, b) => Number(isIPv6(a)) - Number(isIPv6(b)));
+}
+
+function itemsOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function fieldsOf(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+}
