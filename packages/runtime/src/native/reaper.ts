@@ -56,7 +56,7 @@ export class Reaper implements Disposable {
   wait(pid: number): Promise<number> {
     return new Promise((resolve) => {
       this.#waiting.set(pid, resolve);
-      this.#timer ??= setInterval(() => this.#sweep(), sweepInterval);
+      this.#timer ??= setInterval(() => this.#sweepIfAny(), sweepInterval);
       this.#holdOn();
       this.#sweepOne(pid, resolve); // it may have ended before we listened
     });
@@ -92,8 +92,13 @@ export class Reaper implements Disposable {
 
   /** There is a SIGCHLD for each end, and one look for several may have been enough. */
   #look() {
-    if (this.#ended(P_ALL, 0) !== "running") this.#sweep();
+    this.#sweepIfAny();
     this.#lookForOrphans();
+  }
+
+  /** One look says whether anybody has ended: all children here are this thread's. */
+  #sweepIfAny() {
+    if (this.#ended(P_ALL, 0) !== "running") this.#sweep();
   }
 
   #sweep() {
