@@ -28,6 +28,7 @@ export async function podSandboxStatus(
     runtimeSpec: await readJSON<Spec>(path.join(sandboxes.directoryOf(record.id), "config.json")),
     cgroupParent: record.cgroupParent,
     portMappings: record.network?.portMappings ?? [],
+    cniResult: record.network?.membership?.result, // as containerd names it; of our own network there is no more than the address
   };
   return { ...answer, info: { info: JSON.stringify(info) } };
 }

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { addressesOf } from "./result.ts";
+
+const interfaces = [{ name: "cni0" }, { name: "eth0", sandbox: "/ns" }];
+const cases: { name: string; result: Record<string, unknown>; want: string[] }[] = [
+  { name: "nothing", result: {}, want: [] },
+  { name: "of 1.0.0", result: { interfaces, ips: [{ address: "10.1.2.3/24", interface: 1 }] }, want: ["10.1.2.3"] },
+  { name: "of 0.3.1", result: { ips: [{ version: "4", address: "10.1.2.3/24" }] }, want: ["10.1.2.3"] },
+  {
+    name: "of both families: IPv4 first",
+    result: { ips: [{ address: "fd00::2/64" }, { address: "10.1.2.3/24" }, { address: "fd00::3/64" }] },
+    want: ["10.1.2.3", "fd00::2", "fd00::3"],
+  },
+  { name: "of another interface", result: { interfaces, ips: [{ address: "10.1.2.1/24", interface: 0 }] }, want: [] },
+  {
+    name: "of no interface there is",
+    result: { interfaces, ips: [{ address: "10.1.2.1/24", interface: 9 }] },
+    want: [],
+  },
+  {
+    name: "of 0.2.0",
+    result: { ip4: { ip: "10.1.2.3/24" }, ip6: { ip: "fd00::2/64" } },
+    want: ["10.1.2.3", "fd00::2"],
+  },
+  { name: "of other shapes", result: { ips: { address: "10.1.2.3/24" }, interfaces: 3, ip4: "x" }, want: [] },
+];
+for (const { name, result, want } of cases) {
+  test(`addressesOf: ${name}`, () => assert.deepEqual(addressesOf(result, "eth0"), want));
+}
+
+test("addressesOf: what is no address is refused", () => {
+  for (const address of ["x", undefined, {}, "10.1.2.3.4/24", "10.1.2.3\n/24"]) {
+    assert.throws(() => addressesOf({ ips: [{ address }] }, "eth0"), { name: "CNIError", message: /that is none/ });
+  }
+});
