@@ -29,6 +29,8 @@ for (const [name, given] of [
   ["half a port", { streaming: { port: 0.5 } }],
   ["a name of every object", { constructor: {} }],
   ["images that are no mapping", { images: "x" }],
+  ["a relative directory of networks", { cniConfDir: "net.d" }],
+  ["a relative directory of plugins", { cniBinDir: "/opt/cni/bin:cni" }],
   ["an unknown timeout", { images: { timeouts: { conect: 1 } } }],
   ...["0.0.0.0:9464", "192.168.1.1:9464", "example.com:80", "127.0.0.1", "127.0.0.1:99999", "unix:x", "[::]:1"].map(
     (address): [string, object] => [`metrics on ${address}`, { metrics: { address } }],

@@ -40,7 +40,7 @@ for (const { name, routes, want } of cases) {
 
 test("claimPodCIDR: one live runtime has an address; a dead one's, and one's own of before, are free", async () => {
   const states = await mkdtemp(path.join(tmpdir(), "hawser-claim-"));
-  const of = async (name: string, podCIDR: string) => {
+  const of = async (name: string, podCIDR?: string) => {
     const stateDir = path.join(states, name);
     await mkdir(stateDir, { recursive: true });
     return await claimPodCIDR({ root: `/roots/${name}`, stateDir, bridge: `hawser-${name}`, podCIDR });
@@ -55,6 +55,12 @@ test("claimPodCIDR: one live runtime has an address; a dead one's, and one's own
       );
       assert.deepEqual(await readdir(path.join(states, "two")), []);
       await using _again = await of("one", "198.51.100.0/25");
+      {
+        await using _others = await of("others"); // whose network is configured by somebody else
+        const [noted] = (await readClaims(states)).filter(({ root }) => root === "/roots/others");
+        assert.deepEqual(Object.keys(noted ?? {}), ["root", "netns", "process"]);
+        await using _beside = await of("beside", "203.0.113.0/24");
+      }
     }
     const netns = await readlink("/proc/self/ns/net");
     const dead = { root: "/roots/dead", podCIDR: "198.51.100.0/24", netns, process: { pid: 1, startTime: "1" } };
