@@ -42,6 +42,11 @@ export interface Attachment {
 /** Longest answer of a plugin, characters: it goes into the pod's record, and on to the next plugin. */
 const maxResultLength = 16 * 1024;
 
+/** Of Debian's package, those that pods are connected by. */
+const debians = new Set(
+  "bandwidth bridge firewall host-local ipvlan loopback macvlan portmap ptp static tuning".split(" "),
+);
+
 /** A plugin's refusal, in its own words. Source: containernetworking/cni SPEC.md, section 5 */
 export class CNIError extends Error {
   override readonly name: string = "CNIError";
@@ -69,10 +74,8 @@ export async function plugin(
   } catch (cause) {
     const [missing] = await missingPlugins(cni.binDir, [config]);
     if (missing === undefined) throw cause;
-    throw new MissingPluginError(
-      `CNI plugin ${missing} is not in ${cni.binDir}; on Debian: apt-get install containernetworking-plugins`,
-      { cause },
-    );
+    const remedy = debians.has(missing) ? "; on Debian: apt-get install containernetworking-plugins" : "";
+    throw new MissingPluginError(`CNI plugin ${missing} is not in ${cni.binDir}${remedy}`, { cause });
   }
 }
 
@@ -132,7 +135,7 @@ async function call(
     throw new CNIError(
       `CNI plugin ${config.type}, ${command}: ${words(stdout) ?? (stderr.trim() || `exit status ${code}`)}`,
     );
-  return stdout.trim() ? parseResult(stdout, `CNI plugin ${config.type}, ${command}`) : {};
+  return command === "ADD" && stdout.trim() ? parseResult(stdout, `CNI plugin ${config.type}, ${command}`) : {};
 }
 
 function parseResult(stdout: string, who: string): CNIResult {

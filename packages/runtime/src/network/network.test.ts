@@ -71,9 +71,13 @@ exit 0`;
       plugin({ reaper, binDir, timeoutMs: 30_000 }, "ADD", config, attachment),
       /no address: pool is empty/,
     );
+    await assert.rejects(plugin({ reaper, binDir, timeoutMs: 30_000 }, "ADD", { ...config, type: "ptp" }, attachment), {
+      name: "MissingPluginError",
+      message: /^CNI plugin ptp is not in .*containernetworking-plugins$/,
+    });
     await assert.rejects(
       plugin({ reaper, binDir, timeoutMs: 30_000 }, "ADD", { ...config, type: "none" }, attachment),
-      { name: "MissingPluginError", message: /^CNI plugin none is not in .*containernetworking-plugins$/ },
+      { name: "MissingPluginError", message: `CNI plugin none is not in ${binDir}` },
     );
   });
 

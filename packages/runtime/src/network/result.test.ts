@@ -6,7 +6,11 @@ const interfaces = [{ name: "cni0" }, { name: "eth0", sandbox: "/ns" }];
 const cases: { name: string; result: Record<string, unknown>; want: string[] }[] = [
   { name: "nothing", result: {}, want: [] },
   { name: "of 1.0.0", result: { interfaces, ips: [{ address: "10.1.2.3/24", interface: 1 }] }, want: ["10.1.2.3"] },
-  { name: "of 0.3.1", result: { ips: [{ version: "4", address: "10.1.2.3/24" }] }, want: ["10.1.2.3"] },
+  {
+    name: "of 0.3.1",
+    result: { interfaces, ips: [{ version: "4", address: "10.1.2.3/24", interface: null }] },
+    want: ["10.1.2.3"],
+  },
   {
     name: "of both families: IPv4 first",
     result: { ips: [{ address: "fd00::2/64" }, { address: "10.1.2.3/24" }, { address: "fd00::3/64" }] },

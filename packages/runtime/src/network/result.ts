@@ -9,7 +9,8 @@ import { CNIError, type CNIResult } from "./cni.ts";
  */
 export function addressesOf(result: CNIResult, ifName: string): string[] {
   const interfaces = itemsOf(result.interfaces);
-  const isOurs = (index: unknown) => index === undefined || fieldsOf(interfaces[Number(index)]).name === ifName;
+  const isOurs = (index: unknown) =>
+    index === undefined || index === null || fieldsOf(interfaces[Number(index)]).name === ifName;
   const listed = itemsOf(result.ips)
     .map(fieldsOf)
     .filter((ip) => isOurs(ip.interface))
