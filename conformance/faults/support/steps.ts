@@ -120,22 +120,14 @@ const P_PID = 1;
 const asked: string[] = [];
 const known = new Set<unknown>();
 
-/** The program of a child that is looked at for the first time. */
+/**
+ * The program of a child that is looked at for the first time: its own name may be another by now, crun's is. An orphan that is looked at
+ * meanwhile can make it a neighbour's.
+ */
 function startedBy([type, pid]: unknown[]): string | undefined {
   if (type !== P_PID || known.has(pid)) return undefined;
   known.add(pid);
-  const name = commOf(Number(pid));
-  const index = asked.findIndex((program) => path.basename(program).slice(0, name.length) === name);
-  return index < 0 ? undefined : asked.splice(index, 1)[0];
-}
-
-/** What the kernel calls it: at most 15 characters of its program's name, also once it has ended. */
-function commOf(pid: number): string {
-  try {
-    return fs.readFileSync(`/proc/${pid}/comm`, "utf8").trimEnd();
-  } catch {
-    return "?";
-  }
+  return asked.shift();
 }
 
 /** The program that a message asks to be started, or undefined: that is another message. */
