@@ -69,6 +69,11 @@ describe("a network that others have configured", { timeout: 90_000 }, () => {
   const addressOf = async (podSandboxId: string) =>
     (await rpc().podSandboxStatus({ podSandboxId })).status?.network?.ip;
 
+  const verbose = async (podSandboxId: string) => {
+    const { info } = await rpc().podSandboxStatus({ podSandboxId, verbose: true });
+    return JSON.parse(info.info ?? "") as { netns: string; cniResult: { interfaces: { name: string }[] } };
+  };
+
   it("is waited for: only pods on the node's network run until it is there; what is no network is told of", async () => {
     const uninitialized = /^NetworkPluginNotReady: Network plugin returns error: cni plugin not initialized: /;
     const refused = async (words: RegExp) => {
@@ -108,6 +113,7 @@ describe("a network that others have configured", { timeout: 90_000 }, () => {
       { type: "tuning", sysctl: { "net.core.somaxconn": "517" } },
       { type: "one", capabilities: { bandwidth: true } },
       { type: "portmap", capabilities },
+      { type: "bandwidth", capabilities: { bandwidth: true } },
     );
     const { reason, info } = await notReady();
     assert.equal(reason, "");
@@ -125,6 +131,9 @@ describe("a network that others have configured", { timeout: 90_000 }, () => {
     assert.deepEqual(stdout.trim().split("\n"), ["517", "eth0", "lo"]);
     const natted = async () => (await run("iptables-save", ["-t", "nat"])).stdout.includes(`--to-destination ${ip}:80`);
     assert.ok(await natted());
+    const { cniResult } = await verbose(first.podSandboxId);
+    const link = cniResult.interfaces.find(({ name }) => name.startsWith("veth"))?.name ?? "";
+    assert.match((await run("tc", ["qdisc", "show", "dev", link])).stdout, /tbf .*rate 10Mbit/);
     const [asked = ""] = await calls();
     assert.match(
       asked,
@@ -146,10 +155,21 @@ describe("a network that others have configured", { timeout: 90_000 }, () => {
       assert.ok((await addresses()).includes(own ?? ""));
     }
     await rm(confDir, { recursive: true });
+    await runtime.restart({}); // with the runtime's own network
+    assert.equal((await notReady()).reason, "");
+    await rpc().removePodSandbox({ podSandboxId: third.podSandboxId });
+    assert.equal((await addresses()).length, 2);
+    const own = await startContainer(runtime.cri);
+    const place = path.resolve((await verbose(own.podSandboxId)).netns, "../../ipam");
+    const ownAddress = await addressOf(own.podSandboxId);
+    const isGiven = async () =>
+      (await readdir(place, { recursive: true })).some((name) => name.endsWith(`/${ownAddress}`));
+    assert.ok(await isGiven());
     await runtime.restart();
     assert.match((await notReady()).reason, /not initialized/);
     assert.equal(await addressOf(first.podSandboxId), ip);
-    for (const { podSandboxId } of [first, second, third]) await rpc().removePodSandbox({ podSandboxId });
+    for (const { podSandboxId } of [own, first, second]) await rpc().removePodSandbox({ podSandboxId });
+    assert.ok(!(await isGiven()));
     assert.deepEqual(await addresses(), []);
     assert.ok(!(await natted()));
     const [gone = "", ...more] = await calls();
@@ -186,9 +206,7 @@ describe("a network that others have configured", { timeout: 90_000 }, () => {
 
   it("is left by pods whose runtime's root is removed, also when a reboot has taken their namespaces", async () => {
     const { podSandboxId } = await startContainer(runtime.cri);
-    const { info } = await rpc().podSandboxStatus({ podSandboxId, verbose: true });
-    const { netns, cniResult } = JSON.parse(info.info ?? "") as { netns: string; cniResult: { ips: object[] } };
-    assert.equal(cniResult.ips.length, 1);
+    const { netns } = await verbose(podSandboxId);
     await calls();
     await run("umount", [netns]);
     await rm(netns);
