@@ -72,7 +72,9 @@ export async function plugin(
   try {
     return await call(cni, command, config, attachment);
   } catch (cause) {
-    const [missing] = await missingPlugins(cni.binDir, [config]);
+    const absent = await missingPlugins(cni.binDir, [config]);
+    // Where addresses are given out may be a plugin's own matter: then its words are of something else.
+    const missing = absent.find((name) => name === config.type || String(cause).includes(name));
     if (missing === undefined) throw cause;
     const remedy = debians.has(missing) ? "; on Debian: apt-get install containernetworking-plugins" : "";
     throw new MissingPluginError(`CNI plugin ${missing} is not in ${cni.binDir}${remedy}`, { cause });

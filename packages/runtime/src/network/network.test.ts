@@ -71,6 +71,10 @@ exit 0`;
       plugin({ reaper, binDir, timeoutMs: 30_000 }, "ADD", config, attachment),
       /no address: pool is empty/,
     );
+    await assert.rejects(
+      plugin({ reaper, binDir, timeoutMs: 30_000 }, "ADD", { ...config, ipam: { type: "its-own" } }, attachment),
+      { name: "CNIError", message: /no address: pool is empty/ },
+    );
     await assert.rejects(plugin({ reaper, binDir, timeoutMs: 30_000 }, "ADD", { ...config, type: "ptp" }, attachment), {
       name: "MissingPluginError",
       message: /^CNI plugin ptp is not in .*containernetworking-plugins$/,

@@ -69,7 +69,8 @@ export async function status(
 async function obstacleOf(network: Network): Promise<string | undefined> {
   const { cni, confDir } = network;
   try {
-    const plugins = confDir ? (await confDir.read()).list.plugins : ownPlugins(network);
+    // Who gives out addresses is the others' matter: it need not be a program of this directory.
+    const plugins = confDir ? (await confDir.read()).list.plugins.map(({ type }) => ({ type })) : ownPlugins(network);
     const missing = await missingPlugins(cni.binDir, [...plugins, loopback]);
     return missing.length > 0 ? `CNI plugins not found in ${cni.binDir}: ${missing.join(", ")}` : undefined;
   } catch (error) {
