@@ -177,8 +177,24 @@ describe("a network that others have configured", { timeout: 90_000 }, () => {
     assert.match(gone, new RegExp(`^DEL one there .*"bandwidth".*"prevResult":.*"${ip?.replaceAll(".", "\\.")}/24"`));
   });
 
-  it("that fails half-way is left by all of its plugins, the last one first; one that a pod does not come out of is asked again", async () => {
+  it("is asked whether it is ready, where its version has a word for that", async () => {
     await mkdir(confDir);
+    const text = (cniVersion: string) =>
+      JSON.stringify({ cniVersion, name: "strange", plugins: [{ type: "one" }, { type: "ill" }] });
+    await put("10-strange.conflist", text("1.1.0"));
+    assert.equal((await notReady()).reason, "");
+    assert.deepEqual(kinds(await calls()), ["STATUS one", "STATUS ill"]);
+    await writeFile(path.join(folder, "ill-STATUS"), "");
+    const reason = "NetworkPluginNotReady: Network plugin returns error: CNI plugin ill, STATUS: not today";
+    assert.equal((await notReady()).reason, reason);
+    await rm(path.join(folder, "ill-STATUS"));
+    await put("10-strange.conflist", text("1.0.0"));
+    await calls();
+    assert.equal((await notReady()).reason, "");
+    assert.deepEqual(await calls(), []);
+  });
+
+  it("that fails half-way is left by all of its plugins, the last one first; one that a pod does not come out of is asked again", async () => {
     await putList("10-strange.conflist", bridged(), { type: "one" }, { type: "ill" }, { type: "two" });
     await writeFile(path.join(folder, "ill-ADD"), "");
     const told = { message: /CNI plugin ill, ADD: not today/ };

@@ -35,9 +35,14 @@ export async function removeHostPorts(
   id: string,
 ): Promise<void> {
   const iptables = await needProgram("iptables", "iptables");
-  const listing = { path: iptables, args: ["-w", "-t", "nat", "-S", hostPorts] };
+  const asking = (...chain: string[]) => ({ path: iptables, args: ["-w", "-t", "nat", "-S", ...chain] });
+  const listing = asking(hostPorts);
   const listed = await runWithin({ reaper }, timeoutMs, listing);
-  if (listed.code !== 0 && /No chain/.test(listed.stderr)) return;
+  // Of a chain that is not there it says one thing or another, by its version; the table's list has them all, names first.
+  if (listed.code !== 0) {
+    const table = outputOf(asking(), await runWithin({ reaper }, timeoutMs, asking()));
+    if (!table.split("\n").includes(`-N ${hostPorts}`)) return;
+  }
   const input = removalOf(outputOf(listing, listed), id);
   if (input === undefined) return;
   const restore = await needProgram("iptables-restore", "iptables");

@@ -47,6 +47,8 @@ const debians = new Set(
   "bandwidth bridge firewall host-local ipvlan loopback macvlan portmap ptp static tuning".split(" "),
 );
 
+type Verb = "ADD" | "DEL" | "STATUS";
+
 /** A plugin's refusal, in its own words. Source: containernetworking/cni SPEC.md, section 5 */
 export class CNIError extends Error {
   override readonly name: string = "CNIError";
@@ -58,16 +60,16 @@ export class MissingPluginError extends CNIError {
 }
 
 /**
- * Runs one CNI plugin. ADD gives its result; DEL succeeds too when there is nothing left. Throws CNIError, and
- * MissingPluginError when it or its IPAM plugin is not there.
+ * Runs one CNI plugin. ADD gives its result; DEL succeeds too when there is nothing left; STATUS, which needs no attachment, when it
+ * can serve an ADD. Throws CNIError, and MissingPluginError when it or its IPAM plugin is not there.
  *
  * Source: containernetworking/cni SPEC.md, section 2
  */
 export async function plugin(
   cni: CNI,
-  command: "ADD" | "DEL",
+  command: Verb,
   config: PluginConfig,
-  attachment: Attachment,
+  attachment?: Attachment,
 ): Promise<CNIResult> {
   try {
     return await call(cni, command, config, attachment);
@@ -102,9 +104,9 @@ async function find(binDir: string, name: string): Promise<string | undefined> {
 
 async function call(
   { reaper, binDir, timeoutMs }: CNI,
-  command: "ADD" | "DEL",
+  command: Verb,
   config: PluginConfig,
-  attachment: Attachment,
+  attachment?: Attachment,
 ): Promise<CNIResult> {
   const late = AbortSignal.timeout(timeoutMs);
   const program = binDir.includes(":") ? await find(binDir, config.type) : undefined;
@@ -115,12 +117,14 @@ async function call(
       args: [],
       env: {
         CNI_COMMAND: command,
-        CNI_CONTAINERID: attachment.containerId,
-        CNI_NETNS: attachment.netns,
-        CNI_IFNAME: attachment.ifName,
         CNI_PATH: binDir,
-        ...workingOn(attachment.containerId),
-        ...(attachment.args && {
+        ...(attachment && {
+          CNI_CONTAINERID: attachment.containerId,
+          CNI_NETNS: attachment.netns,
+          CNI_IFNAME: attachment.ifName,
+          ...workingOn(attachment.containerId),
+        }),
+        ...(attachment?.args && {
           CNI_ARGS: Object.entries({ IgnoreUnknown: "1", ...attachment.args })
             .map(([name, value]) => `${name}=${value.replaceAll(/[;=]/g, "_")}`)
             .join(";"),

@@ -54,6 +54,19 @@ export async function removeFromNetwork(
   return failures;
 }
 
+/**
+ * Asks each plugin whether it can serve pods, where the network's version has that verb. Throws the first CNIError.
+ *
+ * Source: containernetworking/cni SPEC.md, section 2, STATUS; libcni/api.go GetStatusNetworkList
+ */
+export async function askStatus(cni: CNI, list: NetworkList): Promise<void> {
+  const [major = 0, minor = 0] = list.cniVersion.split(".").map(Number);
+  if (major < 1 || (major === 1 && minor < 1)) return;
+  for (const each of list.plugins) {
+    await plugin(cni, "STATUS", configOf(list, each, { capabilities: {}, prevResult: undefined }));
+  }
+}
+
 function configOf(
   { name, cniVersion }: NetworkList,
   each: Plugin,

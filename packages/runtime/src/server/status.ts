@@ -2,6 +2,7 @@ import type { MessageInitShape, StatusRequest, StatusResponseSchema } from "@haw
 import type { Context } from "../context.ts";
 import { missingPlugins } from "../network/cni.ts";
 import { ifName, type Network } from "../network/connect.ts";
+import { askStatus } from "../network/list.ts";
 import { loopback, ownPlugins } from "../network/own.ts";
 import { hasUserNamespaces } from "../network/userns.ts";
 
@@ -69,10 +70,13 @@ export async function status(
 async function obstacleOf(network: Network): Promise<string | undefined> {
   const { cni, confDir } = network;
   try {
+    const list = (await confDir?.read())?.list;
     // Who gives out addresses is the others' matter: it need not be a program of this directory.
-    const plugins = confDir ? (await confDir.read()).list.plugins.map(({ type }) => ({ type })) : ownPlugins(network);
+    const plugins = list ? list.plugins.map(({ type }) => ({ type })) : ownPlugins(network);
     const missing = await missingPlugins(cni.binDir, [...plugins, loopback]);
-    return missing.length > 0 ? `CNI plugins not found in ${cni.binDir}: ${missing.join(", ")}` : undefined;
+    if (missing.length > 0) return `CNI plugins not found in ${cni.binDir}: ${missing.join(", ")}`;
+    if (list) await askStatus(cni, list);
+    return undefined;
   } catch (error) {
     return `Network plugin returns error: ${error instanceof Error ? error.message : error}`;
   }
