@@ -27,9 +27,14 @@ export function methodDefinition(method: DescMethod, version: APIVersion): Metho
   };
 }
 
-/** `create` returns a message as it is, and makes one of a plain object. */
+/** `create` returns a message as it is, and makes one of a plain object. Throws when bytes are of another message. */
 function encode(schema: DescMessage, message: AnyMessage | EncodedMessage<DescMessage>): Buffer {
-  if (message instanceof EncodedMessage) return message.bytes;
+  if (message instanceof EncodedMessage) {
+    const { typeName } = message.schema;
+    if (typeName !== schema.typeName)
+      throw new TypeError(`bytes of ${typeName} where ${schema.typeName} is to be sent`);
+    return message.bytes;
+  }
   const bytes = toBinary(schema, create(schema, message));
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { methodDefinition } from "./definition.ts";
-import { listEncoder } from "./encoded.ts";
-import { ListContainersResponseSchema, RuntimeService } from "./gen/cri_pb.ts";
+import { encodeMessage, joinMessages, listEncoder } from "./encoded.ts";
+import { ListContainersResponseSchema, ListPodSandboxResponseSchema, RuntimeService } from "./gen/cri_pb.ts";
 
 const describe = ({ id, labels }: { id: string; labels: Record<string, string> }) => ({
   containers: [{ id, labels, metadata: { name: `of ${id}`, attempt: 2 }, createdAt: 2n ** 62n }],
@@ -48,4 +48,28 @@ it("a method's answer may be in bytes", () => {
   const encode = listEncoder(ListContainersResponseSchema, () => message);
   const plain = create(ListContainersResponseSchema, message);
   assert.ok(responseSerialize(encode([{}]) as unknown as typeof plain).equals(responseSerialize(plain)));
+});
+
+it("a method's answer in bytes is of its own message", () => {
+  const { responseSerialize } = methodDefinition(RuntimeService.method.listContainers, "v1");
+  const bytes = encodeMessage(ListPodSandboxResponseSchema, { items: [{ id: "a" }] }) as unknown;
+  assert.throws(
+    () => responseSerialize(bytes as ReturnType<typeof create<typeof ListContainersResponseSchema>>),
+    /bytes of runtime.v1.ListPodSandboxResponse where runtime.v1.ListContainersResponse/,
+  );
+});
+
+it("joinMessages: the lists of all parts, in their order", () => {
+  const parts = ["a", "b", "c"].map((id) =>
+    encodeMessage(ListContainersResponseSchema, describe({ id, labels: { of: id } })),
+  );
+  const { containers } = fromBinary(
+    ListContainersResponseSchema,
+    joinMessages(ListContainersResponseSchema, parts).bytes,
+  );
+  assert.deepEqual(
+    containers.map(({ id, labels }) => [id, labels]),
+    ["a", "b", "c"].map((id) => [id, { of: id }]),
+  );
+  assert.equal(joinMessages(ListContainersResponseSchema, []).bytes.length, 0);
 });

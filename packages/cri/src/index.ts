@@ -1,7 +1,7 @@
 export { create, type DescMessage, type MessageInitShape, type MessageShape, toJson } from "@bufbuild/protobuf";
 export { type ConnectOptions, type CRIConnection, connectCRI, socketPathOf, upload } from "./client.ts";
 export type { APIVersion } from "./definition.ts";
-export { type EncodedMessage, listEncoder } from "./encoded.ts";
+export { type EncodedMessage, encodeMessage, joinMessages, listEncoder } from "./encoded.ts";
 export * from "./errors.ts";
 export * from "./gen/cri_pb.ts";
 export { type CallReport, type ServeOptions, serveCRI, type Upload } from "./server.ts";

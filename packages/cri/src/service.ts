@@ -48,7 +48,10 @@ type Handlers<Service, Encoded = never> = {
 type Callers<Service> = { [Name in keyof Methods<Service>]: Caller<Methods<Service>[Name]> };
 
 /** RuntimeService as a runtime implements it: whole requests come in, plain objects may go out, and lists in bytes. Throw CRIError. */
-export type RuntimeService = Handlers<typeof RuntimeDescriptor, "listContainers" | "listPodSandbox">;
+export type RuntimeService = Handlers<
+  typeof RuntimeDescriptor,
+  "listContainers" | "listPodSandbox" | "listPodSandboxMetrics"
+>;
 /** ImageService as a runtime implements it. */
 export type ImageService = Handlers<typeof ImageDescriptor>;
 
