@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
@@ -54,6 +54,42 @@ test("refuseNested: neither root nor state directory lies in another runtime's, 
       assert.deepEqual([await readdir(at("a/root")), await readdir(at("b"))], [["inner", "runtime.json"], ["link"]]);
     }
     await refuseNested({ root: at("a/root/inner"), stateDir: at("b/state") }); // it has ended
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("refuseNested: a path of another's that leads nowhere counts while it lives, and it is named", async () => {
+  const folder = await mkdtemp(path.join(tmpdir(), "hawser-nested-"));
+  const at = (name: string) => path.join(folder, name);
+  try {
+    await mkdir(at("states/other"), { recursive: true });
+    const own = { root: at("root"), stateDir: at("states/own") };
+    const claim = {
+      root: at("other"),
+      stateDir: at("states/other"),
+      bridge: "hawser-nested",
+      podCIDR: "198.51.100.0/24",
+    };
+    await symlink(at("loop"), at("loop"));
+    const noted = path.join(at("states/other"), "network.json");
+    let text = "";
+    {
+      await using _other = await claimPodCIDR(claim);
+      text = await readFile(noted, "utf8");
+      for (const [place, code] of [
+        ["/dev/null/root", "ENOTDIR"],
+        [at("loop"), "ELOOP"],
+      ] as const) {
+        await writeFile(noted, text.replace(JSON.stringify(claim.root), JSON.stringify(place)));
+        await assert.rejects(refuseNested(own), {
+          message: new RegExp(`the paths of the runtime in ${place} \\(process ${process.pid}\\) lead: ${code}`),
+        });
+      }
+    }
+    const dead = { ...JSON.parse(text), root: "/dev/null/root", process: { pid: process.pid, startTime: "1" } };
+    await writeFile(noted, JSON.stringify(dead));
+    await refuseNested(own);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -16,14 +16,17 @@ type Places = Pick<Paths, "root" | "stateDir">;
  * in it or above; and by what is noted in its root, where that is above.
  */
 export async function refuseNested({ root, stateDir }: Places): Promise<void> {
-  const own = { root: await realPath(root), stateDir: await realPath(stateDir) };
+  const own = await realPaths({ root, stateDir });
   for (const other of await others(own)) {
     const { claim } = other;
-    const theirs = { root: await realPath(claim.root), stateDir: await realPath(other.stateDir) };
+    if (!(await isAlive(claim.process))) continue; // whatever has become of its paths
+    const holder = `the runtime in ${claim.root} (process ${claim.process.pid})`;
+    const theirs = await realPaths({ root: claim.root, stateDir: other.stateDir }).catch((cause: Error) => {
+      throw new Error(`cannot tell where the paths of ${holder} lead: ${cause.message}`, { cause });
+    });
     if (theirs.root === own.root || theirs.stateDir === own.stateDir) continue; // the locks tell of these
     const nested = nesting(own, theirs);
-    if (!nested || !(await isAlive(claim.process))) continue;
-    const holder = `the runtime in ${claim.root} (process ${claim.process.pid})`;
+    if (!nested) continue;
     throw new Error(
       nested.inside === "ours"
         ? `${nested.inner} lies in ${nested.outer} of ${holder}; choose a directory outside`
@@ -81,6 +84,10 @@ async function stateDirOf(root: string): Promise<string | undefined> {
 function above(directory: string): string[] {
   const parent = path.dirname(directory);
   return parent === directory ? [] : [parent, ...above(parent)];
+}
+
+async function realPaths({ root, stateDir }: Places): Promise<Places> {
+  return { root: await realPath(root), stateDir: await realPath(stateDir) };
 }
 
 /** Where a path leads, also one of which not all is there yet. */
