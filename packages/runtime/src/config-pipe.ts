@@ -1,21 +1,21 @@
-import { constants, open as openCallback } from "node:fs";
-import { open } from "node:fs/promises";
+import { close as closeCallback, constants, open as openCallback } from "node:fs";
+import { stat } from "node:fs/promises";
 import { Socket } from "node:net";
 import { addAbortSignal } from "node:stream";
 import { promisify } from "node:util";
 
-const O_PATH = 0o10000000;
 const openDescriptor = promisify(openCallback);
+const closeDescriptor = promisify(closeCallback);
 
 /** Is this a pipe, by its name or through a link, such as the /dev/fd/63 that a shell makes of `<(…)`? Not touched by asking. */
 export async function isPipe(file: string): Promise<boolean> {
-  await using place = await open(file, O_PATH);
-  return (await place.stat()).isFIFO();
+  return (await stat(file)).isFIFO();
 }
 
 /**
- * The text that comes out of a pipe, to its end; what is read is gone. Throws the system's error, when more than `maxBytes` come,
- * and when there is no end within `timeoutMs`.
+ * The text that comes out of a pipe, to its end; what is read is gone. Throws the system's error, when nothing comes out of it,
+ * when more than `maxBytes` do, and when there is no end within `timeoutMs`. A descriptor that the path names, but for the
+ * standard ones, is closed then: who gave it to this process has no other use for it.
  */
 export async function readPipe(
   file: string,
@@ -38,5 +38,14 @@ export async function readPipe(
   } finally {
     stream.destroy();
   }
+  if (size === 0) throw new Error("is a pipe, and nothing came out of it");
+  const given = descriptorOf(file);
+  if (given !== undefined && given > 2) await closeDescriptor(given);
   return Buffer.concat(chunks).toString("utf8");
+}
+
+/** The number of the descriptor that a path names, as that of `<(…)` does; undefined when it names none. */
+export function descriptorOf(file: string): number | undefined {
+  const [, , descriptor] = /^\/(dev|proc\/self)\/fd\/(\d+)$/.exec(file) ?? [];
+  return descriptor === undefined ? undefined : Number(descriptor);
 }

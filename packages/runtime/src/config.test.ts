@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
+import { write as writeCallback } from "node:fs";
+import { mkdtemp, open, readlink, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import { promisify } from "node:util";
 import { completeConfig, defaultConfig, type PartialConfig, readConfigFile } from "./config.ts";
 import { readPipe } from "./config-pipe.ts";
 import { readConfiguration, readFlags } from "./flags.ts";
+import { closeQuietly } from "./native/libc.ts";
+import { openPipe } from "./native/pipe.ts";
 import { pathsOf } from "./paths.ts";
 
 test("completeConfig: what is given over the defaults", () => {
@@ -117,6 +121,23 @@ test("readConfigFile: a pipe is read to its end, though its writer comes late, a
     await Promise.all([assert.rejects(large, { message: "larger than 10 bytes" }), writeFile(pipe, "x".repeat(11))]);
   } finally {
     await rm(directory, { recursive: true });
+  }
+});
+
+test("readConfigFile: of a pipe given by its descriptor none stays open; one out of which nothing comes is no defaults", async () => {
+  const { read, write } = openPipe();
+  await promisify(writeCallback)(write, "verbosity: 2\n");
+  closeQuietly(write);
+  assert.deepEqual(await readConfigFile(`/dev/fd/${read}`), { config: { verbosity: 2 }, fromPipe: true });
+  await assert.rejects(readlink(`/proc/self/fd/${read}`), { code: "ENOENT" });
+  const empty = openPipe();
+  closeQuietly(empty.write);
+  try {
+    await assert.rejects(readConfigFile(`/dev/fd/${empty.read}`), {
+      message: `config file /dev/fd/${empty.read}: is a pipe, and nothing came out of it`,
+    });
+  } finally {
+    closeQuietly(empty.read);
   }
 });
 

@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises";
 import { createLogger, type Logger } from "@hawser/trace";
+import { descriptorOf } from "./config-pipe.ts";
 import { type CommandLine, type Flags, readConfiguration, readFlags } from "./flags.ts";
 import type { Runtime } from "./index.ts";
 import { replaceProcess } from "./native/exec.ts";
@@ -117,7 +118,7 @@ function useSmallHeap({ configFile }: Flags): void {
   const [program] = process.argv.slice(1);
   const given = process.execArgv.some((flag) => flag.startsWith("--max-semi-space-size"));
   if (given || !program || process.execArgv.includes("-e")) return;
-  const [, , descriptor] = /^\/(dev|proc\/self)\/fd\/(\d+)$/.exec(configFile ?? "") ?? [];
-  const keep = descriptor === undefined ? [] : [Number(descriptor)];
+  const descriptor = configFile === undefined ? undefined : descriptorOf(configFile);
+  const keep = descriptor === undefined ? [] : [descriptor];
   replaceProcess(process.execPath, [...heapFlags, ...process.execArgv, ...process.argv.slice(1)], { keep });
 }
