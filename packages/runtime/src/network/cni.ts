@@ -60,8 +60,8 @@ export class MissingPluginError extends CNIError {
 }
 
 /**
- * Runs one CNI plugin. ADD gives its result; DEL succeeds too when there is nothing left; STATUS, which needs no attachment, when it
- * can serve an ADD. Throws CNIError, and MissingPluginError when it or its IPAM plugin is not there.
+ * Runs one CNI plugin. ADD gives its result; DEL succeeds too when there is nothing left; STATUS, which needs no attachment,
+ * when it can serve an ADD. Throws CNIError, and MissingPluginError when it or its IPAM plugin is not there.
  *
  * Source: containernetworking/cni SPEC.md, section 2
  */

@@ -26,8 +26,8 @@ export interface Failure {
 const withoutResult = new Set(["0.1.0", "0.2.0", "0.3.0", "0.3.1"]);
 
 /**
- * ADD of each plugin in order, which gets the result of the one before. Resolves with the last one's. Throws the first CNIError; the
- * caller then removes the pod from the network, all of it.
+ * ADD of each plugin in order, which gets the result of the one before. Resolves with the last one's. Throws the first CNIError;
+ * the caller then removes the pod from the network, all of it.
  *
  * Source: containernetworking/cni SPEC.md, section 3
  */
