@@ -26,7 +26,9 @@ const UMOUNT_NOFOLLOW = 8;
 const maxStacked = 64;
 const EINVAL = 22;
 const ENOENT = 2;
-/** Mounts on their way off at once; the others wait for these. Of Node's four threads, which are all files' too: some stay free. */
+/**
+ * Mounts on their way off at once; the others wait for these. Of Node's four threads, which are all files' too: some stay free.
+ */
 const limited = limiter(2);
 
 /** mount(2): 0.2 ms, where spawning mount(8) takes ten times as long. Throws the system's error. */

@@ -7,8 +7,8 @@ const shortest = 1000;
 const rest = 60_000;
 
 /**
- * From now on the reaper's children are started by hawser-exec, and by another one when it has ended. Meanwhile the event loop starts them, which
- * the log says. Throws, in words for people, when it does not run here or is of another version.
+ * From now on the reaper's children are started by hawser-exec, and by another one when it has ended. Meanwhile the event loop
+ * starts them, which the log says. Throws, in words for people, when it does not run here or is of another version.
  */
 export async function openStarter(
   dependencies: { reaper: Reaper; log: Logger; greeting: string; mark: string },

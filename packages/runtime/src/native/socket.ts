@@ -39,8 +39,8 @@ function messageHeader(data: Buffer, control: Buffer): { header: Buffer; vector:
 }
 
 /**
- * sendmsg(2) of a packet, one byte of nothing for none, and copies of descriptors, without waiting: "full" when it would have to, "gone"
- * without a peer.
+ * sendmsg(2) of a packet, one byte of nothing for none, and copies of descriptors, without waiting: "full" when it would have
+ * to, "gone" without a peer.
  */
 export function sendDescriptors(
   socket: number,

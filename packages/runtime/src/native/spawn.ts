@@ -5,7 +5,7 @@ import { closeQuietly, libc, systemError } from "./libc.ts";
 import { devNull } from "./null-device.ts";
 import { openPipe, readable } from "./pipe.ts";
 import type { Reaper } from "./reaper.ts";
-import { NotAskedError, type Started } from "./starter.ts";
+import { NotAskedError, type Started } from "./starter-request.ts";
 
 const POSIX_SPAWN_SETSIGDEF = 0x04;
 const POSIX_SPAWN_SETSIGMASK = 0x08;
@@ -38,8 +38,8 @@ export interface Child {
 const defaultEnv = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
 
 /**
- * Starts a program as spawn() does, but without holding the event loop, by the reaper's starter. Where that is not to be had, by spawn(), or
- * `otherwise`, which a program with a sight of its own needs. Throws the signal's reason too.
+ * Starts a program as spawn() does, but without holding the event loop, by the reaper's starter. Where that is not to be had,
+ * by spawn(), or `otherwise`, which a program with a sight of its own needs. Throws the signal's reason too.
  */
 export async function start(
   { reaper }: { reaper: Reaper },

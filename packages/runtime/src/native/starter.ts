@@ -2,22 +2,16 @@ import type { Socket } from "node:net";
 import { limiter } from "../limiter.ts";
 import { orAborted } from "../or-aborted.ts";
 import { closeQuietly, systemError } from "./libc.ts";
-import { devNull } from "./null-device.ts";
 import { openPipe, readable } from "./pipe.ts";
 import { favour } from "./priority.ts";
 import type { Reaper } from "./reaper.ts";
 import { openSocketPair, sendDescriptors } from "./socket.ts";
-import { type Child, type Command, killQuietly, spawn } from "./spawn.ts";
+import { type Child, killQuietly, spawn } from "./spawn.ts";
+import { encodeStart, NotAskedError, type Started, type StartRequest } from "./starter-request.ts";
 import { workingOn } from "./worker.ts";
 
 /** Programs that are being started at once; the others wait for these. */
 const maxStarting = 16;
-/** A command with its arguments and environment, bytes. Larger ones are not asked for here. native/starter.c */
-const maxRequestBytes = 64 * 1024;
-/** Descriptors of one program. native/starter.c */
-const maxStreams = 8;
-/** How a program sees the host. native/starter.c */
-const views = { asItIs: 0, withoutUnified: 1, ofNamespace: 2 } as const;
 /** An answer: a pid, an errno, and the name of the call that failed. */
 const answerBytes = 24;
 /** How long it may take to say its first word, and to end when its socket is closed, milliseconds. */
@@ -27,29 +21,19 @@ const lastWords = 1000;
 /** How long it may be without an answer while one is waited for, milliseconds: then it is killed, and somebody else's turn. */
 const answerPatience = 60_000;
 
-/** How the program is to see the host: by a mount namespace, or without the v2 half of the cgroups, with the mounts of this moment. */
-export type Sight = { namespace: number } | "without unified";
-
-export type Started = Command & { sight?: Sight | undefined };
-
 /**
- * A process that starts programs for this one, by vfork: they are our own children, but it is not the event loop that stands still until each
- * has a processor and has become its program, which takes 0.2 ms on a quiet machine and 20 on a busy one.
+ * A process that starts programs for this one, by vfork: they are our own children, but it is not the event loop that stands
+ * still until each has a processor and has become its program, which takes 0.2 ms on a quiet machine and 20 on a busy one.
  */
 export interface Starter extends AsyncDisposable {
   /**
-   * Resolves with the child's pid once it is its program. Throws the system's error when it cannot be; NotAskedError when the starter has
-   * ended, or does not take it; and an Error when it has ended meanwhile: whether it was started is not known then. Throws the signal's
-   * reason: what is started all the same is killed.
+   * Resolves with the child's pid once it is its program. Throws the system's error when it cannot be; NotAskedError when the
+   * starter has ended, or does not take it; and an Error when it has ended meanwhile: whether it was started is not known then.
+   * Throws the signal's reason: what is started all the same is killed.
    */
   start(command: Started, signal?: AbortSignal): Promise<number>;
   /** Resolves when the starter has ended. */
   ended: Promise<unknown>;
-}
-
-/** It was not asked: somebody else may start the program. */
-export class NotAskedError extends Error {
-  override readonly name = "NotAskedError";
 }
 
 /** Whose answer has not come yet. */
@@ -61,8 +45,8 @@ interface Waiting {
 }
 
 /**
- * Starts the starter, which has `mark` in its environment, and nobody else has. Throws, in words for people, when it does not run here or is of
- * another version.
+ * Starts the starter, which has `mark` in its environment, and nobody else has. Throws, in words for people, when it does not
+ * run here or is of another version.
  */
 export async function startStarter(
   { reaper, greeting, mark }: { reaper: Reaper; greeting: string; mark: string },
@@ -128,7 +112,7 @@ class RunningStarter implements Starter {
   }
 
   async start(command: Started, signal?: AbortSignal): Promise<number> {
-    const request = encode(command);
+    const request = encodeStart(command);
     const started = this.#limit(async () => {
       const { promise, resolve, reject } = Promise.withResolvers<number>();
       await this.#send(request, { resolve, reject, path: command.path }, signal);
@@ -148,7 +132,7 @@ class RunningStarter implements Starter {
   }
 
   /** Whoever aborts takes the descriptors away, so nothing is sent from then on. */
-  async #send({ packet, descriptors }: Request, waiting: Waiting, signal: AbortSignal | undefined): Promise<void> {
+  async #send({ packet, descriptors }: StartRequest, waiting: Waiting, signal: AbortSignal | undefined): Promise<void> {
     const deadline = performance.now() + patience;
     for (;;) {
       signal?.throwIfAborted();
@@ -231,28 +215,4 @@ function sent(socket: number, descriptors: readonly number[], packet: Buffer): R
 
 function hasEnded(path: string): Error {
   return new Error(`hawser-exec has ended before it said whether it had started ${path}`);
-}
-
-interface Request {
-  packet: Buffer;
-  descriptors: number[];
-}
-
-/** Throws when there is a NUL in it, which would end a string early, or more than the starter takes. */
-function encode({ path, args, name, env, stdio, cwd, sight }: Started): Request {
-  const variables = Object.entries(env ?? {}).map(([key, value]) => `${key}=${value}`);
-  const strings = [path, cwd ?? "", name ?? path, ...args, ...variables];
-  if (strings.some((text) => text.includes("\0"))) throw new Error(`${path}: a NUL among its arguments`);
-  const text = Buffer.from(`${strings.join("\0")}\0`);
-  const header = Buffer.alloc(16);
-  if (text.length + header.length > maxRequestBytes || stdio.length > maxStreams)
-    throw new NotAskedError(`too much: ${path}`);
-  const view =
-    sight === undefined ? views.asItIs : sight === "without unified" ? views.withoutUnified : views.ofNamespace;
-  for (const [index, value] of [stdio.length, 1 + args.length, variables.length, view].entries()) {
-    header.writeUInt32LE(value, 4 * index);
-  }
-  const descriptors = stdio.map((fd) => (fd < 0 ? devNull() : fd));
-  if (typeof sight === "object") descriptors.push(sight.namespace);
-  return { packet: Buffer.concat([header, text]), descriptors };
 }

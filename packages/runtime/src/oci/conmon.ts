@@ -103,8 +103,9 @@ export async function createUnderConmon(
 
 /**
  * What goes before the OCI runtime's command line that conmon runs. A standard descriptor that is a device, which is conmon's own
- * /dev/null, is replaced by one that changes nothing on the node: a container's root could chmod it, and crun gives it to the root of a
- * user namespace. Pipes get their owner, if there is one. And it is in the view. To be disposed when the runtime has started.
+ * /dev/null, is replaced by one that changes nothing on the node: a container's root could chmod it, and crun gives it to the
+ * root of a user namespace. Pipes get their owner, if there is one. And it is in the view. To be disposed when the runtime has
+ * started.
  */
 function beforeRuntime(
   view: View,

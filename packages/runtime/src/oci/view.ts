@@ -18,7 +18,10 @@ export const unifiedMount = "/sys/fs/cgroup/unified";
 export interface View extends Disposable {
   /** Starts a program in it. Throws the signal's reason too. */
   start(dependencies: { reaper: Reaper }, command: Command, options: StartInView): Promise<Child>;
-  /** For those whom others start, in the view with the mounts of now: what goes before their command line. To be disposed when they have started. */
+  /**
+   * For those whom others start, in the view with the mounts of now: what goes before their command line. To be disposed when
+   * they have started.
+   */
   snapshot(): { prefix: string[] } & Disposable;
   /** Is it without the v2 half of a hybrid host? */
   hybrid: boolean;
