@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { readDetails } from "./details.ts";
+import { descriptorsSeen, descriptorsTold } from "./open-files.ts";
 import { countProcesses, softFilesLimit } from "./processes.ts";
 
 /** A place that looks like cgroups' file systems. */
@@ -75,6 +76,35 @@ test("countProcesses: with those of groups below, their descriptors, and sockets
   } finally {
     server.close();
   }
+});
+
+test("countProcesses: of more than is counted, nothing is told rather than too little", async () => {
+  const counted = async (files: Record<string, string>) => {
+    await using place = await folder(files);
+    return await countProcesses({ mode: "v2", mount: place.mount }, "/c");
+  };
+  const groups = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, n) => [`c/${n}/cgroup.procs`, n === 0 ? "4194305\n" : ""]));
+  assert.equal((await counted(groups(999))).processes, 1n);
+  assert.deepEqual(await counted(groups(1000)), {}, "with their parent, 1,001");
+  assert.deepEqual(await counted({ "c/cgroup.procs": "4194305\n".repeat(201) }), { processes: 201n });
+  assert.deepEqual(await counted({ "c/cgroup.procs": "4194305\n".repeat(140_000) }), {});
+  const own = await descriptorsSeen([String(process.pid)], 2000);
+  const times = Math.ceil(2001 / (Number(own?.descriptors) - 1)); // but for the one it is read by
+  const { processes, descriptors, sockets } = await counted({ "c/cgroup.procs": `${process.pid}\n`.repeat(times) });
+  assert.deepEqual([processes, sockets], [BigInt(times), undefined]);
+  if ((await descriptorsTold([])) === undefined) assert.equal(descriptors, undefined);
+  else assert.ok((descriptors ?? 0n) > 2000n, "the kernel tells");
+});
+
+test("descriptorsSeen: as many as the kernel tells, and none where there are more than are looked at", async () => {
+  const self = String(process.pid);
+  const seen = await descriptorsSeen([self, "4194305"], 2000);
+  const told = await descriptorsTold([self, "4194305"]);
+  assert.ok(seen && seen.descriptors > 3n);
+  assert.ok(told === undefined || told <= seen.descriptors, "but for the one it is read by");
+  assert.equal(await descriptorsSeen([self], 3), undefined);
+  assert.equal(await descriptorsSeen([self, self], Number(seen.descriptors)), undefined);
 });
 
 test("softFilesLimit: of a process, and none of one that is gone", async () => {

@@ -13,6 +13,8 @@ export interface DeviceUsage {
   writes: bigint;
 }
 
+type Counters = Omit<DeviceUsage, "device">;
+
 /** What metrics tell of a cgroup beside its usage. Bytes and nanoseconds; absent what the kernel does not tell. */
 export interface CgroupDetails {
   userNanoseconds?: bigint | undefined;
@@ -110,14 +112,14 @@ async function readV2(text: (name: string) => Promise<string | undefined>): Prom
 /** Lines of a device, what was done, and how much. Source: Linux Documentation/admin-guide/cgroup-v1/blkio-controller.rst */
 function devicesV1(bytes: string, operations: string): DeviceUsage[] {
   const found = new Map<string, DeviceUsage>();
-  const add = (text: string, names: { Read: "readBytes" | "reads"; Write: "writtenBytes" | "writes" }) => {
+  const add = (text: string, { read, written }: { read: keyof Counters; written: keyof Counters }) => {
     for (const [, device = "", what = "", count = "0"] of text.matchAll(/^(\d+:\d+) (Read|Write) (\d+)$/gm)) {
       const usage = found.get(device) ?? { device, readBytes: 0n, reads: 0n, writtenBytes: 0n, writes: 0n };
-      found.set(device, { ...usage, [names[what as "Read" | "Write"]]: BigInt(count) });
+      found.set(device, { ...usage, [what === "Read" ? read : written]: BigInt(count) });
     }
   };
-  add(bytes, { Read: "readBytes", Write: "writtenBytes" });
-  add(operations, { Read: "reads", Write: "writes" });
+  add(bytes, { read: "readBytes", written: "writtenBytes" });
+  add(operations, { read: "reads", written: "writes" });
   return [...found.values()];
 }
 
@@ -126,15 +128,15 @@ function devicesV2(text: string): DeviceUsage[] {
   return text.split("\n").flatMap((line) => {
     const [device = "", ...pairs] = line.split(" ");
     if (!/^\d+:\d+$/.test(device)) return [];
-    const values = new Map(pairs.map((pair) => pair.split("=") as [string, string]));
-    const of = (name: string) => BigInt(values.get(name) ?? 0);
+    const values = pairsOf(pairs, "=");
+    const of = (name: string) => number(values.get(name)) ?? 0n;
     return [{ device, readBytes: of("rbytes"), reads: of("rios"), writtenBytes: of("wbytes"), writes: of("wios") }];
   });
 }
 
 /** Of a file with a name and a number on each line: the sum of the named, in so many units; undefined if one is not there. */
 function table(text = "") {
-  const lines = new Map(text.split("\n").map((line) => line.split(" ") as [string, string]));
+  const lines = pairsOf(text.split("\n"), " ");
   return (names: string[], unit = 1n): bigint | undefined => {
     let sum = 0n;
     for (const name of names) {
@@ -144,6 +146,15 @@ function table(text = "") {
     }
     return sum * unit;
   };
+}
+
+function pairsOf(texts: string[], separator: string): Map<string, string> {
+  return new Map(
+    texts.map((text): [string, string] => {
+      const [name = "", value = ""] = text.split(separator);
+      return [name, value];
+    }),
+  );
 }
 
 /** `max` where there is no limit. */

@@ -1,17 +1,22 @@
-import { readdir, readFile, readlink } from "node:fs/promises";
+import { open, opendir, readFile } from "node:fs/promises";
 import path from "node:path";
+import { readHead } from "@hawser/files";
 import type { CgroupMode } from "../oci/probe.ts";
+import { descriptorsSeen, descriptorsTold } from "./open-files.ts";
 import { controllerPath } from "./paths.ts";
 
 /** Processes of a container whose descriptors are counted, and descriptors that are looked at for sockets. */
 const maxProcesses = 200;
 const maxDescriptors = 2000;
-/** Groups below a container's that are looked into. */
+/** A container's group and those below it, and the bytes of what they say are their processes. */
 const maxGroups = 1000;
+const maxBytes = 1024 * 1024;
+/** Groups that are looked into side by side. */
+const groupsAtOnce = 8;
 
+/** Absent where there is more than is counted. */
 export interface ProcessCounts {
-  processes: bigint;
-  /** Absent where there is more than is counted. */
+  processes?: bigint;
   descriptors?: bigint;
   sockets?: bigint;
 }
@@ -22,34 +27,57 @@ export async function countProcesses(
   cgroup: string,
 ): Promise<ProcessCounts> {
   const pids = await processesIn(controllerPath(mode, cgroup, "pids", mount));
-  const counts: ProcessCounts = { processes: BigInt(pids.length) };
-  if (pids.length > maxProcesses) return counts;
-  let [descriptors, sockets] = [0n, 0n];
-  for (const pid of pids) {
-    const directory = `/proc/${pid}/fd`;
-    const open = await readdir(directory).catch(() => []); // it may have ended
-    descriptors += BigInt(open.length);
-    if (descriptors > maxDescriptors) continue;
-    const targets = await Promise.all(open.map((fd) => readlink(path.join(directory, fd)).catch(() => "")));
-    sockets += BigInt(targets.filter((target) => target.startsWith("socket:")).length);
-  }
-  return { ...counts, descriptors, ...(descriptors <= maxDescriptors && { sockets }) };
+  if (!pids) return {};
+  const processes = BigInt(pids.length);
+  if (pids.length > maxProcesses) return { processes };
+  const told = await descriptorsTold(pids);
+  const seen = told !== undefined && told > maxDescriptors ? undefined : await descriptorsSeen(pids, maxDescriptors);
+  return { processes, ...(told !== undefined && { descriptors: told }), ...seen };
 }
 
-async function processesIn(root: string): Promise<string[]> {
+/** Undefined when there are more groups, or processes, than are looked at. */
+async function processesIn(root: string): Promise<string[] | undefined> {
   const pids: string[] = [];
   const todo = [root];
-  for (let looked = 0; looked < maxGroups; looked++) {
-    const directory = todo.pop();
-    if (directory === undefined) break;
-    const [own, entries] = await Promise.all([
-      readFile(path.join(directory, "cgroup.procs"), "utf8").catch(() => ""),
-      readdir(directory, { withFileTypes: true }).catch(() => []),
-    ]);
-    pids.push(...own.split("\n").filter(Boolean));
-    for (const entry of entries) if (entry.isDirectory()) todo.push(path.join(directory, entry.name));
+  let [groups, bytes] = [1, 0];
+  while (todo.length > 0) {
+    const some = todo.splice(0, groupsAtOnce);
+    const found = await Promise.all(
+      some.map(async (directory) => ({ own: await listOf(directory), below: await groupsIn(directory) })),
+    );
+    for (const { own, below } of found) {
+      groups += below.length;
+      bytes += own.length;
+      if (groups > maxGroups || bytes > maxBytes) return undefined;
+      for (const pid of own.toString("latin1").split("\n")) if (pid) pids.push(pid);
+      todo.push(...below);
+    }
   }
   return pids;
+}
+
+/** What a group says are its processes; nothing of one that is gone. One byte more than is counted tells of more. */
+async function listOf(directory: string): Promise<Buffer> {
+  try {
+    await using file = await open(path.join(directory, "cgroup.procs"));
+    return await readHead(file, maxBytes + 1);
+  } catch {
+    return Buffer.alloc(0);
+  }
+}
+
+/** The groups in a group, no more than are looked at. */
+async function groupsIn(directory: string): Promise<string[]> {
+  const groups: string[] = [];
+  try {
+    for await (const entry of await opendir(directory)) {
+      if (entry.isDirectory()) groups.push(path.join(directory, entry.name));
+      if (groups.length === maxGroups) break; // with the one they are in, one more
+    }
+  } catch {
+    // It is gone.
+  }
+  return groups;
 }
 
 /** The soft limit of open files of a process; undefined when it is gone, or has none. Source: proc(5), /proc/PID/limits */
