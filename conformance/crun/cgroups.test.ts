@@ -9,6 +9,7 @@ import {
   LinuxContainerSecurityContextSchema,
   NamespaceMode,
   NamespaceOptionSchema,
+  PodSandboxState,
 } from "@hawser/cri";
 import { eventually } from "@hawser/testing";
 import { cgroupFile, cgroupOf, unified } from "./support/cgroups.ts";
@@ -208,6 +209,20 @@ for (const ociRuntime of ["crun", "runc"] as const) {
         await rmdir(path.dirname(within));
         await remove(await run(`${top}/a/b`));
         assert.deepEqual(await groups(), [theirs]);
+        // A pod in what was made for another's, or whose own is above another's, when the one that came first goes first.
+        for (const parents of [
+          [`${top}/a/b`, `${top}/a`],
+          [`${top}/a`, `${top}/a/b`],
+        ]) {
+          const made: string[] = [];
+          for (const parent of parents) made.push(await run(parent));
+          const [goes = "", stays = ""] = made;
+          await remove(goes);
+          const { status } = await rpc().podSandboxStatus({ podSandboxId: stays });
+          assert.equal(status?.state, PodSandboxState.SANDBOX_READY);
+          await remove(stays);
+          assert.deepEqual(await groups(), [theirs]);
+        }
       } finally {
         await rmdir(theirs);
       }

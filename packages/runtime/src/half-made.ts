@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { removeAbove } from "./cgroup/above.ts";
-import { isSlice } from "./cgroup/parent.ts";
+import { cgroupBelow, isSlice } from "./cgroup/parent.ts";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
 import { stopSlice } from "./cgroup/systemd.ts";
 import { killAll, pidsBelow } from "./cgroup/tree.ts";
@@ -10,6 +10,7 @@ import { killUntilGone } from "./native/kill.ts";
 import type { Reaper } from "./native/reaper.ts";
 import { worksOn } from "./native/worker.ts";
 import type { CgroupMode } from "./oci/probe.ts";
+import type { Last } from "./server/pod-cgroups.ts";
 
 /** Files of /proc read at a time. */
 const maxReads = 64;
@@ -52,13 +53,24 @@ export async function endCgroup(mode: CgroupMode, cgroup: string, graceMs = 0): 
   await removeCgroup(mode, cgroup);
 }
 
-/** endCgroup() for that of a whole pod, with what was made above it; a slice is then stopped, so that systemd forgets it too. */
+/**
+ * endCgroup() for that of a whole pod, by its last sandbox, with what was made above it; a slice is then stopped, so that systemd
+ * forgets it too. One that is not the pod's own, but was made for one below it, goes as what is above goes: when nothing is in it.
+ */
 export async function endPodCgroup(
   { reaper, cgroupMode }: { reaper: Reaper; cgroupMode: CgroupMode },
-  { cgroupParent, madeAbove = [] }: { cgroupParent: string; madeAbove?: string[] | undefined },
-  graceMs = 0,
+  { id, cgroupParent, ownsCgroup, madeAbove = [] }: PodMember,
+  { last, graceMs = 0 }: { last: Last; graceMs?: number },
 ): Promise<void> {
-  await endCgroup(cgroupMode, cgroupParent, graceMs);
-  await removeAbove(cgroupMode, cgroupParent, madeAbove);
-  if (isSlice(cgroupParent)) await stopSlice({ reaper }, cgroupParent);
+  if (ownsCgroup) await endCgroup(cgroupMode, cgroupParent, graceMs);
+  const gone = ownsCgroup ? cgroupParent : cgroupBelow(cgroupParent, id);
+  await last.removeAbove((inUse) => removeAbove(cgroupMode, gone, { made: madeAbove, inUse }));
+  if (ownsCgroup && isSlice(cgroupParent)) await stopSlice({ reaper }, cgroupParent);
+}
+
+interface PodMember {
+  id: string;
+  cgroupParent: string;
+  ownsCgroup: boolean;
+  madeAbove?: string[] | undefined;
 }

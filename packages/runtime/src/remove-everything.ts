@@ -110,7 +110,9 @@ export async function removeEverything(root: string): Promise<void> {
     await removeCgroup(mode, cgroup);
     if (isSlice(cgroup)) await stopSlice({ reaper }, cgroup);
   }
-  for (const { cgroupParent, madeAbove = [] } of sandboxes) await removeAbove(mode, cgroupParent, madeAbove);
+  for (const { cgroupParent, madeAbove = [] } of sandboxes) {
+    await removeAbove(mode, path.posix.join(cgroupParent, "pod"), { made: madeAbove }); // the parent too
+  }
   for (const directory of [paths.sandboxes, paths.containers, paths.pauseRoot]) {
     // One by one: what is moved meanwhile stays within its own, whose name a runtime knows.
     for (const name of await names(directory)) await removeFiles(path.join(directory, name));

@@ -6,19 +6,21 @@ import { hierarchies } from "./paths.ts";
 import { removeIfEmpty } from "./tree.ts";
 
 /**
- * What has to be made above a cgroup so that it can be: of each hierarchy the topmost directory that is not there, or that is
- * ours already, by what was noted of `others`. Nothing of slices, which systemd makes and removes.
+ * What of a cgroup and of those above it is ours to remove: of each hierarchy the topmost directory that is ours already, by what
+ * was noted of `others`, or, where the cgroup itself is to be `made`, that is not there. Nothing of slices, which systemd makes and
+ * removes.
  */
-export async function missingAbove(
+export async function oursAbove(
   mode: CgroupMode,
   cgroup: string,
-  others: readonly string[] = [],
+  { others, made }: { others: readonly string[]; made: boolean },
 ): Promise<string[]> {
   if (isSlice(cgroup)) return [];
   const ours = new Set(others);
+  const groups = [cgroup, ...above(cgroup)].reverse();
   const tops = (await hierarchies(mode)).map(async (hierarchy) => {
-    for (const directory of above(hierarchy, cgroup).reverse()) {
-      if (ours.has(directory) || !(await isThere(directory))) return directory;
+    for (const directory of groups.map((group) => path.join(hierarchy, group))) {
+      if (ours.has(directory) || (made && !(await isThere(directory)))) return directory;
     }
     return undefined;
   });
@@ -26,25 +28,35 @@ export async function missingAbove(
 }
 
 /**
- * Removes what was made above a cgroup that is gone, by what missingAbove() said before it was made: as far as nothing is in it
- * by now.
+ * Removes what was made above a cgroup that is gone, by what oursAbove() said before it was made: as far as nothing is in it by now,
+ * and nobody is `inUse` of it, whose cgroup, in it or below, may be about to be made.
  * Idempotent.
  */
-export async function removeAbove(mode: CgroupMode, cgroup: string, made: readonly string[]): Promise<void> {
+export async function removeAbove(
+  mode: CgroupMode,
+  cgroup: string,
+  { made, inUse = [] }: { made: readonly string[]; inUse?: readonly string[] },
+): Promise<void> {
   if (made.length === 0) return;
   for (const hierarchy of await hierarchies(mode)) {
-    const directories = above(hierarchy, cgroup);
-    const top = directories.findIndex((directory) => made.includes(directory));
-    for (const directory of directories.slice(0, top + 1)) if (!(await removeIfEmpty(directory))) break;
+    const groups = above(cgroup);
+    const top = groups.findIndex((group) => made.includes(path.join(hierarchy, group)));
+    for (const group of groups.slice(0, top + 1)) {
+      if (inUse.some((other) => isWithin(other, group))) break;
+      if (!(await removeIfEmpty(path.join(hierarchy, group)))) break;
+    }
   }
 }
 
-/** The directories between a cgroup and the root of its hierarchy, the nearest first. */
-function above(hierarchy: string, cgroup: string): string[] {
+/** Is a cgroup another one, or below it? */
+export function isWithin(cgroup: string, other: string): boolean {
+  return `${cgroup}/`.startsWith(`${other}/`);
+}
+
+/** The cgroups between one and the root, the nearest first. */
+function above(cgroup: string): string[] {
   const found: string[] = [];
-  for (let at = path.posix.dirname(cgroup); at !== "/" && at !== "."; at = path.posix.dirname(at)) {
-    found.push(path.join(hierarchy, at));
-  }
+  for (let at = path.posix.dirname(cgroup); at !== "/" && at !== "."; at = path.posix.dirname(at)) found.push(at);
   return found;
 }
 

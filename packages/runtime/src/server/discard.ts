@@ -36,17 +36,26 @@ export async function discardSandbox(
   dependencies: Pick<Context, "reaper" | "oci" | "network" | "cgroupMode" | "podCgroups" | "log">,
   { id, directory }: { id: string; directory: string },
 ): Promise<boolean> {
-  const { network, cgroupMode, podCgroups, log } = dependencies;
+  const { network, cgroupMode, log } = dependencies;
   const draft = await readJSON<SandboxDraft>(path.join(directory, "draft.json")).catch(() => undefined);
   const steps = [
     () => endWorkers(id),
     () => deleteIfAny(dependencies, id),
     draft && (() => endCgroup(cgroupMode, cgroupBelow(draft.cgroupParent, id))),
-    draft && (() => podCgroups.leave({ id, ...draft }, async (last) => last && endPodCgroup(dependencies, draft))),
+    draft && (() => leavePodCgroup(dependencies, { id, ...draft })),
     draft?.connection && connectionEnds(network, id, draft.connection),
     () => unmountShm(directory),
   ];
   return await allOf({ log, what: "a sandbox", id }, steps);
+}
+
+async function leavePodCgroup(
+  dependencies: Pick<Context, "reaper" | "cgroupMode" | "podCgroups">,
+  sandbox: SandboxDraft & { id: string },
+): Promise<void> {
+  await dependencies.podCgroups.leave(sandbox, async (last) => {
+    if (last) await endPodCgroup(dependencies, sandbox, { last });
+  });
 }
 
 function connectionEnds(network: Context["network"], id: string, connection: Connection) {

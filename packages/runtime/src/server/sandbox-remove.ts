@@ -35,7 +35,7 @@ export async function removePodSandbox(
   await sandboxes.lock.run(id, async () => {
     if (!sandboxes.find(id)) return; // another call was first
     await podCgroups.leave(sandbox, async (last) => {
-      if (last) await endPodCgroup(dependencies, sandbox, conmonPatience);
+      if (last) await endPodCgroup(dependencies, sandbox, { last, graceMs: conmonPatience });
       events.emit(id, ContainerEventType.CONTAINER_DELETED_EVENT);
       await sandboxes.remove(id);
     });

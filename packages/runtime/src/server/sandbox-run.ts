@@ -10,7 +10,7 @@ import {
   Protocol,
   type RunPodSandboxResponseSchema,
 } from "@hawser/cri";
-import { missingAbove } from "../cgroup/above.ts";
+import { oursAbove } from "../cgroup/above.ts";
 import { cgroupParentPath, defaultCgroupRoot, isSlice, ociCgroupsPath, podSlice } from "../cgroup/parent.ts";
 import { controllerPath } from "../cgroup/paths.ts";
 import type { Context } from "../context.ts";
@@ -95,10 +95,10 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
   const hostname = (ownNetwork && (config.hostname || hostnameOf(config.metadata?.name ?? ""))) || host.hostname;
   const cgroupParent = parentOf(dependencies, { id, asked: config.linux?.cgroupParent ?? "" });
   const there = () => exists(controllerPath(dependencies.cgroupMode, cgroupParent));
-  const above = (others: readonly string[]) => missingAbove(dependencies.cgroupMode, cgroupParent, others);
+  const above = (known: Parameters<typeof oursAbove>[2]) => oursAbove(dependencies.cgroupMode, cgroupParent, known);
   // The runtime's own stays for its next pod.
   const isOwn = cgroupParent.startsWith(`${defaultCgroupRoot(paths.hash, "cgroupfs")}/`);
-  const look = { there, missingAbove: isOwn ? async () => [] : above, signal };
+  const look = { there, oursAbove: isOwn || isSlice(cgroupParent) ? undefined : above, signal };
   const ownership = await podCgroups.enter({ id, cgroupParent }, look);
   using _made = { [Symbol.dispose]: () => podCgroups.made(id) };
 

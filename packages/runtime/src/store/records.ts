@@ -23,7 +23,10 @@ export interface SandboxRecord {
   cgroupParent: string;
   /** The parent was not there before: it goes with the sandbox. */
   ownsCgroup: boolean;
-  /** Directories of cgroups above the parent that go with it too, as far as they are empty: of each hierarchy the topmost. */
+  /**
+   * Directories of cgroups that go with it too, as far as they are empty, down to the parent: of each hierarchy the topmost, be it
+   * the parent itself.
+   */
   madeAbove?: string[];
   privileged: boolean;
   namespaces: { network: NamespaceMode; pid: NamespaceMode; ipc: NamespaceMode };
