@@ -14,7 +14,7 @@ import { containerStats, listContainerStats, streamContainerStats } from "./serv
 import { containerStatus } from "./server/container-status.ts";
 import { stopContainer } from "./server/container-stop.ts";
 import { updateContainerResources } from "./server/container-update.ts";
-import { listMetricDescriptors, listPodSandboxMetrics } from "./server/metrics-list.ts";
+import { listMetricDescriptors, podSandboxMetrics } from "./server/metrics-list.ts";
 import { runtimeConfig } from "./server/runtime-config.ts";
 import { listPodSandbox, streamPodSandboxes } from "./server/sandbox-list.ts";
 import { portForward } from "./server/sandbox-portforward.ts";
@@ -33,6 +33,7 @@ import { turn } from "./turns.ts";
 
 /** The CRI's RuntimeService: one function per method, joined to what they work with. */
 export function runtimeService(context: Context & { exits: Exits; monitors: Monitors }): Partial<RuntimeService> {
+  const listPodSandboxMetrics = podSandboxMetrics(context);
   return {
     version: (request) => version(request),
     status: (request) => status(context, request),
@@ -66,7 +67,7 @@ export function runtimeService(context: Context & { exits: Exits; monitors: Moni
     checkpointContainer: () => checkpointContainer(),
     getContainerEvents: (request, call: CallContext) => getContainerEvents(context, request, call),
     listMetricDescriptors: () => listMetricDescriptors(),
-    listPodSandboxMetrics: () => listPodSandboxMetrics(context),
+    listPodSandboxMetrics: (_, { signal }) => listPodSandboxMetrics(signal),
     updatePodSandboxResources: () => updatePodSandboxResources(),
   };
 }

@@ -25,13 +25,14 @@ export interface Sample {
   labels?: string[];
 }
 
-export interface Descriptor {
+/** `Known` is what its values are told by. */
+export interface Descriptor<Known = Facts> {
   name: string;
   help: string;
   type: MetricType;
   /** Labels beside those of all metrics. */
   labels: string[];
-  of(facts: Facts): Sample[];
+  of(known: Known): Sample[];
 }
 
 type Value = (facts: Facts) => bigint | undefined;

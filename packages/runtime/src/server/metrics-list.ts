@@ -1,130 +1,93 @@
 import {
+  type EncodedMessage,
+  encodeMessage,
+  joinMessages,
   type ListMetricDescriptorsResponseSchema,
-  type ListPodSandboxMetricsResponseSchema,
+  ListPodSandboxMetricsResponseSchema,
   type MessageInitShape,
   type MetricSchema,
-  MetricType,
+  type PodSandboxMetricsSchema,
 } from "@hawser/cri";
-import { readDetails } from "../cgroup/details.ts";
-import { countProcesses, softFilesLimit } from "../cgroup/processes.ts";
 import type { Context } from "../context.ts";
 import { limiter } from "../limiter.ts";
-import type { ContainerRecord, SandboxRecord } from "../store/records.ts";
-import { layerOf } from "./container-stats.ts";
-import { descriptors, type Facts } from "./metric-descriptors.ts";
-import { type InterfaceCounters, networkCounters } from "./network-usage.ts";
+import { sharedCall } from "../shared-call.ts";
+import { turn } from "../turns.ts";
+import { type Descriptor, descriptors } from "./metric-descriptors.ts";
+import { type Found, type FoundPod, type Labels, lookAtPod } from "./metric-facts.ts";
+import { networkDescriptors } from "./network-descriptors.ts";
 
 type Metric = MessageInitShape<typeof MetricSchema>;
+type Part = MessageInitShape<typeof PodSandboxMetricsSchema>;
 
 /**
- * Labels of all metrics: the runtime's, and those that a kubelet adds to cAdvisor's metrics and not to ours.
- * Source: kubernetes#140778; cri-o/cri-o internal/lib/statsserver/metrics.go
+ * Labels of all metrics: the runtime's, and those that a kubelet adds to cAdvisor's metrics and not to ours; the same as containerd
+ * and CRI-O have. Source: kubernetes#140778; cri-o#10175
  */
-const labelKeys = ["id", "name", "image", "namespace", "pod", "container"];
+const labelKeys = ["id", "image", "namespace", "pod", "container"] satisfies (keyof Labels)[];
 
-/** Containers that are looked at side by side: each is some twenty files. */
+/** Pods that are looked at side by side, and containers of theirs: each is some twenty files. */
 const atOnce = 8;
-
-const networkDescriptors = [
-  ["receive_bytes", "Cumulative count of bytes received", ({ received }) => received.bytes],
-  ["receive_packets", "Cumulative count of packets received", ({ received }) => received.packets],
-  [
-    "receive_packets_dropped",
-    "Cumulative count of packets dropped while receiving",
-    ({ received }) => received.dropped,
-  ],
-  ["receive_errors", "Cumulative count of errors encountered while receiving", ({ received }) => received.errors],
-  ["transmit_bytes", "Cumulative count of bytes transmitted", ({ sent }) => sent.bytes],
-  ["transmit_packets", "Cumulative count of packets transmitted", ({ sent }) => sent.packets],
-  ["transmit_packets_dropped", "Cumulative count of packets dropped while transmitting", ({ sent }) => sent.dropped],
-  ["transmit_errors", "Cumulative count of errors encountered while transmitting", ({ sent }) => sent.errors],
-] satisfies [string, string, (counters: InterfaceCounters) => bigint][];
-const networkName = (part: string) => `container_network_${part}_total`;
 
 /** CRI ListMetricDescriptors: the metrics that ListPodSandboxMetrics gives. */
 export async function listMetricDescriptors(): Promise<MessageInitShape<typeof ListMetricDescriptorsResponseSchema>> {
-  return {
-    descriptors: [
-      ...descriptors.map(({ name, help, labels }) => ({ name, help, labelKeys: [...labelKeys, ...labels] })),
-      ...networkDescriptors.map(([part, help]) => ({
-        name: networkName(part),
-        help,
-        labelKeys: [...labelKeys, "interface"],
-      })),
-    ],
-  };
+  const all = [...descriptors, ...networkDescriptors];
+  return { descriptors: all.map(({ name, help, labels }) => ({ name, help, labelKeys: [...labelKeys, ...labels] })) };
 }
 
 type Dependencies = Pick<Context, "sandboxes" | "containers" | "usage" | "now" | "cgroupMode" | "paths" | "log">;
-type Slots = ReturnType<typeof limiter>;
 
-/** CRI ListPodSandboxMetrics: of the sandboxes that are ready, and of their running containers. */
-export async function listPodSandboxMetrics(
-  dependencies: Dependencies,
-): Promise<MessageInitShape<typeof ListPodSandboxMetricsResponseSchema>> {
-  const slots = limiter(atOnce);
-  const ready = dependencies.sandboxes.list().filter(({ state }) => state === "ready");
-  return { podMetrics: await Promise.all(ready.map((record) => metricsOf(dependencies, record, slots))) };
+/**
+ * CRI ListPodSandboxMetrics: of the sandboxes that are ready, and of their running containers. To be made once for a runtime:
+ * they are looked at once for all who ask meanwhile, a few at a time, and each pod's part of the answer is encoded in a turn of
+ * the event loop of its own. Nothing more is looked at once the signals of all who asked are aborted.
+ */
+export function podSandboxMetrics(dependencies: Dependencies) {
+  const { sandboxes } = dependencies;
+  const [pods, containers] = [limiter(atOnce), limiter(atOnce)];
+  return sharedCall(async (signal): Promise<EncodedMessage<typeof ListPodSandboxMetricsResponseSchema>> => {
+    const look = (container: () => Promise<Found>) =>
+      containers(() => {
+        signal.throwIfAborted();
+        return container();
+      });
+    const ready = sandboxes.list().filter(({ state }) => state === "ready");
+    const parts = ready.map((record) =>
+      pods(async () => {
+        signal.throwIfAborted();
+        const found = await lookAtPod(dependencies, record, look);
+        await turn();
+        return encodeMessage(ListPodSandboxMetricsResponseSchema, { podMetrics: [describe(found)] });
+      }),
+    );
+    return joinMessages(ListPodSandboxMetricsResponseSchema, await Promise.all(parts));
+  });
 }
 
-async function metricsOf(dependencies: Dependencies, record: SandboxRecord, slots: Slots) {
-  const { containers, usage, cgroupMode: mode } = dependencies;
-  const { id, cgroupParent, metadata, network, pause } = record;
-  const inside = containers.list().filter(({ sandboxId, state }) => sandboxId === id && state === "running");
-  const [facts, interfaces, containerMetrics] = await Promise.all([
-    slots(async () => {
-      const [own, details] = await Promise.all([usage.read(cgroupParent), readDetails({ mode }, cgroupParent)]);
-      return { usage: own, details };
-    }),
-    network && pause ? networkCounters(pause.pid) : [],
-    Promise.all(inside.map((container) => slots(() => containerMetricsOf(dependencies, record, container)))),
-  ]);
+function describe({ labels, facts, interfaces, containers }: FoundPod): Part {
+  const { timestamp } = facts.usage;
+  const metricsOf = (found: Found) =>
+    valuesOf(descriptors, found.facts, { labels: found.labels, timestamp: found.facts.usage.timestamp });
   // As cAdvisor has it: the pod's cgroup is of no container, its network of the one called POD.
-  const labels = (container: string) => [id, metadata.name, "", metadata.namespace, metadata.name, container];
-  const ofNetwork = interfaces.flatMap((counters) =>
-    networkDescriptors.map(([part, , value]) => ({
-      name: networkName(part),
-      timestamp: facts.usage.timestamp,
-      metricType: MetricType.COUNTER,
-      labelValues: [...labels("POD"), counters.name],
-      value: { value: value(counters) },
-    })),
-  );
-  return { podSandboxId: id, metrics: [...valuesOf(facts, labels("")), ...ofNetwork], containerMetrics };
-}
-
-async function containerMetricsOf(
-  dependencies: Dependencies,
-  { metadata: pod }: SandboxRecord,
-  record: ContainerRecord,
-) {
-  const { usage, cgroupMode: mode } = dependencies;
-  const { id, metadata, image, cgroupPath, resources, startedAt, init } = record;
-  const [own, details, counts, files, layer] = await Promise.all([
-    usage.read(cgroupPath),
-    readDetails({ mode }, cgroupPath),
-    countProcesses({ mode }, cgroupPath),
-    softFilesLimit(init.pid),
-    layerOf(dependencies, record),
-  ]);
-  const container = {
-    resources,
-    startedAt: BigInt(startedAt),
-    counts,
-    softFilesLimit: files,
-    layerBytes: layer?.bytes,
+  const network = valuesOf(networkDescriptors, interfaces, { labels: { ...labels, container: "POD" }, timestamp });
+  return {
+    podSandboxId: labels.id,
+    metrics: [...metricsOf({ labels, facts }), ...network],
+    containerMetrics: containers.map((found) => ({ containerId: found.labels.id, metrics: metricsOf(found) })),
   };
-  const labels = [id, metadata.name, image.userSpecified || image.image, pod.namespace, pod.name, metadata.name];
-  return { containerId: id, metrics: valuesOf({ usage: own, details, container }, labels) };
 }
 
-function valuesOf(facts: Facts, labelValues: string[]): Metric[] {
-  return descriptors.flatMap(({ name, type, of }) =>
-    of(facts).map(({ value, labels = [] }) => ({
+function valuesOf<Known>(
+  told: readonly Descriptor<Known>[],
+  known: Known,
+  { labels: own, timestamp }: { labels: Labels; timestamp: bigint },
+): Metric[] {
+  const common = labelKeys.map((key) => own[key]);
+  return told.flatMap(({ name, type, of }) =>
+    of(known).map(({ value, labels = [] }) => ({
       name,
-      timestamp: facts.usage.timestamp,
+      timestamp,
       metricType: type,
-      labelValues: [...labelValues, ...labels],
+      labelValues: [...common, ...labels],
       value: { value },
     })),
   );
