@@ -49,27 +49,39 @@ export async function down(options: DownOptions = {}): Promise<boolean> {
   return true;
 }
 
+interface Cluster {
+  paths: ClusterPaths;
+  settings: ClusterSettings | undefined;
+  launcher?: Launcher | undefined;
+  /** Ends one process, or throws when it does not end; by default terminate(). */
+  endProcess?: (process: ProcessIdentity) => Promise<void>;
+}
+
 /** The steps of `down`, for whoever holds the cluster's lock. */
-export async function takeDown(
-  cluster: { paths: ClusterPaths; settings: ClusterSettings | undefined; launcher?: Launcher | undefined },
-  { keepData }: { keepData: boolean },
-): Promise<void> {
+export async function takeDown(cluster: Cluster, { keepData }: { keepData: boolean }): Promise<void> {
   const { paths, settings } = cluster;
   const undoing = new Undoing();
+  const { endProcess = async (process) => await terminate([process], grace) } = cluster;
+  const stuck = new Set<number>();
+  /** One that does not end is told of once, and is not waited for again. */
+  const end = (find: () => Promise<(ProcessIdentity | undefined)[]>) =>
+    undoing.step(async () => {
+      const found = (await find()).filter((process) => process !== undefined).filter(({ pid }) => !stuck.has(pid));
+      const ending = async (process: ProcessIdentity) => {
+        stuck.add(process.pid);
+        await endProcess(process);
+        stuck.delete(process.pid);
+      };
+      await Promise.all(found.map((process) => undoing.step(() => ending(process))));
+    });
   // The kubelet first, or it would start again what the next steps stop.
-  const kubelet = await runningDaemon(paths, "kubelet");
-  if (kubelet) await terminate([kubelet], grace);
+  await end(async () => [await runningDaemon(paths, "kubelet")]);
   const { runtimeEndpoint, merged } = settings ?? {};
   if (runtimeEndpoint) await removeForeignPods({ paths, undoing }, runtimeEndpoint);
-  const daemons = await Promise.all(hops.map((hop) => runningDaemon(paths, hop)));
-  await terminate(
-    daemons.filter((daemon) => daemon !== undefined),
-    grace,
-  );
-  await terminate(await lostDaemons(paths), grace);
+  await end(() => Promise.all(hops.map((hop) => runningDaemon(paths, hop))));
+  await end(() => lostDaemons(paths));
   if (!runtimeEndpoint) await undoing.step(() => removeContainers(cluster));
-  // Helpers that outlived their hop.
-  await undoing.step(async () => await terminate(await markedProcesses(paths), grace));
+  await end(() => markedProcesses(paths)); // helpers that outlived their hop
   await undoing.step(() => removeCgroups(paths));
   await undoing.step(() => unmountBelow(paths.dataDir));
   if (merged && !keepData) {

@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { serveCRI } from "@hawser/cri";
 import { runningDaemon } from "./daemon.ts";
-import { down } from "./down.ts";
+import { down, takeDown } from "./down.ts";
 import type { Hop } from "./paths.ts";
 import { clusterPaths } from "./paths.ts";
-import { identify, isAlive } from "./proc.ts";
+import { identify, isAlive, type ProcessIdentity, terminate } from "./proc.ts";
 import { type ClusterSettings, readSettings, writeSettings } from "./settings.ts";
 import { type UpOptions, up } from "./up.ts";
 
@@ -183,6 +183,29 @@ test("down: what the runtime cannot undo is told at the end, and what another do
   assert.deepEqual(await readdir(paths.runtimeRoot), ["runtime.json"]);
   assert.equal(await runningDaemon(paths, "apiserver"), undefined);
   assert.equal(await down({ dataDir, launcher: () => ["/bin/true"] }), true);
+  assert.deepEqual(await readdir(cluster.parent), []);
+});
+
+test("down: a process that does not end keeps nothing else from being undone, and is told of once", {
+  skip,
+}, async () => {
+  await using cluster = await fakeCluster();
+  const { dataDir, paths } = cluster;
+  const { pids } = await up(cluster.options);
+  const told = (pid: number | undefined) => `process ${pid} does not end`;
+  const endProcess = async (process: ProcessIdentity) => {
+    if (process.pid === pids.kubelet) throw new Error(told(process.pid));
+    await terminate([process], 5_000);
+  };
+  const settings = { ...(await readSettings(paths)), runtimeEndpoint: undefined } as ClusterSettings;
+  const launcher = () => ["/bin/sh", "-c", "echo ports are stuck >&2; exit 1"];
+  await assert.rejects(takeDown({ paths, settings, launcher, endProcess }, { keepData: false }), {
+    message: `this could not be undone:\n  ${told(pids.kubelet)}\n  cannot remove the containers below ${paths.runtimeRoot}: ports are stuck\nmend that, and try again: hawser down --data-dir ${dataDir}`,
+  });
+  assert.equal(await runningDaemon(paths, "apiserver"), undefined);
+  assert.ok(await runningDaemon(paths, "kubelet"), "its pid file stays for the next down");
+  assert.equal(await down({ dataDir }), true);
+  assert.equal(await runningDaemon(paths, "kubelet"), undefined);
   assert.deepEqual(await readdir(cluster.parent), []);
 });
 
