@@ -5,18 +5,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { type CRIConnection, connectCRI, upload } from "@hawser/cri";
 import { type PartialConfig, removeEverything } from "@hawser/runtime";
+import { runtimeHeapFlags } from "@hawser/runtime/heap-flags";
 import { type ImageOptions, inChunks, makeArchive } from "../../crun/support/image.ts";
 import { image, testConfig } from "../../crun/support/runtime.ts";
 import type { Arm, Counted } from "./steps.ts";
 
-/** What V8 is given in production, so that the program does not start itself once more. */
-const heapFlags = [
-  "--max-semi-space-size=2",
-  "--optimize-for-size",
-  "--single-threaded-gc",
-  "--no-separate-gc-phases",
-  "--memory-reducer-gc-count=1",
-];
 /** How long a runtime that dies at a step, or was killed, may take, milliseconds. */
 const killPatience = 10_000;
 /** How long one may take to answer a step's question, or to take an image, milliseconds. */
@@ -75,7 +68,7 @@ export async function startFaulty(options: FaultyOptions = {}): Promise<FaultyRu
     const environment = { ...process.env, PATH: `${before}${process.env.PATH}`, TMPDIR: temporary };
     const fresh = spawn(
       process.execPath,
-      [...heapFlags, "--no-warnings", ...program, ...flags, "-v", String(options.verbosity ?? 2)],
+      [...runtimeHeapFlags(), "--no-warnings", ...program, ...flags, "-v", String(options.verbosity ?? 2)],
       { stdio: ["ignore", "ignore", "pipe", "ipc"], env: environment, cwd: here },
     );
     fresh.stderr?.setEncoding("utf8").on("data", (text: string) => {

@@ -3,15 +3,9 @@ import { execFile } from "node:child_process";
 import { it } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
+import { runtimeHeapFlags } from "./heap-flags.ts";
 
 const run = promisify(execFile);
-const flags = [
-  "--max-semi-space-size=2",
-  "--optimize-for-size",
-  "--single-threaded-gc",
-  "--no-separate-gc-phases",
-  "--memory-reducer-gc-count=1",
-];
 /**
  * A daemon with 15 MB of live data, a part of which is replaced in each turn, that comes to rest then with less. Whether a
  * collection began within a turn or between two is told by the clock, not by V8's words.
@@ -86,7 +80,13 @@ const daemon = `
 `;
 
 it("giveHeapRoom: all that lives is marked between turns while there is work, and at rest the heap is as at the start, without a timer", async () => {
-  const { stdout } = await run(process.execPath, [...flags, "--expose-gc", "--input-type=module", "-e", daemon]);
+  const { stdout } = await run(process.execPath, [
+    ...runtimeHeapFlags(),
+    "--expose-gc",
+    "--input-type=module",
+    "-e",
+    daemon,
+  ]);
   const { atWork, ...rest } = JSON.parse(stdout) as { atWork: number };
   assert.ok(atWork > 2, `${atWork} full collections`);
   const asWished = { asAtStart: true, small: true, kept: true, letGo: true, noticed: true, codeIsGood: true };

@@ -2,19 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { heapFlags, runtimeHeapFlags } from "@hawser/runtime/heap-flags";
 import { type ClusterPaths, type Hop, logFile, pidFile } from "./paths.ts";
 import { identify, isAlive, type ProcessIdentity } from "./proc.ts";
 
 /** In every daemon's environment, so that `down` finds those whose pid file was lost. The value is the data directory. */
 export const markName = "HAWSER_CLUSTER";
-
-/**
- * V8's, for a process that hands on buffers: a young generation so small that freed buffers are still in the processor's
- * cache when they are used again, collected on the spot. Half the processor time of a stream, and 50 MB less memory.
- */
-const heapFlags = ["--max-semi-space-size=2", "--optimize-for-size", "--single-threaded-gc"];
-/** The runtime's besides, as it gives them itself when it is started by others: packages/runtime/src/main.ts. */
-const runtimeFlags = ["--no-separate-gc-phases", "--memory-reducer-gc-count=1"];
 
 /** Turns a daemon's command line into the one that is really started, for instance inside a network namespace. */
 export type Launcher = (hop: Hop, command: string[]) => string[];
@@ -47,7 +40,7 @@ export async function startDaemon(
   await mkdir(paths.log, { recursive: true });
   await using log = await open(logFile(paths, hop), "a", 0o640);
   const logOffset = (await log.stat()).size;
-  const flags = hop === "runtime" ? [...heapFlags, ...runtimeFlags] : heapFlags;
+  const flags = hop === "runtime" ? runtimeHeapFlags() : heapFlags;
   const [program = "", ...rest] = launcher(hop, [process.execPath, ...flags, hawserProgram(), hop, ...args]);
   const child = spawn(program, rest, {
     cwd: "/",
