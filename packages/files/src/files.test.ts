@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { access, mkdir, mkdtemp, rename, rm, rmdir, symlink, writeFile } from "node:fs/promises";
+import { access, type FileHandle, mkdir, mkdtemp, rename, rm, rmdir, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
-import { readPlainFile, removeTree } from "./index.ts";
+import { readHead, readPlainFile, removeTree } from "./index.ts";
 
 const sh = (script: string, ...args: string[]) => promisify(execFile)("/bin/sh", ["-c", script, "sh", ...args]);
 
@@ -21,6 +21,17 @@ describe("files that others have made", () => {
     await symlink("text", join(folder, "link"));
     assert.equal(await readPlainFile(join(folder, "link"), 6), "hellö");
     assert.match(await readPlainFile("/proc/self/status", 65536), /^Name:/);
+  });
+
+  it("readHead: what comes a page at a time, as /proc gives it", async () => {
+    const all = Buffer.from(Array.from({ length: 200_000 }, (_, at) => at % 251));
+    const read = async (into: Buffer, offset: number, length: number, at: number) => ({
+      bytesRead: all.copy(into, offset, at, Math.min(at + length, at + 3000)),
+    });
+    const file = { read } as unknown as FileHandle; // all that is used of one
+    for (const count of [0, 1, 65_536, 65_537, 199_999, 200_000, 300_000]) {
+      assert.ok((await readHead(file, count)).equals(all.subarray(0, count)), `${count}`);
+    }
   });
 
   it("readPlainFile: waits for no pipe, reads no device and no more than asked for", async () => {

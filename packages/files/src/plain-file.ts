@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { O_PATH } from "./open-flags.ts";
 
-const O_PATH = 0o10000000;
 /** What is read at a time, bytes. */
 const blockBytes = 64 * 1024;
 
@@ -31,10 +31,13 @@ export async function readAtMost(file: FileHandle, maxBytes: number): Promise<Bu
 /** The first `count` bytes of an open file, or all there are. What its size says is not gone by: those of /proc say 0. */
 export async function readHead(file: FileHandle, count: number): Promise<Buffer> {
   const blocks: Buffer[] = [];
+  let room = Buffer.alloc(0);
   for (let at = 0; at < count; ) {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(Math.min(blockBytes, count - at)), 0, null, at);
+    if (room.length === 0) room = Buffer.alloc(Math.min(blockBytes, count - at));
+    const { bytesRead } = await file.read(room, 0, room.length, at);
     if (bytesRead === 0) break;
-    blocks.push(buffer.subarray(0, bytesRead));
+    blocks.push(room.subarray(0, bytesRead));
+    room = room.subarray(bytesRead); // those of /proc give a page at a time
     at += bytesRead;
   }
   return Buffer.concat(blocks);
