@@ -218,7 +218,7 @@ describe("pods over containerd", { skip }, () => {
     const port = /127\.0\.0\.1:(\d+)/.exec(forward.output())?.[1];
     const answer = await eventually(
       "an answer",
-      async () => (await run(["socat", "-", `TCP:127.0.0.1:${port}`])).stdout,
+      async () => (await run(["socat", "-", `TCP:127.0.0.1:${port}`])).stdout || undefined,
     );
     assert.equal(answer, "served\n");
   });

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 
-type Look<T> = () => Promise<T | undefined | false> | T | undefined | false;
+type Nothing = undefined | null | false;
+type Look<T> = () => Promise<T | Nothing> | T | Nothing;
 
 interface Limits {
   timeoutMs?: number;
@@ -8,7 +9,7 @@ interface Limits {
 }
 
 /**
- * Looks again and again until `look` gives a value that is neither undefined nor false, and resolves with it. For
+ * Looks again and again until `look` gives a value that is not undefined, null or false, and resolves with it. For
  * what announces nothing: a line of `ss`, a process that should go. Throws after `timeoutMs`, by default 30 s, which a
  * machine with other work may need for what takes a moment, with the last error; without a word for it, by its code.
  */
@@ -23,7 +24,7 @@ export async function eventually<T>(first: string | Look<T>, second?: Look<T> | 
   for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await delay(everyMs)) {
     try {
       const value = await look();
-      if (value !== undefined && value !== false) return value;
+      if (value !== undefined && value !== null && value !== false) return value;
       last = undefined;
     } catch (err) {
       last = err;
