@@ -2,8 +2,8 @@ import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { open, opendir, rename, rmdir, unlink } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { O_PATH } from "./open-flags.ts";
 
-const O_PATH = 0o10000000;
 const { O_DIRECTORY, O_NOFOLLOW } = constants;
 /** How far below the top a path may get, bytes: what lies deeper is moved up. The kernel takes 4,096 in all. */
 const maxBelow = 1000;

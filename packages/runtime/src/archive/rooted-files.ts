@@ -1,8 +1,8 @@
 import * as fs from "node:fs";
+import { O_PATH } from "@hawser/files";
 import { at, type Directory, type Files, type OpenFile } from "@hawser/tar";
 import { openBelow } from "../native/in-root.ts";
 
-const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 const { O_DIRECTORY, O_NOFOLLOW, O_ACCMODE = 3 } = fs.constants as typeof fs.constants & { O_ACCMODE?: number };
 const directoryFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;

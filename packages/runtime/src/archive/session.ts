@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import path from "node:path";
+import { O_PATH } from "@hawser/files";
 import { type ByteSource, discard, pour, type ServerSession, sinkOf } from "@hawser/streaming";
 import { parseArchiveArguments } from "@hawser/tar";
 import { closeQuietly, lastError, libc } from "../native/libc.ts";
@@ -15,7 +16,6 @@ import type { ArchiveJob } from "./child.ts";
 
 /** Archives that are made or read at once, on one node: each is a process of some 50 MB. */
 const maxArchives = 16;
-const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 
 /** The child's program: beside this file, or beside the bundle that this file is in. */

@@ -1,12 +1,11 @@
 import { fstatSync, lchownSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { readAtMost } from "@hawser/files";
+import { O_PATH, readAtMost } from "@hawser/files";
 import { closeQuietly, errno, lastError, libc } from "./libc.ts";
 
 const SYS_openat2 = 437;
 const O_RDONLY = 0;
 const O_NONBLOCK = 0o4000;
-const O_PATH = 0o10000000;
 const O_DIRECTORY = 0o200000;
 const O_CLOEXEC = 0o2000000;
 const RESOLVE_NO_MAGICLINKS = 0x02;

@@ -1,8 +1,8 @@
 import { constants } from "node:fs";
 import { type FileHandle, lstat, open, opendir } from "node:fs/promises";
+import { O_PATH } from "@hawser/files";
 import type { Logger } from "@hawser/trace";
 
-const O_PATH = 0o10000000;
 const { O_DIRECTORY, O_NOFOLLOW } = constants;
 /** Entries one look may visit: a container that writes millions of files is reported too small, not waited for. */
 const maxEntries = 50_000;
