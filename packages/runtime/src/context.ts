@@ -14,6 +14,7 @@ import type { CgroupMode } from "./oci/probe.ts";
 import type { OCIRuntime } from "./oci/runtime.ts";
 import type { Paths } from "./paths.ts";
 import type { Events } from "./server/events.ts";
+import type { Leftovers } from "./server/leftovers.ts";
 import type { PodCgroups } from "./server/pod-cgroups.ts";
 import type { Pauses } from "./store/pauses.ts";
 import type { ContainerRecord, SandboxRecord } from "./store/records.ts";
@@ -43,6 +44,7 @@ export interface Context {
   pauses: Pauses;
   podCgroups: PodCgroups;
   events: Events;
+  leftovers: Leftovers;
   /** Nanoseconds since 1970. */
   now: () => bigint;
 }

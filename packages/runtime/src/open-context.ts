@@ -20,6 +20,7 @@ import type { OCIRuntimeName } from "./oci/runtime.ts";
 import { containerName } from "./server/container-name.ts";
 import { describeEvent } from "./server/describe-event.ts";
 import { Events } from "./server/events.ts";
+import { Leftovers } from "./server/leftovers.ts";
 import { PodCgroups } from "./server/pod-cgroups.ts";
 import { sandboxName } from "./server/sandbox-name.ts";
 import { Pauses } from "./store/pauses.ts";
@@ -119,6 +120,7 @@ export async function openContext(
     containers,
     events,
     pauses: started.use(new Pauses({ sandboxes, reaper, events, log })),
+    leftovers: started.use(new Leftovers({ log })),
     podCgroups: new PodCgroups(sandboxes),
     now,
   };

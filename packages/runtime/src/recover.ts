@@ -1,10 +1,9 @@
-import { removeTree } from "@hawser/files";
 import { moveAside, placeAside } from "./aside.ts";
 import type { Context } from "./context.ts";
 import { isAlive } from "./native/process-id.ts";
 import { isWaiting } from "./oci/runtime.ts";
 import { endContainer } from "./server/container-end.ts";
-import { discardContainer, discardSandbox } from "./server/discard.ts";
+import { discardContainer, discardSandboxWhole } from "./server/discard.ts";
 import type { Exits } from "./store/exits.ts";
 import type { Monitors } from "./store/monitors.ts";
 import type { Leavings } from "./store/store.ts";
@@ -58,7 +57,8 @@ async function removeContainers(dependencies: Dependencies, { halfMade, corrupt 
   const { containers, paths, log } = dependencies;
   for (const id of halfMade) {
     log.info("removing a half-made container", { id });
-    await discardContainer(dependencies, { id, directory: containers.directoryOf(id) });
+    const takeAway = () => discardContainer(dependencies, { id, directory: containers.directoryOf(id) });
+    if (!(await takeAway())) dependencies.leftovers.add(id, takeAway);
   }
   for (const { id, reason } of corrupt) {
     const aside = await placeAside(paths.corrupt, `container-${id}`);
@@ -78,6 +78,7 @@ async function removeSandboxes(dependencies: Dependencies, { halfMade, corrupt }
   for (const id of halfMade) {
     const directory = sandboxes.directoryOf(id);
     log.info("removing what there is of a sandbox", { id });
-    if (await discardSandbox(dependencies, { id, directory })) await removeTree(directory);
+    const takeAway = () => discardSandboxWhole(dependencies, { id, directory });
+    if (!(await takeAway())) dependencies.leftovers.add(id, takeAway);
   }
 }

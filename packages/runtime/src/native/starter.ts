@@ -41,6 +41,8 @@ interface Waiting {
   resolve(pid: number): void;
   reject(error: Error): void;
   path: string;
+  /** Of who waits for its first word alone. */
+  greet?(name: string): void;
   expected?: Disposable;
 }
 
@@ -97,8 +99,13 @@ class RunningStarter implements Starter {
   }
 
   async greeted(expected: string): Promise<this> {
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
-    this.#wait({ resolve, reject, path: expected });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    // Its first answer has its name in the call's place.
+    const greet = (name: string) => {
+      if (name === expected) resolve();
+      else reject(new Error("it is of another version: make build"));
+    };
+    this.#wait({ resolve: reject, reject: () => reject(new Error("it ended without a word")), greet, path: "" });
     const timer = setTimeout(() => reject(new Error("it says nothing")), patience);
     try {
       await promise;
@@ -158,7 +165,7 @@ class RunningStarter implements Starter {
       const call = rest.toString("latin1", 8, answerBytes).replace(/\0.*/s, "");
       waiting?.expected?.[Symbol.dispose](); // whoever waits does so before anybody looks for orphans again
       if (error === 0 && pid > 0) waiting?.resolve(pid);
-      else if (error === 0) greet(call, waiting);
+      else if (error === 0) waiting?.greet?.(call);
       else {
         if (pid > 0) void this.#reaper.watch(pid); // it has ended, and is to be reaped
         waiting?.reject(systemError(error, call, waiting.path));
@@ -196,12 +203,6 @@ class RunningStarter implements Starter {
     clearTimeout(timer);
     await this.ended;
   }
-}
-
-/** Its first answer, with its name for the call. */
-function greet(name: string, waiting: Waiting | undefined): void {
-  if (name === waiting?.path) waiting.resolve(0);
-  else waiting?.reject(new Error("it is of another version: make build"));
 }
 
 /** As sendDescriptors(), and "gone" for what the socket does not take, such as a packet that is too large for it. */

@@ -1,5 +1,6 @@
 import { access } from "node:fs/promises";
 import path from "node:path";
+import { endWorkers } from "../half-made.ts";
 import type { Reaper } from "../native/reaper.ts";
 import { run } from "../native/spawn.ts";
 import { workingOn } from "../native/worker.ts";
@@ -133,8 +134,10 @@ async function call(
       input: JSON.stringify(config),
       signal: late,
     },
-  ).catch((cause: unknown) => {
+  ).catch(async (cause: unknown) => {
     if (!late.aborted) throw cause;
+    // It was killed; what it has started, its IPAM plugin, was not.
+    if (attachment) await endWorkers(attachment.containerId);
     throw new CNIError(`CNI plugin ${config.type}, ${command}: no answer within ${timeoutMs / 1000} s`, { cause });
   });
   if (code !== 0)

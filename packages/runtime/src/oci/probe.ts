@@ -1,4 +1,4 @@
-import { access, constants } from "node:fs/promises";
+import { access, constants, stat } from "node:fs/promises";
 import path from "node:path";
 import type { CgroupDriver } from "../cgroup/parent.ts";
 import { fsType, typeOf } from "../native/mount.ts";
@@ -26,10 +26,12 @@ export async function needProgram(name: string, debianPackage: string, extra: st
 }
 
 async function executable(file: string): Promise<boolean> {
-  return await access(file, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
+  try {
+    await access(file, constants.X_OK);
+    return (await stat(file)).isFile();
+  } catch {
+    return false;
+  }
 }
 
 export type CgroupMode = "v1" | "hybrid" | "v2";

@@ -52,6 +52,7 @@ type Dependencies = Pick<
   | "events"
   | "cgroupMode"
   | "groups"
+  | "leftovers"
   | "log"
 > & { monitors: Monitors };
 
@@ -212,7 +213,8 @@ async function make(dependencies: Dependencies, { id, config, sandbox }: Order):
       ? new CRIError(Code.FailedPrecondition, notRunning(sandbox).message, { cause: error })
       : await withDiskRoom(error, directory);
     containers.forget(id);
-    await discardContainer(dependencies, { id, directory });
+    const takeAway = () => discardContainer(dependencies, { id, directory });
+    if (!(await takeAway())) dependencies.leftovers.add(id, takeAway);
     throw reason;
   }
 }

@@ -12,6 +12,7 @@ import type {
 } from "@hawser/cri";
 import type { CgroupUsage } from "../cgroup/usage.ts";
 import type { Context } from "../context.ts";
+import { limiter } from "../limiter.ts";
 import type { ContainerRecord } from "../store/records.ts";
 import { labelsMatch, parts } from "./filters.ts";
 import { writableLayer } from "./writable-layer.ts";
@@ -65,13 +66,18 @@ export async function layerOf(
   return await writableLayer({ log }, path.join(paths.containers, id, "upper"), now());
 }
 
+/** Cgroups and layers that are read at once, by all calls together: each takes some ten descriptors. */
+export const readingAtOnce = limiter(8);
+
 export async function statsOf(
   dependencies: Pick<Context, "usage" | "now" | "paths" | "log">,
   record: ContainerRecord,
 ): Promise<Stats> {
   const { usage, paths } = dependencies;
   const { id, metadata, labels, annotations } = record;
-  const [read, layer] = await Promise.all([usage.read(record.cgroupPath), layerOf(dependencies, record)]);
+  const [read, layer] = await readingAtOnce(() =>
+    Promise.all([usage.read(record.cgroupPath), layerOf(dependencies, record)]),
+  );
   return {
     attributes: { id, metadata, labels, annotations },
     ...describeUsage(read),

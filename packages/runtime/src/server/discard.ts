@@ -1,4 +1,4 @@
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import path from "node:path";
 import { removeTree } from "@hawser/files";
 import type { Logger } from "@hawser/trace";
@@ -37,8 +37,10 @@ export async function discardSandbox(
   { id, directory }: { id: string; directory: string },
 ): Promise<boolean> {
   const { network, cgroupMode, log } = dependencies;
-  const draft = await readJSON<SandboxDraft>(path.join(directory, "draft.json")).catch(() => undefined);
+  const reading = readJSON<SandboxDraft>(path.join(directory, "draft.json"));
+  const draft = await reading.catch(() => undefined);
   const steps = [
+    () => reading, // what cannot be read now is not nothing
     () => endWorkers(id),
     () => deleteIfAny(dependencies, id),
     draft && (() => endCgroup(cgroupMode, cgroupBelow(draft.cgroupParent, id))),
@@ -47,6 +49,15 @@ export async function discardSandbox(
     () => unmountShm(directory),
   ];
   return await allOf({ log, what: "a sandbox", id }, steps);
+}
+
+/** discardSandbox(), and then its directory. */
+export async function discardSandboxWhole(
+  dependencies: Parameters<typeof discardSandbox>[0],
+  { id, directory }: { id: string; directory: string },
+): Promise<boolean> {
+  if (!(await discardSandbox(dependencies, { id, directory }))) return false;
+  return await allOf({ log: dependencies.log, what: "a sandbox", id }, [() => removeTree(directory)]);
 }
 
 async function leavePodCgroup(
@@ -64,15 +75,17 @@ function connectionEnds(network: Context["network"], id: string, connection: Con
 
 /**
  * discardSandbox() for a container. Its directory goes too, unless something is left; what is worth keeping of it goes to
- * `aside` if that is given.
+ * `aside` if that is given. True when nothing is left.
  */
 export async function discardContainer(
   dependencies: Pick<Context, "reaper" | "oci" | "images" | "paths" | "groups" | "cgroupMode" | "log">,
   { id, directory, aside }: { id: string; directory: string; aside?: string },
-): Promise<void> {
+): Promise<boolean> {
   const { images, paths, groups, cgroupMode, log } = dependencies;
-  const { cgroup, parent } = (await cgroupOf(directory)) ?? {};
+  const reading = cgroupOf(directory);
+  const { cgroup, parent } = (await reading.catch(() => undefined)) ?? {};
   const steps = [
+    () => reading,
     () => endWorkers(id),
     () => deleteIfAny(dependencies, id),
     cgroup && (() => endCgroup(cgroupMode, cgroup)),
@@ -83,7 +96,7 @@ export async function discardContainer(
     parent && (() => removeConmonGroup(cgroupMode, { cgroupParent: parent, containerId: id })),
   ];
   const clean = await allOf({ log, what: "a container", id }, steps);
-  if (clean) await allOf({ log, what: "a container", id }, [() => removeTree(directory)]);
+  return clean && (await allOf({ log, what: "a container", id }, [() => removeTree(directory)]));
 }
 
 async function setAside(directory: string, place: string): Promise<void> {
@@ -94,19 +107,18 @@ async function setAside(directory: string, place: string): Promise<void> {
 /** The OCI runtime's `delete --force`, where it has anything of this id. */
 export async function deleteIfAny(dependencies: Pick<Context, "reaper" | "oci">, id: string): Promise<void> {
   const owner = await ownerOf(dependencies.oci, id);
-  const state = await stat(path.join(owner.root, id)).catch(() => undefined);
+  const state = await stat(path.join(owner.root, id)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+  });
   if (state) await call(dependencies, "delete", ["--force", id]);
 }
 
 /** Where the OCI runtime was told to put a container; undefined before it was told anything. */
 async function cgroupOf(bundle: string): Promise<{ parent: string; cgroup: string } | undefined> {
-  try {
-    const spec: unknown = JSON.parse(await readFile(path.join(bundle, "config.json"), "utf8"));
-    const cgroup = (spec as { linux?: { cgroupsPath?: unknown } } | null)?.linux?.cgroupsPath;
-    return typeof cgroup === "string" && cgroup ? fromOCICgroupsPath(cgroup) : undefined;
-  } catch {
-    return undefined; // not written, or not to its end: then nothing was started from it
-  }
+  // Undefined when it is not written, or not to its end: then nothing was started from it.
+  const spec = await readJSON<{ linux?: { cgroupsPath?: unknown } } | null>(path.join(bundle, "config.json"));
+  const cgroup = spec?.linux?.cgroupsPath;
+  return typeof cgroup === "string" && cgroup ? fromOCICgroupsPath(cgroup) : undefined;
 }
 
 type Step = (() => unknown) | undefined | false | "";
@@ -120,7 +132,7 @@ async function allOf({ log, what, id }: { log: Logger; what: string; id: string 
       await step();
     } catch (error) {
       clean = false;
-      log.warn(`cannot take all of ${what} away; the next start tries again`, { id, error });
+      log.warn(`cannot take all of ${what} away; it is tried again`, { id, error });
     }
   }
   return clean;

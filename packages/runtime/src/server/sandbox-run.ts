@@ -22,7 +22,7 @@ import { pauseSpec } from "../oci/pause-spec.ts";
 import { call, runtimeFor } from "../oci/runtime.ts";
 import type { SandboxRecord } from "../store/records.ts";
 import { checkSandboxConfig } from "./check-input.ts";
-import { discardSandbox, writeDraft } from "./discard.ts";
+import { discardSandbox, discardSandboxWhole, writeDraft } from "./discard.ts";
 import { withDiskRoom } from "./disk-room.ts";
 import { mountShm, writeSandboxFiles } from "./sandbox-files.ts";
 import { newId, sandboxMetadata, sandboxName } from "./sandbox-name.ts";
@@ -43,6 +43,7 @@ type Dependencies = Pick<
   | "cgroupMode"
   | "pauses"
   | "podCgroups"
+  | "leftovers"
 >;
 
 /** Longest hostname made of a pod's name; the kernel takes one byte more. */
@@ -160,7 +161,10 @@ async function make(dependencies: Dependencies, { id, config, runtimeHandler, si
   } catch (error) {
     const reason = await withDiskRoom(error, directory);
     if (await discardSandbox(dependencies, { id, directory })) await sandboxes.remove(id);
-    else sandboxes.forget(id); // what is left is found at the next start
+    else {
+      sandboxes.forget(id);
+      dependencies.leftovers.add(id, () => discardSandboxWhole(dependencies, { id, directory }));
+    }
     throw reason;
   }
 }

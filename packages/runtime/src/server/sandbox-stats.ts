@@ -11,7 +11,7 @@ import type {
 } from "@hawser/cri";
 import type { Context } from "../context.ts";
 import type { SandboxRecord } from "../store/records.ts";
-import { describeUsage, statsOf } from "./container-stats.ts";
+import { describeUsage, readingAtOnce, statsOf } from "./container-stats.ts";
 import { labelsMatch, parts } from "./filters.ts";
 import { type InterfaceCounters, networkCounters } from "./network-usage.ts";
 
@@ -61,9 +61,11 @@ async function sandboxStats(dependencies: Dependencies, record: SandboxRecord): 
   const { containers, usage, now } = dependencies;
   const { id, metadata, labels, annotations } = record;
   const inside = containers.list().filter(({ sandboxId, state }) => sandboxId === id && state === "running");
-  const [own, network, stats] = await Promise.all([
-    usage.read(record.cgroupParent),
-    record.network && record.pause ? networkUsage(record.pause.pid, now()) : undefined,
+  const { network: hasNetwork, pause, cgroupParent } = record;
+  const [[own, network], stats] = await Promise.all([
+    readingAtOnce(() =>
+      Promise.all([usage.read(cgroupParent), hasNetwork && pause ? networkUsage(pause.pid, now()) : undefined]),
+    ),
     Promise.all(inside.map((container) => statsOf(dependencies, container))),
   ]);
   return {

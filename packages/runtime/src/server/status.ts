@@ -14,7 +14,7 @@ import { hasUserNamespaces } from "../network/userns.ts";
 export async function status(
   context: Pick<
     Context,
-    "oci" | "host" | "appArmor" | "network" | "cgroupMode" | "paths" | "metrics" | "conmonPath" | "config"
+    "oci" | "host" | "appArmor" | "network" | "cgroupMode" | "paths" | "metrics" | "conmonPath" | "config" | "helper"
   >,
   { verbose }: StatusRequest,
 ): Promise<MessageInitShape<typeof StatusResponseSchema>> {
@@ -41,6 +41,7 @@ export async function status(
   const info = {
     ociRuntime: { name: oci.name, path: oci.path, version: oci.version, root: oci.root, reason: oci.reason },
     conmon: context.conmonPath,
+    execs: context.helper.reason,
     cgroup: { mode: context.cgroupMode, driver: context.config.cgroupDriver },
     limits: {
       lowestOOMScoreAdj: host.capabilities.has("CAP_SYS_RESOURCE") ? -1000 : host.oomScoreAdj,

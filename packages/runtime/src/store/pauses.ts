@@ -43,7 +43,7 @@ export class Pauses implements Disposable {
     const record = this.#sandboxes.find(id);
     if (record?.state !== "ready" || !record.pause || (await isAlive(record.pause))) return;
     if (this.#sandboxes.find(id)?.state !== "ready") return; // another look, or a stop or removal, was first
-    this.#log.at(2, "sandbox has lost its pause process", { id });
+    this.#log.at(4, "sandbox has lost its pause process", { id });
     await this.#sandboxes.note(id, (latest) => ({ ...latest, state: "notready" }));
     this.#events.emit(id, ContainerEventType.CONTAINER_STOPPED_EVENT);
   }
