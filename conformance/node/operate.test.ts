@@ -1,7 +1,7 @@
 // The runtime as its operators have it: a configuration file, SIGHUP, a service manager, Prometheus.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, readlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
 import { connectCRI, create, ExecRequestSchema } from "@hawser/cri";
@@ -121,6 +121,8 @@ test("a pipe for a configuration is read at the start, and a SIGHUP refuses it",
       await runtime.saw(
         /configuration not reloaded.* error="--config \/dev\/fd\/\d+ is a pipe: it was read at the start/,
       );
+      const descriptor = /\/dev\/fd\/\d+/.exec(runtime.output())?.[0] ?? "";
+      await assert.rejects(readlink(descriptor.replace("/dev", `/proc/${runtime.child.pid}`)), { code: "ENOENT" });
       using cri = await connectCRI({ endpoint: `unix://${socket}` });
       await cri.runtime.version({});
       await runtime.saw('] call method="Version"'); // by its verbosity
