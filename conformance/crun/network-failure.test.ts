@@ -6,7 +6,7 @@ import path from "node:path";
 import { it } from "node:test";
 import { ContainerState, PodSandboxState } from "@hawser/cri";
 import { removeEverything } from "@hawser/runtime";
-import { freePort } from "@hawser/testing";
+import { eventually, freePort } from "@hawser/testing";
 import { difference, inventory } from "../faults/support/inventory.ts";
 import { sandboxConfig, startContainer, startTestRuntime } from "./support/runtime.ts";
 
@@ -19,7 +19,8 @@ it("what a plugin does not give back keeps nothing else", { timeout: 60_000 }, a
   for (const name of ["bridge", "host-local", "loopback"])
     await symlink(path.join(plugins, name), path.join(binDir, name));
   const ill = path.join(binDir, "ill");
-  const script = `#!/bin/sh\n[ $CNI_COMMAND = DEL ] && [ -e ${ill} ] && echo '{"msg":"ports are stuck"}' && exit 1\nexec ${plugins}/portmap`;
+  const worse = path.join(binDir, "worse");
+  const script = `#!/bin/sh\n[ -e ${worse} ] && echo '{"msg":"nothing works"}' && exit 1\n[ $CNI_COMMAND = DEL ] && [ -e ${ill} ] && echo '{"msg":"ports are stuck"}' && exit 1\nexec ${plugins}/portmap`;
   await writeFile(path.join(binDir, "portmap"), script, { mode: 0o755 });
 
   const runtime = await startTestRuntime({ config: { cniBinDir: binDir } });
@@ -53,6 +54,13 @@ it("what a plugin does not give back keeps nothing else", { timeout: 60_000 }, a
   await rm(ill);
   await rpc.removePodSandbox({ podSandboxId });
   assert.deepEqual(difference(baseline, await inventory(runtime.root)), []);
+
+  // Of a pod that could not be made nobody knows but the runtime: it tries again.
+  await writeFile(worse, "");
+  await assert.rejects(pod(), { message: /portmap, ADD: nothing works/ });
+  assert.notDeepEqual(difference(baseline, await inventory(runtime.root)), []);
+  await rm(worse);
+  await eventually(async () => difference(baseline, await inventory(runtime.root)).length === 0, { everyMs: 200 });
 
   // Nobody can say when a plugin that was uninstalled is there again.
   for (const missing of ["portmap", "bridge", "host-local"]) {
