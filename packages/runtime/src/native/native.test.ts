@@ -29,6 +29,9 @@ describe("spawn and reap", () => {
     assert.deepEqual(await shell("echo out; echo err >&2; exit 3"), { code: 3, stdout: "out\n", stderr: "err\n" });
     assert.equal((await shell("kill -9 $$")).code, 137);
     assert.equal((await shell("cat", { input: "given" })).stdout, "given");
+    const large = "x".repeat(300_000);
+    assert.equal((await shell("cat", { input: large })).stdout, large, "more than a pipe holds");
+    await assert.rejects(shell("cat", { input: large.repeat(4) }), /1200000 bytes of input are too many/);
     assert.equal((await shell("pwd", { cwd: "/" })).stdout, "/\n");
   });
 

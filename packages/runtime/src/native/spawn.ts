@@ -1,7 +1,7 @@
-import { writeSync } from "node:fs";
+import { openSync, writeSync } from "node:fs";
 import type { Socket } from "node:net";
 import { turn } from "../turns.ts";
-import { closeQuietly, libc, systemError } from "./libc.ts";
+import { closeQuietly, lastError, libc, systemError } from "./libc.ts";
 import { devNull } from "./null-device.ts";
 import { openPipe, readable } from "./pipe.ts";
 import type { Reaper } from "./reaper.ts";
@@ -9,10 +9,13 @@ import { NotAskedError, type Started } from "./starter-request.ts";
 
 const POSIX_SPAWN_SETSIGDEF = 0x04;
 const POSIX_SPAWN_SETSIGMASK = 0x08;
+const MFD_CLOEXEC = 1;
 /** Larger than any of libc's spawn objects and signal sets, bytes. */
 const objectBytes = 512;
 /** What is kept of each output of a helper program, bytes; the rest is read and dropped. */
 const maxCaptured = 1024 * 1024;
+/** What a helper program is told at most, bytes. */
+const maxInput = 1024 * 1024;
 /** What fits into a fresh pipe without its reader, bytes. */
 export const pipeBytes = 60 * 1024;
 
@@ -94,7 +97,7 @@ export interface Result {
 /**
  * Runs a program to its end. A non-zero exit is a result. Of each output at most 1 MiB is kept.
  *
- * `input` (at most 60 KiB) becomes its standard input. Aborting `signal` kills it and throws the reason.
+ * `input` (at most 1 MiB) becomes its standard input. Aborting `signal` kills it and throws the reason.
  */
 export async function run(
   dependencies: { reaper: Reaper },
@@ -106,7 +109,7 @@ export async function run(
   const own: number[] = [];
   const theirs: number[] = [];
   try {
-    const stdin = command.input === undefined ? -1 : inputPipe(command.input);
+    const stdin = command.input === undefined ? -1 : openInput(command.input);
     theirs.push(stdin);
     const outputs = [openPipe(), openPipe()];
     own.push(...outputs.map(({ read }) => read));
@@ -188,10 +191,11 @@ async function capture(stream: Socket): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** A pipe that holds `input` and then its end: the reading end. */
-export function inputPipe(input: string): number {
+/** `input` and then its end, to be read: from a pipe, or from memory where a pipe does not hold it. */
+function openInput(input: string): number {
   const bytes = Buffer.from(input);
-  if (bytes.length > pipeBytes) throw new Error(`${bytes.length} bytes of input do not fit into a pipe`);
+  if (bytes.length > maxInput) throw new Error(`${bytes.length} bytes of input are too many`);
+  if (bytes.length > pipeBytes) return openMemory(bytes);
   const { read, write } = openPipe();
   try {
     writeAll(write, bytes);
@@ -201,6 +205,18 @@ export function inputPipe(input: string): number {
     throw error;
   } finally {
     closeQuietly(write);
+  }
+}
+
+/** A file of these bytes that is nowhere, open for reading. */
+function openMemory(bytes: Uint8Array): number {
+  const fd = libc.memfdCreate("input", MFD_CLOEXEC);
+  if (fd < 0) throw lastError("memfd_create", "input");
+  try {
+    writeAll(fd, bytes);
+    return openSync(`/proc/self/fd/${fd}`, "r"); // with a position of its own, the beginning
+  } finally {
+    closeQuietly(fd);
   }
 }
 

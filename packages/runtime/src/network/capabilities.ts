@@ -23,6 +23,7 @@ export function capabilitiesOf(
     bandwidth: bandwidthOf(annotations),
     dns: dnsConfig && { servers: dnsConfig.servers, searches: dnsConfig.searches, options: dnsConfig.options },
     cgroupPath: linux?.cgroupParent || undefined,
+    "io.kubernetes.cri.pod-annotations": Object.keys(annotations).length > 0 ? annotations : undefined,
   };
   const isWanted = (name: string) => plugins.some(({ capabilities }) => capabilities?.[name]);
   return Object.fromEntries(Object.entries(known).filter(([name, value]) => value !== undefined && isWanted(name)));

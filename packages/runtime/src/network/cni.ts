@@ -1,4 +1,4 @@
-import { access } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import path from "node:path";
 import { endWorkers } from "../half-made.ts";
 import type { Reaper } from "../native/reaper.ts";
@@ -94,11 +94,8 @@ export async function missingPlugins(binDir: string, plugins: readonly Plugin[])
 async function find(binDir: string, name: string): Promise<string | undefined> {
   for (const directory of binDir.split(":")) {
     const file = path.join(directory, name);
-    const isThere = await access(file).then(
-      () => true,
-      (error: NodeJS.ErrnoException) => error.code !== "ENOENT",
-    );
-    if (isThere) return file;
+    const found = await stat(file).catch(() => undefined);
+    if (found?.isFile()) return file;
   }
   return undefined;
 }
@@ -110,6 +107,7 @@ async function call(
   attachment?: Attachment,
 ): Promise<CNIResult> {
   const late = AbortSignal.timeout(timeoutMs);
+  const mark = attachment?.containerId ?? `cni-${process.pid}`;
   const program = binDir.includes(":") ? await find(binDir, config.type) : undefined;
   const { code, stdout, stderr } = await run(
     { reaper },
@@ -123,8 +121,8 @@ async function call(
           CNI_CONTAINERID: attachment.containerId,
           CNI_NETNS: attachment.netns,
           CNI_IFNAME: attachment.ifName,
-          ...workingOn(attachment.containerId),
         }),
+        ...workingOn(mark),
         ...(attachment?.args && {
           CNI_ARGS: Object.entries({ IgnoreUnknown: "1", ...attachment.args })
             .map(([name, value]) => `${name}=${value.replaceAll(/[;=]/g, "_")}`)
@@ -137,7 +135,7 @@ async function call(
   ).catch(async (cause: unknown) => {
     if (!late.aborted) throw cause;
     // It was killed; what it has started, its IPAM plugin, was not.
-    if (attachment) await endWorkers(attachment.containerId);
+    await endWorkers(mark);
     throw new CNIError(`CNI plugin ${config.type}, ${command}: no answer within ${timeoutMs / 1000} s`, { cause });
   });
   if (code !== 0)
@@ -162,7 +160,7 @@ function parseResult(stdout: string, who: string): CNIResult {
 function words(stdout: string): string | undefined {
   try {
     const { msg, details } = JSON.parse(stdout) as { msg?: string; details?: string };
-    return msg && details ? `${msg}: ${details}` : msg;
+    return [msg, details].filter(Boolean).join(": ") || undefined;
   } catch {
     return undefined;
   }

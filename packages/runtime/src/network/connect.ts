@@ -6,7 +6,7 @@ import type { IDMappings } from "../native/idmap.ts";
 import type { NetworkRecord, SandboxRecord } from "../store/records.ts";
 import { type Attachment, type CNI, CNIError, MissingPluginError, plugin } from "./cni.ts";
 import type { ConfDir } from "./conf-dir.ts";
-import { addToNetwork, type Membership, removeFromNetwork } from "./list.ts";
+import { addToNetwork, type Membership, removeFromNetwork, saysGone } from "./list.ts";
 import { createNetns, dropUnpinned } from "./netns.ts";
 import { loopback, type OwnNetwork, ownMembership, withoutPlugin } from "./own.ts";
 import { addressesOf } from "./result.ts";
@@ -100,7 +100,9 @@ export async function disconnect(
   const { id, portMappings, membership } = connection;
   await dropUnpinned(netns);
   const to = attachment(connection, (await isThere(netns)) ? netns : "", ifName);
-  const failed = await removeFromNetwork(cni, membership ?? ownMembership(network, portMappings), to);
+  const all = await removeFromNetwork(cni, membership ?? ownMembership(network, portMappings), to);
+  const failed = all.filter(({ error }) => !saysGone(error, to));
+  if (failed.length < all.length) log?.at(2, "plugins had nothing of a pod any more", { id });
   const isStuck = membership?.result !== undefined && failed.length > 0;
   if (!isStuck || byHand) await removeNamespaces(netns); // with it goes the loopback interface
   const failures: unknown[] = [];

@@ -1,4 +1,14 @@
-import { type Attachment, type CNI, type CNIResult, type Plugin, type PluginConfig, plugin } from "./cni.ts";
+import {
+  type Attachment,
+  type CNI,
+  CNIError,
+  type CNIResult,
+  MissingPluginError,
+  type Plugin,
+  type PluginConfig,
+  plugin,
+} from "./cni.ts";
+import { resultAs } from "./result.ts";
 
 /** A CNI network: its plugins, the one that makes the interface first. */
 export interface NetworkList {
@@ -34,7 +44,8 @@ const withoutResult = new Set(["0.1.0", "0.2.0", "0.3.0", "0.3.1"]);
 export async function addToNetwork(cni: CNI, { list, capabilities }: Membership, to: Attachment): Promise<CNIResult> {
   let result: CNIResult | undefined;
   for (const each of list.plugins) {
-    result = await plugin(cni, "ADD", configOf(list, each, { capabilities, prevResult: result }), to);
+    const answer = await plugin(cni, "ADD", configOf(list, each, { capabilities, prevResult: result }), to);
+    result = { cniVersion: list.cniVersion, ...answer };
   }
   return result ?? {};
 }
@@ -46,7 +57,7 @@ export async function removeFromNetwork(
   to: Attachment,
 ): Promise<Failure[]> {
   const failures: Failure[] = [];
-  const prevResult = withoutResult.has(list.cniVersion) ? undefined : result;
+  const prevResult = result && !withoutResult.has(list.cniVersion) ? resultAs(result, list.cniVersion) : undefined;
   for (const each of list.plugins.toReversed()) {
     const config = configOf(list, each, { capabilities, prevResult });
     await plugin(cni, "DEL", config, to).catch((error: unknown) => failures.push({ config, error }));
@@ -80,4 +91,16 @@ function configOf(
     ...(told.length > 0 && { runtimeConfig: Object.fromEntries(told) }),
     ...(prevResult && { prevResult }),
   };
+}
+
+/**
+ * Is a DEL's failure that nothing is there any more? Plugins say so that are asked twice, or after a reboot, when there is no
+ * namespace.
+ *
+ * Source: containerd/go-cni cni.go Remove
+ */
+export function saysGone(error: unknown, { netns }: Pick<Attachment, "netns">): boolean {
+  if (!(error instanceof CNIError) || error instanceof MissingPluginError) return false;
+  if (/executable file not found/.test(error.message)) return false; // iptables, say: what it has made is there
+  return /not found/.test(error.message) || (netns === "" && /no such file or directory/.test(error.message));
 }

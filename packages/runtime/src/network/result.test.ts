@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addressesOf } from "./result.ts";
+import { addressesOf, resultAs } from "./result.ts";
 
 const interfaces = [{ name: "cni0" }, { name: "eth0", sandbox: "/ns" }];
 const cases: { name: string; result: Record<string, unknown>; want: string[] }[] = [
@@ -37,4 +37,21 @@ test("addressesOf: what is no address is refused", () => {
   for (const address of ["x", undefined, {}, "10.1.2.3.4/24", "10.1.2.3\n/24"]) {
     assert.throws(() => addressesOf({ ips: [{ address }] }, "eth0"), { name: "CNIError", message: /that is none/ });
   }
+});
+
+test("resultAs: a result is told in the words of the network's version, or not at all", () => {
+  const of = (cniVersion: string, version?: string) => ({
+    cniVersion,
+    interfaces,
+    ips: [
+      { ...(version && { version: "4" }), address: "10.1.2.3/24" },
+      { ...(version && { version: "6" }), address: "fd00::2/64" },
+    ],
+  });
+  assert.deepEqual(resultAs(of("0.4.0", "4"), "1.0.0"), of("1.0.0"));
+  assert.deepEqual(resultAs(of("1.1.0"), "0.4.0"), of("0.4.0", "4"));
+  assert.deepEqual(resultAs(of("1.0.0"), "1.1.0"), of("1.1.0"));
+  assert.deepEqual(resultAs({ ips: [] }, "1.0.0"), { cniVersion: "1.0.0", ips: [] });
+  assert.deepEqual(resultAs({ cniVersion: "0.4.0" }, "1.0.0"), { cniVersion: "1.0.0" });
+  assert.equal(resultAs({ cniVersion: "0.2.0", ip4: {} }, "1.0.0"), undefined);
 });

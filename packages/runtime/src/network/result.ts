@@ -25,6 +25,32 @@ export function addressesOf(result: CNIResult, ifName: string): string[] {
   return found.toSorted((a, b) => Number(isIPv6(a)) - Number(isIPv6(b)));
 }
 
+/** As CNI has called the same things: versions of one kind differ in what an address says of itself alone. */
+const kinds: { [version: string]: "old" | "new" } = {
+  "0.3.0": "old",
+  "0.3.1": "old",
+  "0.4.0": "old",
+  "1.0.0": "new",
+  "1.1.0": "new",
+};
+
+/**
+ * A result in the words of a version, as a plugin wants to be told it; undefined for one that cannot be said in it.
+ *
+ * Source: containernetworking/cni pkg/types/100/types.go
+ */
+export function resultAs(result: CNIResult, version: string): CNIResult | undefined {
+  const { cniVersion = version } = result;
+  if (cniVersion === version) return { ...result, cniVersion };
+  const [from, to] = [kinds[String(cniVersion)], kinds[version]];
+  if (!from || !to) return undefined;
+  const ips = itemsOf(result.ips).map((item) => {
+    const { version: _, ...ip } = fieldsOf(item);
+    return to === "new" ? ip : { version: String(ip.address).includes(":") ? "6" : "4", ...ip };
+  });
+  return { ...result, cniVersion: version, ...(result.ips !== undefined && { ips }) };
+}
+
 function itemsOf(value: unknown): unknown[] {
   return Array.isArray(value) ? value : [];
 }
