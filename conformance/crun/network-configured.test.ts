@@ -220,6 +220,28 @@ describe("a network that others have configured", { timeout: 90_000 }, () => {
     assert.deepEqual(await addresses(), []);
   });
 
+  it("lets go who finds nothing of a pod any more, and is told results in its own version", async () => {
+    const other =
+      '#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exit 0\ncat >/dev/null; echo \'{"cniVersion":"0.4.0","ips":[{"version":"4","address":"10.0.0.9/24"}]}\'\n';
+    await writeFile(path.join(folder, "bin/older"), other, { mode: 0o755 });
+    const list = {
+      cniVersion: "1.0.0",
+      name: "strange",
+      plugins: [bridged(), { type: "portmap" }, { type: "sbr" }, { type: "older" }],
+    };
+    await put("10-strange.conflist", JSON.stringify(list));
+    const { podSandboxId } = await startContainer(runtime.cri);
+    const { netns } = await verbose(podSandboxId);
+    await run("umount", [netns]); // as a reboot does; sbr then fails for want of it
+    await rm(netns);
+    await rpc().stopPodSandbox({ podSandboxId });
+    await rpc().removePodSandbox({ podSandboxId });
+    assert.deepEqual(await addresses(), []);
+    await rpc().removePodSandbox(await startContainer(runtime.cri)); // portmap is told 1.0.0 where `older` has said 0.4.0
+    await putList("10-strange.conflist", bridged(), { type: "one" }, { type: "ill" }, { type: "two" });
+    await calls();
+  });
+
   it("is left by pods whose runtime's root is removed, also when a reboot has taken their namespaces", async () => {
     const { podSandboxId } = await startContainer(runtime.cri);
     const { netns } = await verbose(podSandboxId);
