@@ -27,7 +27,7 @@
  *                           the waiter removes it; with 'X' that is the runtime's
  *
  * The same program, by its first argument, starts the host's programs for the runtime ("start", starter.c), and stands before the OCI
- * runtime that conmon calls ("create", create.c).
+ * runtime that conmon calls ("create", create.c); and makes pods' network namespaces ("netns", netns.c).
  */
 #pragma once
 #include <limits.h>
@@ -42,7 +42,7 @@
 #include <sys/types.h>
 
 /* What the runtime expects of this program. oci/exec-request.ts */
-#define PROTOCOL "9"
+#define PROTOCOL "10"
 
 #define NEVER_RETURNS __attribute__((noreturn))
 
@@ -105,11 +105,12 @@ struct found {
   int error;    /* of the executable, or 0 */
 };
 
-/* ---- the programs: porter.c, starter.c, create.c --------------------------------------------------------------------- */
+/* ---- the programs: porter.c, starter.c, create.c, netns.c ----------------------------------------------------------------- */
 
 int run_porter(void);
 int run_starter(void);
 int run_create(int count, char **arguments);
+int run_netns(int count, char **arguments);
 
 /* ---- view.c -------------------------------------------------------------------------------------------------------- */
 

@@ -112,7 +112,7 @@ export async function openContext(
     host,
     appArmor,
     cgroupMode,
-    network: openNetwork(dependencies),
+    network: openNetwork({ ...dependencies, execProgram }),
     groups,
     usage: new Usage({ mode: cgroupMode, now }),
     images,

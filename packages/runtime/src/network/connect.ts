@@ -18,6 +18,8 @@ export const ifName = "eth0";
 /** The pods' network of this node. */
 export interface Network extends OwnNetwork {
   cni: CNI;
+  /** hawser-exec, if there is one. */
+  program?: string | undefined;
   /** Where network namespaces are pinned. */
   netnsDir: string;
   /** Where others say what the pods' network is; absent with our own. */
@@ -48,7 +50,7 @@ export async function openNetns(
 ): Promise<string> {
   const file = path.join(network.netnsDir, id);
   if (users) await createUserNamespaces(network.cni, { netns: file, mappings: users, signal });
-  else await createNetns(file);
+  else await createNetns({ reaper: network.cni.reaper, program: network.program }, { file, id });
   return file;
 }
 

@@ -2,9 +2,14 @@ import { openSync } from "node:fs";
 import { open, rm } from "node:fs/promises";
 import { closeQuietly, lastError, libc } from "../native/libc.ts";
 import { fsType, MS, mount, typeOf, unmount } from "../native/mount.ts";
+import type { Reaper } from "../native/reaper.ts";
+import { outputOf, runWithin } from "../native/spawn.ts";
+import { workingOn } from "../native/worker.ts";
 import { turn } from "../turns.ts";
 
 const CLONE_NEWNET = 0x40000000;
+/** How long the kernel may take to make one, milliseconds. */
+const patience = 30_000;
 
 let home: number | undefined;
 
@@ -23,11 +28,22 @@ function elsewhere<T>(enter: () => void, body: () => T): T {
   }
 }
 
-/** Makes a network namespace and pins it to `file`, which keeps it alive without a process. */
-export async function createNetns(file: string): Promise<void> {
+/**
+ * Makes a network namespace and pins it to `file`, which keeps it alive without a process: by hawser-exec, if there is one, since
+ * the kernel may take 30 ms for it, and else by this thread. `id` is whose it is.
+ */
+export async function createNetns(
+  { reaper, program }: { reaper: Reaper; program: string | undefined },
+  { file, id }: { file: string; id: string },
+): Promise<void> {
   await (await open(file, "wx", 0o444)).close();
-  await turn();
   try {
+    if (program !== undefined) {
+      const making = { path: program, name: "hawser-exec", args: ["netns", file], env: workingOn(id) };
+      outputOf(making, await runWithin({ reaper }, patience, making));
+      return;
+    }
+    await turn();
     elsewhere(
       () => {
         if (libc.unshare(CLONE_NEWNET) < 0) throw lastError("unshare", "of the network");

@@ -10,7 +10,8 @@ export function openNetwork({
   reaper,
   log,
   bridge,
-}: Pick<Context, "config" | "paths" | "reaper" | "log"> & { bridge: string }): Network {
+  execProgram,
+}: Pick<Context, "config" | "paths" | "reaper" | "log" | "execProgram"> & { bridge: string }): Network {
   const { podCIDR, cniBinDir, cniConfDir } = config;
   const commands = { reaper, timeoutMs: config.cniTimeoutSeconds * 1000 };
   let ready: Promise<void> | undefined;
@@ -19,6 +20,7 @@ export function openNetwork({
     name: bridge,
     podCIDR,
     ipamDir: paths.ipam,
+    program: execProgram.path,
     netnsDir: paths.netns,
     confDir: cniConfDir ? new ConfDir({ path: cniConfDir, log: log.named("network") }) : undefined,
     log,

@@ -4,7 +4,7 @@ import { rlimitNumber } from "./rlimits.ts";
 import type { Process } from "./types.ts";
 
 /** The number that hawser-exec greets with when it understands what encodeRequest() makes. */
-export const protocol = "9";
+export const protocol = "10";
 /** Larger ones are refused; the kernel takes less for arguments and environment together, bytes. */
 const maxRequestBytes = 8 * 1024 * 1024;
 
