@@ -1,4 +1,4 @@
-import { access, readdir, rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { removeTree as removeFiles } from "@hawser/files";
 import { removeAbove } from "./cgroup/above.ts";
@@ -6,6 +6,7 @@ import { defaultCgroupRoot, isSlice } from "./cgroup/parent.ts";
 import { hierarchies, removeCgroup } from "./cgroup/paths.ts";
 import { stopSlice } from "./cgroup/systemd.ts";
 import { pidsBelow, removeTree } from "./cgroup/tree.ts";
+import { exists } from "./exists.ts";
 import { endWorkers, processes } from "./half-made.ts";
 import { killUntilGone } from "./native/kill.ts";
 import { lockFile } from "./native/lock.ts";
@@ -74,7 +75,7 @@ export async function removeEverything(root: string): Promise<void> {
   await endWorkers(starterMark(paths));
   for (const id of await names(paths.sandboxes)) if (!records.has(id)) await endWorkers(id);
   for (const id of await names(paths.containers)) {
-    if (!(await isThere(path.join(paths.containers, id, "state.json")))) await endWorkers(id);
+    if (!(await exists(path.join(paths.containers, id, "state.json")))) await endWorkers(id);
   }
   await killAll(mode, paths, cgroups);
   const network = {
@@ -196,13 +197,6 @@ async function killAll(mode: CgroupMode, paths: Paths, cgroups: string[]): Promi
   const pods = (await hierarchies(mode)).flatMap((hierarchy) => cgroups.map((cgroup) => path.join(hierarchy, cgroup)));
   const directories = [...pods, ...execGroups(paths)];
   await killUntilGone(async () => (await Promise.all(directories.map(pidsBelow))).flat());
-}
-
-async function isThere(place: string): Promise<boolean> {
-  return await access(place).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function names(directory: string): Promise<string[]> {

@@ -1,5 +1,5 @@
-import { access } from "node:fs/promises";
 import path from "node:path";
+import { exists } from "../exists.ts";
 import type { CgroupMode } from "../oci/probe.ts";
 import { isSlice } from "./parent.ts";
 import { hierarchies } from "./paths.ts";
@@ -20,7 +20,7 @@ export async function oursAbove(
   const groups = [cgroup, ...above(cgroup)].reverse();
   const tops = (await hierarchies(mode)).map(async (hierarchy) => {
     for (const directory of groups.map((group) => path.join(hierarchy, group))) {
-      if (ours.has(directory) || (made && !(await isThere(directory)))) return directory;
+      if (ours.has(directory) || (made && !(await exists(directory)))) return directory;
     }
     return undefined;
   });
@@ -58,11 +58,4 @@ function above(cgroup: string): string[] {
   const found: string[] = [];
   for (let at = path.posix.dirname(cgroup); at !== "/" && at !== "."; at = path.posix.dirname(at)) found.push(at);
   return found;
-}
-
-async function isThere(directory: string): Promise<boolean> {
-  return await access(directory).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,7 +1,7 @@
-import { access } from "node:fs/promises";
 import path from "node:path";
 import type { Logger } from "@hawser/trace";
 import { allAtTheirEnd } from "../all-at-their-end.ts";
+import { exists } from "../exists.ts";
 import type { IDMappings } from "../native/idmap.ts";
 import type { NetworkRecord, SandboxRecord } from "../store/records.ts";
 import { type Attachment, type CNI, CNIError, MissingPluginError, plugin } from "./cni.ts";
@@ -101,7 +101,7 @@ export async function disconnect(
   const { cni, log } = network;
   const { id, portMappings, membership } = connection;
   await dropUnpinned(netns);
-  const to = attachment(connection, (await isThere(netns)) ? netns : "", ifName);
+  const to = attachment(connection, (await exists(netns)) ? netns : "", ifName);
   const all = await removeFromNetwork(cni, membership ?? ownMembership(network, portMappings), to);
   const failed = all.filter(({ error }) => !saysGone(error, to));
   if (failed.length < all.length) log?.at(2, "plugins had nothing of a pod any more", { id });
@@ -120,13 +120,6 @@ export async function disconnect(
     }
   }
   if (failures.length > 0) throw failures[0];
-}
-
-async function isThere(file: string): Promise<boolean> {
-  return await access(file).then(
-    () => true,
-    () => false,
-  );
 }
 
 function neither(error: unknown, cause: unknown): Error {

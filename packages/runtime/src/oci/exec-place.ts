@@ -1,7 +1,8 @@
-import { access, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { nestedAnnotation, scopeOf } from "../cgroup/parent.ts";
 import { controllerPath, hierarchies } from "../cgroup/paths.ts";
+import { exists } from "../exists.ts";
 import type { IDMappings } from "../native/idmap.ts";
 import type { Place } from "./exec-request.ts";
 import type { CgroupMode } from "./probe.ts";
@@ -97,11 +98,4 @@ function usersOf({
   linux: { namespaces, uidMappings: uids, gidMappings: gids },
 }: Pick<Spec, "linux">): IDMappings | undefined {
   return namespaces.some(({ type }) => type === "user") && uids && gids ? { uids, gids } : undefined;
-}
-
-async function exists(file: string): Promise<boolean> {
-  return await access(file).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,7 +1,7 @@
 import { readSync } from "node:fs";
-import { stat } from "node:fs/promises";
 import path from "node:path";
 import type { CgroupDriver } from "../cgroup/parent.ts";
+import { exists } from "../exists.ts";
 import { closeQuietly, libc } from "../native/libc.ts";
 import { openPipe } from "../native/pipe.ts";
 import type { Reaper } from "../native/reaper.ts";
@@ -176,11 +176,4 @@ export function tooLate({ name, timeoutMs }: OCIRuntime, command: string): OCIEr
 /** A created container waits at a fifo; the start removes it. True for both OCI runtimes. */
 export async function isWaiting(oci: OCIRuntime, id: string): Promise<boolean> {
   return await exists(path.join((await ownerOf(oci, id)).root, id, "exec.fifo"));
-}
-
-async function exists(file: string): Promise<boolean> {
-  return await stat(file).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { CallContext, PodSandboxConfig, RunPodSandboxRequest } from "@hawser/cri";
 import {
@@ -14,6 +14,7 @@ import { oursAbove } from "../cgroup/above.ts";
 import { cgroupParentPath, defaultCgroupRoot, isSlice, ociCgroupsPath, podSlice } from "../cgroup/parent.ts";
 import { controllerPath } from "../cgroup/paths.ts";
 import type { Context } from "../context.ts";
+import { exists } from "../exists.ts";
 import { identify, type ProcessId } from "../native/process-id.ts";
 import { capabilitiesOf } from "../network/capabilities.ts";
 import { type Connection, connect, type Network, openNetns } from "../network/connect.ts";
@@ -227,11 +228,4 @@ function protocolName(protocol: Protocol): "tcp" | "udp" | "sctp" {
     default:
       throw new CRIError(Code.InvalidArgument, `unknown protocol ${protocol} of a port mapping`);
   }
-}
-
-async function exists(file: string): Promise<boolean> {
-  return await stat(file).then(
-    () => true,
-    () => false,
-  );
 }
